@@ -1,0 +1,59 @@
+"""What the project's commands share: parsing, one-line errors, exit codes."""
+
+import sys
+
+from absl import app, flags, logging
+
+from hali_tf.errors import UserError
+
+
+def run(main, description):
+    """Runs a command's `main()` and exits: 0 done, 1 an error, 2 a wrong flag, 128 + a signal.
+
+    Args:
+      main: takes nothing and returns nothing; flags are parsed when it is called.
+      description: the head of --help.
+    """
+    sys.modules["__main__"].__doc__ = description
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.WARNING)
+    app.run(lambda _: sys.exit(_guarded(main)), flags_parser=_parse)
+
+
+def _parse(arguments):
+    if {"--help", "-help", "--helpshort", "-h"} & set(arguments):
+        _print_help()
+        sys.exit(0)
+    try:
+        rest = flags.FLAGS(arguments)
+    except flags.Error as error:
+        _complain(error)
+        sys.exit(2)
+    if len(rest) > 1:
+        _complain(f"{rest[1]}: not a flag; expected --name=value (see --help)")
+        sys.exit(2)
+    return rest
+
+
+def _print_help():
+    """Prints the command's description and its flags; absl would look for them by file name."""
+    print(sys.modules["__main__"].__doc__)
+    for module in sorted(flags.FLAGS.flags_by_module_dict()):
+        if module.startswith("hali_tf"):
+            print(flags.FLAGS.module_help(module))
+
+
+def _guarded(main):
+    try:
+        main()
+    except UserError as error:
+        _complain(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        _complain("stopped by SIGINT")
+        return 130
+    return 0
+
+
+def _complain(error):
+    print(f"hali_tf: {error}", file=sys.stderr)

@@ -1,0 +1,259 @@
+"""Every flag of hali_tf, and the frozen `Config` they become; no other file defines or reads one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+
+from absl import flags
+
+from hali_tf.architectures import ARCHITECTURES
+from hali_tf.errors import UsageError, UserError
+
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+# A run may go on with other values of these: they change no weight of any step.
+_MAY_CHANGE = (
+    "run_dir", "data_dir", "cache_dir", "steps", "checkpoint_every", "log_every", "profile_steps",
+    "dry_run",
+)  # fmt: skip
+_DEFAULT_ARCHITECTURE = {
+    ("hali", 16): "hali16", ("hali", 32): "hali32", ("hali", 64): "hali64", ("hali", 128): "hali128",
+    ("ali", 16): "ali16", ("ali", 32): "ali32", ("ali", 64): "ali64", ("ali", 128): "ali128",
+}  # fmt: skip
+
+
+def _field(default, help_text, **checks):
+    return dataclasses.field(default=default, metadata={"help": help_text, **checks})
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What a run is made of; a field is a flag of the same name."""
+
+    data: str = _field(
+        "digits",
+        "Data set: digits (built in), mnist, svhn, cifar10, imagenet128, tfds:NAME[:CONFIG], celeba, "
+        "folder (images under --data_dir, in class folders or not), npz (arrays x_train, ...).",
+    )
+    data_dir: str = _field("", "Where the data set is, or is to be stored by tensorflow-datasets.")
+    cache_dir: str = _field("", "Where decoded images are kept; empty: ~/.cache/hali_tf.")
+    image_size: int = _field(0, "Side of the images in pixels; 0: the architecture's.", at_least=0)
+    channels: int = _field(0, "1 grey, 3 colour; 0: as the data set has.", one_of=(0, 1, 3))
+    strict_data: bool = _field(False, "Stop at the first image that cannot be read.")
+    model: str = _field(
+        "hali", "hali, or ali for one level and the trunk of the two-level model.",
+        one_of=("hali", "ali"),
+    )  # fmt: skip
+    architecture: str = _field(
+        "", "Layer tables; empty: by --model and --image_size. One of: " + ", ".join(ARCHITECTURES)
+    )
+    width: float = _field(1.0, "Multiplies every number of feature maps; rounded to multiples of 16.", above=0)
+    dropout: bool = _field(True, "Use the dropout of the tables.")
+    noise: float = _field(
+        0.2, "Sigma of the noise at the inputs of encoder and discriminator.", at_least=0
+    )
+    run_dir: str = _field("", "Folder of the run; a run that is there goes on.")
+    steps: int = _field(10000, "Train until this step.", at_least=1)
+    batch_size: int = _field(64, "Images a step, over all replicas together.", at_least=1)
+    optimizer: str = _field(
+        "Adam", "A class of keras.optimizers, or addons/NAME for one of tensorflow-addons."
+    )
+    learning_rate: float = _field(1e-4, "Of both players.", above=0)
+    beta_1: float = _field(0.5, "Of the optimisers that have it.", at_least=0, below=1)
+    beta_2: float = _field(0.999, "Of the optimisers that have it.", at_least=0, below=1)
+    ema_decay: float = _field(
+        0.998, "Of the averages of encoder and decoder, which all evaluation uses.", at_least=0, below=1
+    )  # fmt: skip
+    batch_norm_momentum: float = _field(
+        0.95, "Share of the old moving statistics in the new ones.", at_least=0, below=1
+    )
+    sync_batch_norm: bool = _field(
+        False, "Normalise by the global batch instead of each replica's part; not under XLA."
+    )
+    precision: str = _field(
+        "auto", "auto: mixed_bfloat16 where the processor computes in it, else float32.",
+        one_of=PRECISIONS,
+    )  # fmt: skip
+    jit_compile: str = _field(
+        "auto", "XLA: auto, true or false; auto is true on GPUs.", one_of=("auto", "true", "false")
+    )
+    virtual_devices: int = _field(
+        1, "Split the CPU into this many devices, to try replicas without GPUs.", at_least=1
+    )
+    seed: int = _field(0, "Of everything random.", at_least=0, below=2**31)
+    checkpoint_every: int = _field(1000, "Steps between checkpoints, with figures.", at_least=1)
+    log_every: int = _field(50, "Steps between logged metrics.", at_least=1)
+    profile_steps: str = _field("", "FIRST,LAST: profile these steps for TensorBoard.")
+    dry_run: bool = _field(
+        False, "Print the resolved configuration, the model, its size and memory, and stop."
+    )
+
+    def validate(self):
+        """Returns the config with --image_size and --architecture resolved.
+
+        Raises:
+          UsageError: names the flag, what it takes and what it got.
+        """
+        for field in dataclasses.fields(self):
+            _check(field.name, getattr(self, field.name), field.metadata)
+        if not self.run_dir and not self.dry_run:
+            raise UsageError("--run_dir is empty; name the folder of the run, such as runs/digits")
+        if self.batch_size % self.virtual_devices:
+            raise UsageError(
+                f"--batch_size={self.batch_size} cannot be shared among "
+                f"--virtual_devices={self.virtual_devices}; make it a multiple"
+            )
+        if self.sync_batch_norm and self.jit_compile == "true":
+            raise UsageError(
+                "--sync_batch_norm with --jit_compile=true: XLA cannot compile statistics that "
+                "cross replicas; drop one of the two"
+            )
+        self.profile_range()
+        name = self.architecture or self._default_architecture()
+        if name not in ARCHITECTURES:
+            raise UsageError(
+                f"--architecture={name}: there is none of this name; choose one of "
+                + ", ".join(ARCHITECTURES)
+            )
+        table = ARCHITECTURES[name]
+        if self.image_size not in (0, table.image[0]):
+            raise UsageError(
+                f"--image_size={self.image_size} with --architecture={name}, which takes "
+                f"{table.image[0]}; change or drop one of the two"
+            )
+        if self.model == "ali" and len(table.levels) != 1:
+            raise UsageError(
+                f"--model=ali has one level, --architecture={name} has {len(table.levels)}; "
+                "choose an ali architecture or --model=hali"
+            )
+        return dataclasses.replace(self, architecture=name, image_size=table.image[0])
+
+    def _default_architecture(self):
+        # The size each named set comes in; others must say theirs.
+        size = self.image_size or {
+            "digits": 16, "mnist": 32, "svhn": 32, "cifar10": 32, "celeba": 64, "imagenet128": 128
+        }.get(self.data, 0)  # fmt: skip
+        if (self.model, size) in _DEFAULT_ARCHITECTURE:
+            return _DEFAULT_ARCHITECTURE[self.model, size]
+        sizes = sorted(size for model, size in _DEFAULT_ARCHITECTURE if model == self.model)
+        raise UsageError(
+            f"--data={self.data} --image_size={self.image_size}: no architecture of this size; set "
+            f"--image_size to one of {', '.join(map(str, sizes))}, or name an --architecture"
+        )
+
+    def profile_range(self):
+        """(first, last) step to profile, or None."""
+        if not self.profile_steps:
+            return None
+        parts = self.profile_steps.split(",")
+        if len(parts) == 2 and all(p.strip().isdigit() for p in parts):
+            first, last = map(int, parts)
+            if 1 <= first <= last:
+                return first, last
+        raise UsageError(
+            f"--profile_steps={self.profile_steps}: expected FIRST,LAST with 1 <= FIRST <= LAST, "
+            "such as 100,110"
+        )
+
+    def table(self):
+        """The `architectures.Architecture` in the run's channels, width and dropout."""
+        return ARCHITECTURES[self.architecture].adapt(self.channels, self.width, self.dropout)
+
+    def to_json(self):
+        """The fields as indented JSON."""
+        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def from_file(cls, path):
+        """Reads what `to_json` wrote.
+
+        Raises:
+          UserError: the file is missing or is no configuration of this version.
+        """
+        try:
+            with open(path, encoding="utf-8") as f:
+                return cls(**json.load(f))
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{path}: not found; expected the configuration that `python -m hali_tf.train` "
+                "writes: name the folder of a run that was started"
+            ) from error
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path}: not a configuration of this version ({error})") from error
+
+    def hyperparameters(self):
+        """Dict of the fields on which the weights of a step depend."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in _MAY_CHANGE}
+
+    def differences(self, other):
+        """What would change a weight: ["--field: OWN here, OTHER there", ...]."""
+        theirs = other.hyperparameters()
+        return [
+            f"--{name}: {own!r} here, {theirs[name]!r} there"
+            for name, own in self.hyperparameters().items()
+            if own != theirs[name]
+        ]
+
+
+def _check(name, value, checks):
+    """Raises UsageError if the value of a flag is outside of what its field's metadata say."""
+    if "one_of" in checks and value not in checks["one_of"]:
+        choices = ", ".join(str(c) for c in checks["one_of"])
+        raise UsageError(f"--{name}={value}: expected one of {choices}")
+    for key, outside, words in (
+        ("at_least", lambda v, bound: v < bound, "at least"),
+        ("above", lambda v, bound: v <= bound, "above"),
+        ("below", lambda v, bound: v >= bound, "below"),
+    ):
+        # Of NaN and infinity no bound would speak reliably, hence the second condition.
+        if key in checks and (outside(value, checks[key]) or not math.isfinite(value)):
+            raise UsageError(f"--{name}={value}: expected {words} {checks[key]}")
+
+
+_DEFINE = {
+    str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float,
+    bool: flags.DEFINE_bool,
+}  # fmt: skip
+
+
+def define_train_flags():
+    """Defines a flag for each field of `Config`."""
+    for field in dataclasses.fields(Config):
+        _DEFINE[type(field.default)](
+            field.name, field.default, field.metadata["help"], module_name="hali_tf.train"
+        )
+
+
+def config_from_flags():
+    """The validated `Config` of the command line.
+
+    Raises:
+      UsageError: a flag, or two together, cannot work.
+    """
+    values = {field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(Config)}
+    return Config(**values).validate()
+
+
+def define_run_flags(module, **extra):
+    """Defines --run_dir and `extra` flags, name=(default, help), for a command on a run folder."""
+    flags.DEFINE_string(
+        "run_dir", "", "Folder of the run, as given to hali_tf.train.", module_name=module
+    )
+    for name, (default, help_text) in extra.items():
+        _DEFINE[type(default)](name, default, help_text, module_name=module)
+
+
+def run_flags():
+    """Values of the defined flags as a namespace, --run_dir checked.
+
+    Raises:
+      UsageError: --run_dir is empty or no folder.
+    """
+    run_dir = flags.FLAGS.run_dir
+    if not run_dir or not os.path.isdir(run_dir):
+        raise UsageError(
+            f"--run_dir={run_dir}: no such folder; expected a folder that hali_tf.train made"
+        )
+    return flags.FLAGS

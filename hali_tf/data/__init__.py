@@ -1,0 +1,7 @@
+"""Image sets: a name becomes decoded uint8 images, and those become batches."""
+
+from hali_tf.data.pipeline import batches, train_batches
+from hali_tf.data.registry import open_source
+from hali_tf.data.source import SPLITS, Source, Split
+
+__all__ = ["SPLITS", "Source", "Split", "batches", "open_source", "train_batches"]

@@ -1,0 +1,244 @@
+"""Decodes a split once, in parallel, into a file that later runs map into memory.
+
+An entry is a folder `NAME-SPLIT-DIGEST` with
+- `images.uint8`: the images [N, H, W, C], one after the other;
+- `labels.npy`: their labels, if the set has any;
+- `entry.json`: N, the images that were skipped and why, and everything the digest was made of.
+The digest covers whatever decides the content (format, set, split, size, and each file's name,
+size and time of change, or the tensorflow-datasets version), so an entry is never out of date. An
+entry is written beside and renamed: it is there as a whole or not at all. It takes no memory but
+the system's file cache, whatever the size of the set.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import functools
+import hashlib
+import itertools
+import json
+import os
+import pathlib
+import re
+import shutil
+from typing import Callable, Iterable, Iterator, List, Optional, Tuple, Union
+
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from hali_tf.data.images import BadImage
+from hali_tf.data.source import Split
+from hali_tf.errors import UserError
+
+_FORMAT = 1
+_GROUP, _GROUPS_AT_ONCE = 32, 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One image as it is stored.
+
+    Attributes:
+        name: What a message calls it: its path, or its place in a set.
+        data: The bytes of the file, or where to read them.
+        label: A class number, a uint8 row [A] of attributes, or None.
+    """
+
+    name: str
+    data: Union[bytes, pathlib.Path]
+    label: Union[None, int, np.ndarray] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A split to decode.
+
+    Attributes:
+        title: Short name of set and split, for messages and the entry's name.
+        identity: JSON values that decide the content: equal identity, equal images.
+        records: Yields the records in order; called only if the split is not in the cache.
+        count: How many records there are.
+        image_shape: (H, W, C).
+        decode: From a file's bytes to uint8 [H, W, C]; raises BadImage.
+    """
+
+    title: str
+    identity: dict
+    records: Callable[[], Iterable[Record]]
+    count: int
+    image_shape: Tuple[int, int, int]
+    decode: Callable[[bytes], np.ndarray]
+
+
+def load(job: Job, cache_dir: pathlib.Path, strict: bool) -> Split:
+    """Opens a split from the cache, decoding it first if it is not there.
+
+    Args:
+        job: What to decode.
+        cache_dir: Folder of all entries; made if missing.
+        strict: Whether one bad image is an error.
+
+    Returns:
+        The split, its images memory-mapped, read-only.
+
+    Raises:
+        UserError: If the disk is too small or not writable, if more than half of the images are
+            bad, or with `strict` any.
+    """
+    identity = {**job.identity, "format": _FORMAT, "shape": list(job.image_shape)}
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
+    entry = cache_dir / f"{re.sub('[^A-Za-z0-9_]+', '-', job.title)}-{digest}"
+    try:
+        if not _is_complete(job, entry):
+            cache_dir.mkdir(parents=True, exist_ok=True)
+            with _alone(entry):
+                if not _is_complete(job, entry):
+                    _build(job, entry, identity, strict)
+    except OSError as error:
+        raise UserError(_disk_message(cache_dir, error)) from error
+    return _open(job, entry, strict)
+
+
+def fingerprint(folder: pathlib.Path, names: Iterable[str]) -> str:
+    """Digests names, sizes and times of change: another digest, perhaps another content."""
+    digest = hashlib.sha256(str(folder.resolve()).encode("utf-8", "surrogateescape"))
+    for name in names:
+        try:
+            status = os.stat(os.path.join(folder, name))
+            line = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"
+        except OSError:  # Decoding will name it.
+            line = f"{name}\0unreadable\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _alone(entry: pathlib.Path) -> Iterator[None]:
+    """Lets one process at a time build an entry; the others wait and then find it."""
+    with open(f"{entry}.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _is_complete(job: Job, entry: pathlib.Path) -> bool:
+    """Returns whether an entry is there, and as long as it should be."""
+    try:
+        count = json.loads((entry / "entry.json").read_text())["count"]
+        size = (entry / "images.uint8").stat().st_size
+    except (OSError, ValueError, KeyError):
+        return False
+    return size == count * int(np.prod(job.image_shape))
+
+
+def _build(job: Job, entry: pathlib.Path, identity: dict, strict: bool) -> None:
+    """Decodes all records into a folder beside the entry, then renames it."""
+    partial = entry.with_name(entry.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)  # Of a run that was killed: the lock is ours.
+    shutil.rmtree(entry, ignore_errors=True)
+    _check_free_space(job, entry.parent)
+    partial.mkdir()
+    try:
+        labels, bad = [], []
+        with open(partial / "images.uint8", "wb") as file:
+            for record, image in _decoded(job):
+                if isinstance(image, BadImage):
+                    bad.append((record.name, str(image)))
+                    _check_bad(job, bad, strict)
+                    continue
+                file.write(image.tobytes())
+                labels.append(record.label)
+        if not labels:
+            raise UserError(f"{job.title}: has no images")
+        if labels[0] is not None:
+            dtype = np.uint8 if isinstance(labels[0], np.ndarray) else np.int64
+            np.save(partial / "labels.npy", np.asarray(labels, dtype=dtype))
+        (partial / "entry.json").write_text(
+            json.dumps({"count": len(labels), "bad": bad, "identity": identity}, indent=1))
+        partial.rename(entry)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _decoded(job: Job) -> Iterator[Tuple[Record, Union[np.ndarray, BadImage]]]:
+    """Yields each record with its image, or with the reason why there is none, in order."""
+
+    records = iter(job.records())
+    groups = iter(lambda: list(itertools.islice(records, _GROUP)), [])
+    # Threads suffice: Pillow decodes and resizes without the interpreter lock. They take groups,
+    # since handing over a small image costs as much as decoding it.
+    with concurrent.futures.ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
+        # The bar shows, with the time left, once decoding takes longer than a moment.
+        with tqdm(total=job.count, desc=f"decoding {job.title}", unit=" images", delay=5,
+                  unit_scale=True, mininterval=1) as bar:
+            # A few groups at a time, so that a million records never wait in memory at once.
+            for few in iter(lambda: list(itertools.islice(groups, _GROUPS_AT_ONCE)), []):
+                for group, decoded in zip(few, pool.map(functools.partial(_decode, job), few)):
+                    yield from zip(group, decoded)
+                    bar.update(len(group))
+
+
+def _decode(job: Job, records: List[Record]) -> List[Union[np.ndarray, BadImage]]:
+    """Decodes a few records; a bad one becomes the reason why it is bad."""
+    decoded: List[Union[np.ndarray, BadImage]] = []
+    for record in records:
+        try:
+            data = record.data if isinstance(record.data, bytes) else record.data.read_bytes()
+            decoded.append(job.decode(data))
+        except BadImage as bad:
+            decoded.append(bad)
+        except OSError as error:
+            decoded.append(BadImage(f"cannot be read: {error.strerror or error}"))
+    return decoded
+
+
+def _check_bad(job: Job, bad: List[Tuple[str, str]], strict: bool) -> None:
+    """Raises if that many bad images are too many."""
+    name, reason = bad[0]
+    if strict:
+        raise UserError(f"{name}: {reason}; mend or remove it, or leave out --strict_data to skip "
+                        "and count such images")
+    if len(bad) * 2 > job.count:
+        raise UserError(f"{job.title}: more than half of the {job.count} images cannot be used; "
+                        f"the first is {name}: {reason}")
+
+
+def _open(job: Job, entry: pathlib.Path, strict: bool) -> Split:
+    """Maps an entry into memory and reports what it lacks."""
+    stored = json.loads((entry / "entry.json").read_text())
+    bad = stored["bad"]
+    if bad:
+        _check_bad(job, bad, strict)
+        names = "; ".join(f"{name}: {reason}" for name, reason in bad[:3])
+        logging.warning("%s: skipped %d of %d images (%s%s)", job.title, len(bad), job.count,
+                        names, "; ..." if len(bad) > 3 else "")
+    images = np.memmap(entry / "images.uint8", np.uint8, "r",
+                       shape=(stored["count"], *job.image_shape))
+    labels: Optional[np.ndarray] = None
+    if (entry / "labels.npy").is_file():
+        labels = np.load(entry / "labels.npy")
+    return Split(images, labels, skipped=len(bad))
+
+
+def _check_free_space(job: Job, cache_dir: pathlib.Path) -> None:
+    """Raises before hours of work, not after."""
+    needed = job.count * int(np.prod(job.image_shape))
+    free = shutil.disk_usage(cache_dir).free
+    if needed > free:
+        raise UserError(f"{job.title}: the decoded images need {needed / 2**30:.1f} GiB in "
+                        f"{cache_dir}, where {free / 2**30:.1f} GiB are free; make room, or name "
+                        "a folder on a larger disk with --cache_dir")
+
+
+def _disk_message(cache_dir: pathlib.Path, error: OSError) -> str:
+    """Says in one line what went wrong in the cache folder."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (f"{cache_dir}: the disk is full; make room, or name a folder on a larger disk "
+                "with --cache_dir")
+    return (f"{cache_dir}: decoded images cannot be kept there ({error.strerror or error}); name "
+            "another folder with --cache_dir")

@@ -1,0 +1,118 @@
+"""From a decoded split to batches: uint8 all the way, static shapes, no state to save.
+
+Which images step s trains on is computed from (seed, s) alone, so a run that resumes at step s
+sees what a run that never stopped would have seen, without the iterator being checkpointed.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Callable, Optional
+
+import numpy as np
+import tensorflow as tf
+
+from hali_tf.data.source import Split
+
+
+def positions(count: int, batch_size: int, seed: int) -> Callable[[int], np.ndarray]:
+    """Makes the function that says which images a step uses.
+
+    Args:
+        count: N, the number of images.
+        batch_size: B, images a step; may be larger than N.
+        seed: Any integer; other seeds give other orders.
+
+    Returns:
+        A function from a step (0-based) to int64 [B] positions in 0..N-1: elements s*B .. s*B+B-1
+        of the endless concatenation of one random permutation of 0..N-1 an epoch.
+    """
+
+    # A batch spans two epochs at most, unless B > N; a few more for batches made in parallel.
+    @functools.lru_cache(maxsize=4)
+    def permutation(epoch: int) -> np.ndarray:
+        return np.random.default_rng([seed & 0xFFFFFFFFFFFFFFFF, epoch]).permutation(count)
+
+    def positions_of(step: int) -> np.ndarray:
+        place, stop, parts = step * batch_size, (step + 1) * batch_size, []
+        while place < stop:
+            epoch, offset = divmod(place, count)
+            part = permutation(epoch)[offset:offset + stop - place]
+            parts.append(part)
+            place += len(part)
+        return np.concatenate(parts)
+
+    return positions_of
+
+
+def train_batches(split: Split, batch_size: int, seed: int, first_step: int, last_step: int,
+                  labels: bool = False) -> tf.data.Dataset:
+    """Makes the batches of the steps first_step .. last_step - 1.
+
+    Args:
+        split: What to train on; at least one image.
+        batch_size: B, images a step over all replicas; may be larger than the split.
+        seed: Decides the order; see `positions`.
+        first_step: The first step that the dataset yields (0 for a new run).
+        last_step: One past the last step.
+        labels: Whether to yield labels beside the images.
+
+    Returns:
+        A dataset of last_step - first_step elements uint8 [B, H, W, C] in 0..255, or, with
+        `labels`, of pairs of that and int64 [B] or uint8 [B, A]. Shapes are static, so that a
+        distribution strategy can cut every batch among its replicas.
+
+    Raises:
+        ValueError: If labels are asked of a split that has none.
+    """
+    arrays = [split.images]
+    if labels:
+        if split.labels is None:
+            raise ValueError("labels=True, but the split has no labels")
+        arrays.append(split.labels)
+    positions_of = positions(len(split.images), batch_size, seed)
+    return _gather(arrays, positions_of, first_step, last_step, batch_size)
+
+
+def batches(split: Split, batch_size: int, limit: Optional[int] = None) -> tf.data.Dataset:
+    """Makes batches of a split in its own order, once, for evaluation.
+
+    Args:
+        split: Where the images come from.
+        batch_size: B; the last batch may be smaller.
+        limit: Stop after that many images; None means all.
+
+    Returns:
+        A dataset of uint8 [<=B, H, W, C], 0..255.
+    """
+    count = len(split.images) if limit is None else min(limit, len(split.images))
+
+    def positions_of(step: int) -> np.ndarray:
+        return np.arange(step * batch_size, min((step + 1) * batch_size, count))
+
+    return _gather([split.images], positions_of, 0, -(-count // batch_size), None)
+
+
+def _gather(arrays, positions_of, first_step, last_step, batch_size) -> tf.data.Dataset:
+    """Yields, a step at a time, the rows of every array at the step's positions."""
+    # Plain views: indexing through numpy's memmap class costs more than the copy itself.
+    arrays = [np.asarray(array) for array in arrays]
+
+    def rows_of(step):
+        chosen = positions_of(int(step))
+        # take() releases the interpreter lock, so that steps made in parallel wait for the disk
+        # together.
+        return [np.take(array, chosen, axis=0) for array in arrays]
+
+    def element(step):
+        rows = tf.numpy_function(rows_of, [step], [array.dtype for array in arrays])
+        for array, part in zip(arrays, rows):
+            part.set_shape((batch_size,) + array.shape[1:])
+        return tuple(rows) if len(rows) > 1 else rows[0]
+
+    dataset = tf.data.Dataset.range(first_step, last_step)
+    dataset = dataset.map(element, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    options = tf.data.Options()
+    # There are no files to shard by: several workers share the steps out.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,13 @@
+"""What a user can mend, said in one line; entry points print it and exit."""
+
+
+class UserError(Exception):
+    """Names the file or field, what was expected, what was received, what to do. Exit code 1."""
+
+    exit_code = 1
+
+
+class UsageError(UserError):
+    """A flag has a value that cannot work, alone or with another. Exit code 2."""
+
+    exit_code = 2

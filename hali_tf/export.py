@@ -1,0 +1,87 @@
+"""Exports a run as a version that TF-Serving loads.
+
+python -m hali_tf.export --run_dir=runs/digits --export_dir=export/hali
+
+Writes EXPORT_DIR/<version>/, whole or not at all: a SavedModel of the averaged weights in float32
+with the signatures encode, decode, reconstruct, sample and, where the data has labels, classify
+and classify_examples; warm-up requests and a model card in assets.extra/.
+"""
+
+import json
+import os
+
+from hali_tf import command
+from hali_tf import config as configuration
+from hali_tf.errors import UsageError
+
+
+def main():
+    """Reads the flags and exports."""
+    flags = configuration.run_flags()
+    if not flags.export_dir:
+        raise UsageError("--export_dir is empty; name the folder that the server is to watch")
+    if flags.version < 0:
+        raise UsageError(f"--version={flags.version}: expected a positive number, or 0 for the next")
+    path = export(flags.run_dir, flags.export_dir, flags.version, flags.checkpoint)
+    print(f"exported {path}")
+    print(f"serve it: python -m serving.server --model_base_path={os.path.abspath(flags.export_dir)}")
+
+
+def export(run_dir, export_dir, version=0, checkpoint="last"):
+    """Exports a run; returns the path of the version.
+
+    Args:
+      run_dir: folder of the run.
+      export_dir: folder that the server watches.
+      version: positive integer, or 0 for the next free one.
+      checkpoint: "last" or "best".
+
+    Raises:
+      UserError: the run has no checkpoint, its data cannot be read, the version cannot be written.
+    """
+    from hali_tf.exporting import classifier, version as versions
+    from hali_tf.exporting.servable import Servable
+    from hali_tf.training.run import load_run, open_data
+
+    config, model = load_run(run_dir, checkpoint)
+    source = open_data(config)
+    train = source.load("train")
+    head, accuracy = None, None
+    if train.labels is None:
+        print(f"{config.data} has no labels: no classify")
+    else:
+        head = classifier.fit(model.average, source, train)
+        accuracy = classifier.accuracy(model.average, head, source.load("test"))
+        print(f"classify: linear on the encoder's features, test accuracy {accuracy:.4f}")
+    card = {
+        "model": f"{config.model} ({config.architecture}, width {config.width})",
+        "step": int(model.step.numpy()),
+        "checkpoint": checkpoint,
+        "levels": model.num_levels,
+        "classify_test_accuracy": accuracy,
+        "metrics": _read(run_dir, "summary.json"),
+        "config": json.loads(config.to_json()),
+        "training": (_read(run_dir, "run.json") or [None])[-1],
+    }
+    crop = (15, 35, 148, 178, 218) if config.data == "celeba" else None
+    servable = Servable(model.average, head, crop)
+    return versions.write(servable, export_dir, version, "hali", card)
+
+
+def _read(run_dir, name):
+    """A JSON file of the run; None before it is written."""
+    path = os.path.join(run_dir, name)
+    if not os.path.exists(path):
+        return None
+    with open(path, encoding="utf-8") as f:
+        return json.load(f)
+
+
+if __name__ == "__main__":
+    configuration.define_run_flags(
+        "hali_tf.export",
+        export_dir=("", "Folder that the server watches; the version becomes a folder in it."),
+        version=(0, "Number of the version; 0 takes the next free one."),
+        checkpoint=("last", "last or best."),
+    )
+    command.run(main, __doc__)

@@ -1,0 +1,131 @@
+"""The signatures that are served, as functions of constants and plain variables.
+
+Nothing in their graphs keeps state, needs Python, XLA or an op of our own; each input and output
+has the batch in dimension 0 and no row depends on another, so the server may batch and pad.
+"""
+
+import tensorflow as tf
+
+
+class Servable(tf.Module):
+    """What is saved: the averaged encoder and decoder, and a classifier if there is one.
+
+    Args:
+      generative: `models.hali.Generative`, float32.
+      classifier: `Classifier`, or None.
+      crop: (left, upper, side, width, height): the square kept of encoded images of width x height;
+        others keep their central square.
+    """
+
+    def __init__(self, generative, classifier=None, crop=None):
+        super().__init__()
+        # The layers stay out of reach of tf.saved_model: it would save what Keras needs to train.
+        self._served = lambda: generative
+        self.weights = [*generative.encoder.weights, *generative.decoder.weights]
+        self._crop = crop
+        self.classifier = classifier
+
+    def signatures(self):
+        """Concrete functions by name, as the README of serving lists them."""
+        model = self._served()
+        images = tf.TensorSpec([None, *model.image_shape], tf.uint8, "images")
+        top = model.num_levels
+        functions = {"encode": _concrete(self._encode, images)}
+        functions["serving_default"] = functions["encode"]
+        for level in range(1, top + 1):
+            name = "decode" if level == top else f"decode_{level}"
+            functions[name] = _concrete(*self._decode(level))
+        functions["reconstruct"] = _concrete(self._reconstruct, images)
+        functions["sample"] = _concrete(self._sample, tf.TensorSpec([None], tf.int64, "seeds"))
+        if self.classifier is not None:
+            functions["classify"] = _concrete(self._classify, images)
+            functions["classify_examples"] = _concrete(
+                self._classify_examples, tf.TensorSpec([None], tf.string, "inputs")
+            )
+        return functions
+
+    def _encode(self, images):
+        outputs = {}
+        for level, q in enumerate(self._served().encode(images), start=1):
+            outputs[f"z_{level}"] = q.mean
+            outputs[f"z_{level}_stddev"] = q.stddev
+        return outputs
+
+    def _decode(self, level):
+        """The function of one level and its input, named after the latent."""
+        model = self._served()
+        latent = tf.TensorSpec([None, *model.latent_shapes[level - 1]], tf.float32, f"z_{level}")
+
+        def decode(z):
+            return {"images": model.decode(z, level)}
+
+        return decode, latent
+
+    def _reconstruct(self, images):
+        model = self._served()
+        return {
+            f"reconstruction_{level}": model.reconstruct(images, level)
+            for level in range(1, model.num_levels + 1)
+        }
+
+    def _sample(self, seeds):
+        return {"images": self._served().sample(seeds)}
+
+    def _classify(self, images):
+        scores = self.classifier.scores(self._served().encode(images))
+        classes = tf.tile([self.classifier.names], [tf.shape(scores)[0], 1])
+        return {"classes": classes, "scores": scores}
+
+    def _classify_examples(self, inputs):
+        features = tf.io.parse_example(inputs, {"image/encoded": tf.io.FixedLenFeature([], tf.string)})
+        shape = self._served().image_shape
+        images = tf.map_fn(
+            lambda encoded: prepare(encoded, shape, self._crop),
+            features["image/encoded"],
+            fn_output_signature=tf.TensorSpec(shape, tf.uint8),
+        )
+        return self._classify(images)
+
+
+def _concrete(function, spec):
+    """The traced function, its argument named after the spec."""
+    return tf.function(lambda x: function(x), autograph=False).get_concrete_function(spec)
+
+
+def prepare(encoded, shape, crop=None):
+    """A JPEG or PNG as training saw it: cropped to a square, resized, in the model's channels.
+
+    Args:
+      encoded: string scalar.
+      shape: (H, W, C) of the model's images, H = W.
+      crop: as for `Servable`.
+
+    Returns:
+      uint8 [H, W, C].
+    """
+    size, _, channels = shape
+    image = tf.image.decode_image(encoded, channels, expand_animations=False)
+    image = tf.ensure_shape(image, [None, None, channels])
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    side = tf.minimum(height, width)
+    left, upper = (width - side) // 2, (height - side) // 2
+    if crop is not None:
+        known = tf.logical_and(tf.equal(width, crop[3]), tf.equal(height, crop[4]))
+        left, upper, side = (
+            tf.where(known, mine, central)
+            for mine, central in zip(crop[:3], (left, upper, side))
+        )
+    image = image[upper : upper + side, left : left + side]
+
+    def resize():
+        # Lanczos overshoots at edges; Pillow, which made the training images, clips too.
+        resized = tf.image.resize(image, [size, size], "lanczos3", antialias=True)
+        return tf.cast(tf.round(tf.clip_by_value(resized, 0.0, 255.0)), tf.uint8)
+
+    def pad():
+        return tf.image.resize_with_crop_or_pad(image, size, size)
+
+    if size != 32:
+        return resize()
+    # 28x28 is MNIST and its kin, which training pads.
+    return tf.ensure_shape(tf.cond(tf.equal(side, 28), pad, resize), shape)

@@ -1,0 +1,89 @@
+"""A version folder that appears whole: written beside, then renamed to its number."""
+
+import glob
+import os
+import shutil
+
+import tensorflow as tf
+
+from hali_tf.errors import UsageError, UserError
+from hali_tf.exporting import warmup
+from hali_tf.files import write_json
+
+_BESIDE = ".exporting-"
+
+
+def next_version(export_dir):
+    """1 more than the highest integer-named folder."""
+    return max((int(n) for n in os.listdir(export_dir) if n.isdigit()), default=0) + 1
+
+
+def write(servable, export_dir, version, model_name, card):
+    """Writes DIR/<version>/: SavedModel, warm-up requests, model card.
+
+    A server polls DIR and takes any integer-named folder it sees, so the folder is made under
+    another name, and whole when it gets its number. What a killed export left is removed.
+
+    Args:
+      servable: `Servable`.
+      export_dir: DIR; made if missing.
+      version: positive integer, or 0 for the next free one.
+      model_name: for the warm-up requests.
+      card: dict for model_card.json; the signatures are added.
+
+    Returns:
+      Path of the version's folder.
+
+    Raises:
+      UsageError: the version is there already.
+      UserError: the folder cannot be written.
+    """
+    try:
+        os.makedirs(export_dir, exist_ok=True)
+        for left in glob.glob(os.path.join(export_dir, f"{_BESIDE}*")):
+            shutil.rmtree(left)
+        version = version or next_version(export_dir)
+        final = os.path.join(export_dir, str(version))
+        if os.path.exists(final):
+            raise UsageError(
+                f"--version={version}: {final} exists; versions are never overwritten, so choose "
+                f"another (--version=0 takes {next_version(export_dir)})"
+            )
+        beside = os.path.join(export_dir, f"{_BESIDE}{version}")
+        signatures = servable.signatures()
+        tf.saved_model.save(servable, beside, signatures)
+        warmup.write(beside, signatures, model_name)
+        card = {"version": version, **card, "signatures": _describe(signatures)}
+        write_json(os.path.join(beside, "assets.extra", "model_card.json"), card)
+        os.rename(beside, final)
+    except (OSError, tf.errors.OpError) as error:
+        raise UserError(
+            f"--export_dir={export_dir}: the version cannot be written "
+            f"({str(error).splitlines()[0][:200]}); nothing of it is left that a server would load"
+        ) from error
+    return final
+
+
+_RANGES = {
+    tf.uint8: "0 to 255",
+    tf.int64: "any; the same seed gives the same image",
+    tf.string: "see the README of serving",
+}
+
+
+def _describe(signatures):
+    """Shapes, dtypes and ranges of each signature's inputs and outputs, for the card."""
+
+    def tensor(spec, name):
+        known = _RANGES.get(spec.dtype)
+        if known is None:
+            known = "0 to 1" if name == "scores" else "above 0" if "stddev" in name else "any"
+        return {"dtype": spec.dtype.name, "shape": ["B", *spec.shape[1:].as_list()], "range": known}
+
+    return {
+        name: {
+            "inputs": {s.name: tensor(s, s.name) for s in function.structured_input_signature[0]},
+            "outputs": {n: tensor(s, n) for n, s in function.structured_outputs.items()},
+        }
+        for name, function in signatures.items()
+    }

@@ -1,0 +1,28 @@
+"""Files that are there whole or not at all."""
+
+import contextlib
+import json
+import os
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Yields a path beside `path`; what was written there becomes `path` if no error came."""
+    beside = f"{path}.{os.getpid()}.tmp"
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        if os.path.exists(beside):
+            os.remove(beside)
+
+
+def write_text(path, text):
+    """Writes `text` to `path`."""
+    with replacing(path) as beside, open(beside, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
+def write_json(path, value):
+    """Writes `value` as indented JSON."""
+    write_text(path, json.dumps(value, indent=1) + "\n")

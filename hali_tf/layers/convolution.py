@@ -1,0 +1,133 @@
+"""Convolutions of the tables: `Conv`, `ConvTranspose`, `Residual` and `Upsample` rows."""
+
+import keras
+import tensorflow as tf
+
+from hali_tf.layers.random import dropout
+from hali_tf.layers.weight_norm import WeightNormConv2D
+
+
+class BatchNorms:
+    """Makes batch normalisations that share their settings.
+
+    Args:
+      momentum: share of the old moving statistics in the new ones.
+      synchronized: whether replicas normalise by the statistics of the global batch.
+    """
+
+    def __init__(self, momentum=0.95, synchronized=False):
+        self._settings = {"momentum": momentum, "synchronized": synchronized}
+
+    def make(self, dtype):
+        """A new `keras.layers.BatchNormalization` of precision policy `dtype`."""
+        return keras.layers.BatchNormalization(epsilon=1e-5, dtype=dtype, **self._settings)
+
+
+def activate(x, activation, slope):
+    """Nonlinearity by name: "leaky_relu", "maxout" over pairs of channels, "tanh" or None."""
+    if activation == "leaky_relu":
+        # By way of float32: bfloat16's kernel for the gradient takes 15 times as long on CPU.
+        return tf.cast(tf.nn.leaky_relu(tf.cast(x, tf.float32), slope), x.dtype)
+    if activation == "maxout":
+        return tf.maximum(*tf.split(x, 2, axis=-1))
+    if activation == "tanh":
+        return tf.tanh(x)
+    return x
+
+
+class Dropout(keras.layers.Layer):
+    """Zeroes entries with probability `rate` and scales the others, by an explicit seed."""
+
+    def __init__(self, rate, dtype=None):
+        super().__init__(dtype=dtype)
+        self._rate = rate
+
+    def call(self, x, seed):
+        return dropout(x, self._rate, seed)
+
+
+class ConvBlock(keras.layers.Layer):
+    """Convolution (or transposed one), normalisation, nonlinearity.
+
+    Shapes: [B, H, W, C] to [B, H', W', features].
+
+    Args:
+      features, kernel, strides, padding, norm, activation: as in `architectures.Conv`.
+      transposed: whether the convolution is a transposed one.
+      slope: of the leaky ReLU.
+      batch_norms: `BatchNorms`, for norm "batch".
+      dtype: precision policy.
+    """
+
+    def __init__(self, features, kernel, strides=1, padding="same", norm="batch",
+                 activation="leaky_relu", *, transposed=False, slope=0.02, batch_norms=None,
+                 dtype=None):  # fmt: skip
+        super().__init__(dtype=dtype)
+        self._activation, self._slope = activation, slope
+        filters = 2 * features if activation == "maxout" else features
+        settings = {"strides": strides, "padding": padding}
+        if norm == "weight":
+            self.conv = WeightNormConv2D(filters, kernel, **settings)
+        else:
+            kind = keras.layers.Conv2DTranspose if transposed else keras.layers.Conv2D
+            he = activation in ("leaky_relu", "maxout")
+            initializer = "he_normal" if he else "lecun_normal"
+            self.conv = kind(
+                filters,
+                kernel,
+                use_bias=norm is None,
+                kernel_initializer=initializer,
+                dtype=dtype,
+                **settings,
+            )
+        self.norm = batch_norms.make(dtype) if norm == "batch" else None
+
+    def call(self, x, training=False):
+        x = self.conv(x)
+        if self.norm is not None:
+            x = self.norm(x, training=training)
+        return activate(x, self._activation, self._slope)
+
+
+class ResidualBlock(keras.layers.Layer):
+    """Two 3x3 convolutions with batch norm and a skip; keeps the shape [B, H, W, C]."""
+
+    def __init__(self, *, slope=0.02, batch_norms, dtype=None):
+        super().__init__(dtype=dtype)
+        self._slope, self._batch_norms = slope, batch_norms
+
+    def build(self, input_shape):
+        block = {"slope": self._slope, "batch_norms": self._batch_norms, "dtype": self.dtype_policy}
+        self.first = ConvBlock(input_shape[-1], 3, **block)
+        self.second = ConvBlock(input_shape[-1], 3, activation=None, **block)
+        super().build(input_shape)
+
+    def call(self, x, training=False):
+        change = self.second(self.first(x, training=training), training=training)
+        return activate(x + change, "leaky_relu", self._slope)
+
+
+class Upsample(keras.layers.Layer):
+    """Bilinear upsampling by two, [B, H, W, C] to [B, 2H, 2W, C], half-pixel centres.
+
+    Equal to `keras.layers.UpSampling2D(interpolation="bilinear")`, in the layer's own precision
+    (Keras' goes through float32) and from additions that XLA and oneDNN both run fast.
+    """
+
+    def call(self, x):
+        return _double(_double(x, 1), 2)
+
+
+def _double(x, axis):
+    """Each entry becomes 3/4 of itself plus 1/4 of its lower, then of its upper neighbour."""
+    size = x.shape[axis]
+    first, last = (tf.gather(x, [i], axis=axis) for i in (0, size - 1))
+    begin, rest = [0] * 4, [-1] * 4
+    rest[axis] = size - 1
+    lower = tf.concat([first, tf.slice(x, begin, rest)], axis)
+    begin[axis] = 1
+    upper = tf.concat([tf.slice(x, begin, rest), last], axis)
+    pairs = tf.stack([0.75 * x + 0.25 * lower, 0.75 * x + 0.25 * upper], axis + 1)
+    shape = [-1, *x.shape[1:]]
+    shape[axis] = 2 * size
+    return tf.reshape(pairs, shape)

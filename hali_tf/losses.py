@@ -1,0 +1,40 @@
+"""The adversarial losses on logits: non-saturating, no reconstruction term (paper, Algorithm 1).
+
+s_q = D's logit for (x, z_1, ..., z_L) from the encoder, s_p for one from the decoder; D says
+"encoder" with probability sigmoid(s).
+"""
+
+import tensorflow as tf
+
+# Beyond it exp(-|s|) nears the smallest float32, and 1 / sigmoid'(s) would be 0 * inf.
+_LARGEST_LOGIT = 60.0
+
+
+def discriminator_loss(s_q, s_p):
+    """-log sigmoid(s_q) - log(1 - sigmoid(s_p)) for each example, float32 [B]."""
+    return tf.nn.softplus(-s_q) + tf.nn.softplus(s_p)
+
+
+def generator_loss(s_q, s_p):
+    """-log(1 - sigmoid(s_q)) - log sigmoid(s_p) for each example, float32 [B].
+
+    Encoder and decoder minimise it together.
+    """
+    return tf.nn.softplus(s_q) + tf.nn.softplus(-s_p)
+
+
+def generator_over_discriminator(s_q, s_p):
+    """Factors that turn gradients of the discriminator's loss into the generator's.
+
+    An example's logit depends on that example alone, so both losses reach D's inputs through the
+    same ds/d(input), and for each example
+      (d generator_loss / ds_q) / (d discriminator_loss / ds_q) = sigmoid(s_q) / -sigmoid(-s_q)
+                                                                = -exp(s_q), and for s_p -exp(-s_p).
+    Logits beyond 60 count as 60: there float32 has lost the gradient that would be scaled.
+
+    Returns:
+      Two float32 [B], for the encoder's and for the decoder's examples.
+    """
+    s_q = tf.minimum(s_q, _LARGEST_LOGIT)
+    s_p = tf.maximum(s_p, -_LARGEST_LOGIT)
+    return -tf.exp(s_q), -tf.exp(-s_p)

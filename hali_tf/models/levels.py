@@ -1,0 +1,146 @@
+"""Encoder, decoder and discriminator levels, built from the rows of `hali_tf.architectures`."""
+
+import keras
+import tensorflow as tf
+
+from hali_tf import architectures as tables
+from hali_tf.layers import random
+from hali_tf.layers.convolution import ConvBlock, Dropout, ResidualBlock, Upsample
+from hali_tf.layers.gaussian import GaussianHead
+from hali_tf.layers.weight_norm import WeightNormConv2D
+
+
+class Rows(keras.layers.Layer):
+    """The layers of a table's rows, one after the other: [B, H, W, C] to [B, H', W', C'].
+
+    Args:
+      rows: of `architectures`.
+      channels: what a Gaussian or an Image row projects to.
+      slope: of the leaky ReLU.
+      batch_norms: `BatchNorms` of the model.
+      dtype: precision policy.
+    """
+
+    def __init__(self, rows, channels=None, *, slope, batch_norms=None, dtype=None):
+        super().__init__(dtype=dtype)
+        self.stack = [
+            layer for row in rows for layer in _layers(row, channels, slope, batch_norms, dtype)
+        ]
+
+    def call(self, x, training=False, seed=None):
+        """`seed`, int32 [2], is for dropout, so only where there is some and `training`."""
+        for index, layer in enumerate(self.stack):
+            if isinstance(layer, Dropout):
+                x = layer(x, random.fold(seed, index)) if training else x
+            elif isinstance(layer, (ConvBlock, ResidualBlock)):
+                x = layer(x, training=training)
+            else:
+                x = layer(x)
+        return x
+
+    def initialize_from(self, x):
+        """Weight normalisation's data-dependent initialisation; returns the output for `x`."""
+        for layer in self.stack:
+            if isinstance(layer, ConvBlock) and isinstance(layer.conv, WeightNormConv2D):
+                layer.conv.initialize_from(x)
+            x = x if isinstance(layer, Dropout) else layer(x)
+        return x
+
+
+def _layers(row, channels, slope, batch_norms, dtype):
+    """The Keras layers of one row."""
+    common = {"slope": slope, "batch_norms": batch_norms, "dtype": dtype}
+    if isinstance(row, tables.Conv):
+        block = ConvBlock(row.features, row.kernel, row.strides, row.padding, row.norm,
+                          row.activation, **common)  # fmt: skip
+        return [block, Dropout(row.dropout, dtype)] if row.dropout else [block]
+    if isinstance(row, tables.ConvTranspose):
+        return [ConvBlock(row.features, row.kernel, row.strides, "valid", transposed=True, **common)]
+    if isinstance(row, tables.Residual):
+        return [ResidualBlock(**common)]
+    if isinstance(row, tables.Upsample):
+        return [Upsample(dtype=dtype)]
+    if isinstance(row, tables.Gaussian):
+        return [GaussianHead(channels, row.log_sigma, dtype)]
+    if isinstance(row, tables.Image):
+        return [ConvBlock(channels, row.kernel, norm=None, activation="tanh", **common)]
+    if isinstance(row, tables.Logit):
+        projection = keras.layers.Conv2D(1, 1, kernel_initializer="lecun_normal", dtype=dtype)
+        return [Dropout(row.dropout, dtype), projection] if row.dropout else [projection]
+    raise TypeError(f"not a row of hali_tf.architectures: {row!r}")
+
+
+def as_maps(z):
+    """A vector [B, d] as feature maps [B, 1, 1, d]; feature maps as they are."""
+    return z if len(z.shape) == 4 else z[:, tf.newaxis, tf.newaxis, :]
+
+
+class EncoderLevel(keras.layers.Layer):
+    """q(z_l | z_{l-1}): takes z_{l-1} (x for l = 1), returns a `Gaussian` of z_l's shape.
+
+    Args:
+      level: `architectures.Level` l.
+      **common: slope, batch_norms, dtype of `Rows`.
+    """
+
+    def __init__(self, level, **common):
+        super().__init__(dtype=common["dtype"])
+        self._latent = level.latent
+        self.body = Rows(level.encoder, level.latent[-1], **common)
+
+    def call(self, z, training=False):
+        q = self.body(as_maps(z), training=training)
+        return type(q)(*(tf.ensure_shape(_like(p, self._latent), [None, *self._latent]) for p in q))
+
+
+class DecoderLevel(keras.layers.Layer):
+    """p(z_{l-1} | z_l): takes z_l, returns a `Gaussian` of z_{l-1}'s shape, or the image for l = 1.
+
+    Args:
+      level: `architectures.Level` l.
+      below: shape of z_{l-1}, (H, W, C) of the image for l = 1.
+      **common: slope, batch_norms, dtype of `Rows`.
+    """
+
+    def __init__(self, level, below, **common):
+        super().__init__(dtype=common["dtype"])
+        self._below = below
+        self.body = Rows(level.decoder, below[-1], **common)
+
+    def call(self, z, training=False):
+        p = self.body(as_maps(z), training=training)
+        if isinstance(p, tuple):
+            return type(p)(*(tf.ensure_shape(_like(v, self._below), [None, *self._below]) for v in p))
+        return tf.ensure_shape(tf.cast(p, tf.float32), [None, *self._below])
+
+
+def _like(maps, shape):
+    """[B, 1, 1, d] as [B, d] where the latent is a vector."""
+    return tf.squeeze(maps, [1, 2]) if len(shape) == 1 else maps
+
+
+class DiscriminatorLevel(keras.layers.Layer):
+    """Rows on the features so far, then z_l concatenated to them on the channel axis.
+
+    Args:
+      level: `architectures.Level` l.
+      **common: slope, dtype of `Rows`.
+    """
+
+    def __init__(self, level, **common):
+        super().__init__(dtype=common["dtype"])
+        self.body = Rows(level.discriminator, **common)
+        self.latent_body = Rows(level.latent_discriminator, **common)
+
+    def call(self, features, z, training=False, seed=None):
+        body_seed, latent_seed = (None, None) if seed is None else (
+            random.fold(seed, 0), random.fold(seed, 1))  # fmt: skip
+        features = self.body(features, training=training, seed=body_seed)
+        z = self.latent_body(as_maps(z), training=training, seed=latent_seed)
+        return tf.concat([features, tf.cast(z, features.dtype)], axis=-1)
+
+    def initialize_from(self, features, z):
+        """As `Rows.initialize_from`."""
+        features = self.body.initialize_from(features)
+        z = self.latent_body.initialize_from(as_maps(z))
+        return tf.concat([features, tf.cast(z, features.dtype)], axis=-1)

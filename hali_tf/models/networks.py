@@ -1,0 +1,129 @@
+"""Encoder, decoder and discriminator: the levels in order (paper, Equations 3 and 4)."""
+
+import keras
+import tensorflow as tf
+
+from hali_tf.layers import random
+from hali_tf.models.levels import DecoderLevel, DiscriminatorLevel, EncoderLevel, Rows
+
+
+def _common(architecture, dtype, batch_norms=None):
+    """What all rows of a network share."""
+    return {"slope": architecture.leaky_slope, "batch_norms": batch_norms, "dtype": dtype}
+
+
+class Encoder(keras.layers.Layer):
+    """x -> z_1 -> ... -> z_L.
+
+    Args:
+      architecture: `architectures.Architecture`.
+      batch_norms: `BatchNorms`.
+      dtype: precision policy.
+    """
+
+    def __init__(self, architecture, batch_norms, dtype="float32"):
+        super().__init__(autocast=False)
+        common = _common(architecture, dtype, batch_norms)
+        self.levels = [EncoderLevel(level, **common) for level in architecture.levels]
+
+    def call(self, x, noises=None, training=False):
+        """Draws each z_l from q(z_l | z_{l-1}), or takes its mean where `noises` is None.
+
+        Args:
+          x: images in [-1, 1], [B, H, W, C].
+          noises: standard normal draws, a [B, ...] of z_l's shape for each level.
+          training: whether batch norm uses and records the statistics of the batch.
+
+        Returns:
+          Lists over levels: the `Gaussian`s q(z_l | z_{l-1}) and the draws z_l, float32.
+        """
+        gaussians, draws, z = [], [], x
+        for index, level in enumerate(self.levels):
+            q = level(z, training=training)
+            z = q.mean if noises is None else q.sample(noises[index])
+            gaussians.append(q)
+            draws.append(z)
+        return gaussians, draws
+
+
+class Decoder(keras.layers.Layer):
+    """z_L -> ... -> z_1 -> x.
+
+    Args:
+      architecture: `architectures.Architecture`.
+      batch_norms: `BatchNorms`.
+      dtype: precision policy.
+    """
+
+    def __init__(self, architecture, batch_norms, dtype="float32"):
+        super().__init__(autocast=False)
+        common = _common(architecture, dtype, batch_norms)
+        shapes = [architecture.image, *(level.latent for level in architecture.levels)]
+        self.levels = [
+            DecoderLevel(level, below, **common)
+            for level, below in zip(architecture.levels, shapes)
+        ]
+
+    def call(self, z, noises=None, training=False, level=None):
+        """Draws each z_{l-1} from p(z_{l-1} | z_l), or takes its mean where `noises` is None.
+
+        Args:
+          z: z_l, float32 [B, ...].
+          noises: standard normal draws, a [B, ...] for each of z_1, ..., z_{l-1}.
+          training: as for `Encoder`.
+          level: l, the level of `z`; the top one by default.
+
+        Returns:
+          Images in [-1, 1], float32 [B, H, W, C], and the list of [z_1, ..., z_l] on the way.
+        """
+        draws = [z]
+        for index in reversed(range(1, level or len(self.levels))):
+            p = self.levels[index](draws[0], training=training)
+            draws.insert(0, p.mean if noises is None else p.sample(noises[index - 1]))
+        return self.levels[0](draws[0], training=training), draws
+
+
+class Discriminator(keras.layers.Layer):
+    """D(x, z_1, ..., z_L): one logit an example, which depends on no other example.
+
+    Args:
+      architecture: `architectures.Architecture`.
+      dtype: precision policy.
+    """
+
+    def __init__(self, architecture, dtype="float32"):
+        super().__init__(autocast=False)
+        common = _common(architecture, dtype)
+        self.levels = [DiscriminatorLevel(level, **common) for level in architecture.levels]
+        self.joint = Rows(architecture.joint[:-1], **common)
+        self.logit = Rows(architecture.joint[-1:], **common)
+
+    def call(self, x, zs, training=False, seed=None):
+        """Logits, float32 [B].
+
+        Args:
+          x: images in [-1, 1], [B, H, W, C].
+          zs: [z_1, ..., z_L].
+          training: whether dropout is on; it then needs `seed`, int32 [2].
+        """
+        features = self.features(x, zs, training, seed)
+        logits = self.logit(features, training=training, seed=self._seed(seed, -2))
+        return tf.cast(tf.reshape(logits, [-1]), tf.float32)
+
+    def features(self, x, zs, training=False, seed=None):
+        """The penultimate layer's output (paper, Equation 8), [B, 1, 1, F]."""
+        features = x
+        for index, (level, z) in enumerate(zip(self.levels, zs)):
+            features = level(features, z, training=training, seed=self._seed(seed, index))
+        return self.joint(features, training=training, seed=self._seed(seed, -1))
+
+    def initialize_from(self, x, zs):
+        """As `Rows.initialize_from`, for inputs as of `call`."""
+        features = x
+        for level, z in zip(self.levels, zs):
+            features = level.initialize_from(features, z)
+        self.joint.initialize_from(features)
+
+    @staticmethod
+    def _seed(seed, part):
+        return None if seed is None else random.fold(seed, part)

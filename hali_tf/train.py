@@ -1,0 +1,61 @@
+"""Trains HALI or ALI.
+
+python -m hali_tf.train --flagfile=configs/digits.cfg [--steps=... and any other flag]
+
+The same command again goes on from the last checkpoint. Exit code: 0 done, 1 an error of data,
+disk or numbers, 2 a flag that cannot work, 130 and 143 stopped by SIGINT and SIGTERM and saved.
+"""
+
+import dataclasses
+import os
+import sys
+
+from hali_tf import command, config as configuration
+
+
+def main():
+    """Reads the flags, makes or reopens the run folder, trains, prints what came out."""
+    config = configuration.config_from_flags()
+    import tensorflow as tf  # after the flags: --help and a wrong flag answer at once
+
+    from hali_tf.evaluation import reconstruction
+    from hali_tf.training import callbacks, devices, run
+    from hali_tf.training.fit import fit
+
+    strategy = devices.make_strategy(config.virtual_devices)
+    if config.batch_size % strategy.num_replicas_in_sync:
+        raise configuration.UsageError(
+            f"--batch_size={config.batch_size} cannot be shared among "
+            f"{strategy.num_replicas_in_sync} devices; make it a multiple"
+        )
+    source = run.open_data(config)
+    config = dataclasses.replace(config, channels=source.image_shape[-1])
+    config = devices.resolve_auto(run.open_run(config))
+    if config.dry_run:
+        return describe_run(config)
+    run.record_start(config)
+    tf.get_logger().setLevel("ERROR")
+    try:
+        summary = fit(config, source, strategy)
+    except callbacks.Interrupted as stop:
+        print(f"hali_tf: {stop}; the same command goes on", file=sys.stderr)
+        sys.exit(stop.exit_code)
+    print(reconstruction.table(config.data, summary))
+    figures = os.path.join(config.run_dir, "figures")
+    print(f"figures: {figures}/reconstructions.png, {figures}/samples.png")
+    print(f"all of the run: {config.run_dir}")
+
+
+def describe_run(config):
+    """Prints what --dry_run promises."""
+    from hali_tf.training import describe, run
+
+    model = run.make_model(config)
+    print(config.to_json() + describe.summary(model))
+    memory = describe.memory_estimate(model, config.batch_size) / 2**20
+    print(f"memory of a train step at batch {config.batch_size}: about {memory:,.0f} MiB")
+
+
+if __name__ == "__main__":
+    configuration.define_train_flags()
+    command.run(main, __doc__)

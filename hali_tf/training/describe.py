@@ -1,0 +1,76 @@
+"""What --dry_run prints: layers, parameters and memory."""
+
+import numpy as np
+import tensorflow as tf
+
+from hali_tf.layers.convolution import ConvBlock, Dropout, ResidualBlock
+from hali_tf.models.levels import as_maps
+
+# Tensors that the backward pass finds kept, for each output of a layer: a convolution's own
+# output, the normalised one, the activated one.
+_KEPT = {ConvBlock: 3, ResidualBlock: 6}
+_NETWORKS = ("encoder", "decoder", "discriminator")
+
+
+def parameters(layer):
+    """Number of trainable parameters."""
+    return int(sum(np.prod(v.shape) for v in layer.trainable_variables))
+
+
+def summary(model):
+    """The model as text: a line a layer with its output's shape and its parameters; totals."""
+    lines = []
+    for title, layers in _tables(model):
+        lines.append(title)
+        for layer, shape in layers:
+            size = " x ".join(map(str, shape))
+            lines.append(f"  {type(layer).__name__:<16}{size:<16}{parameters(layer):>12,}")
+    totals = ", ".join(f"{name} {parameters(getattr(model, name)):,}" for name in _NETWORKS)
+    return "\n".join([*lines, f"parameters: {totals}"])
+
+
+def memory_estimate(model, batch_size):
+    """Bytes that a train step needs, roughly: what no compiler could do without.
+
+    Weights, gradients and two moments of each, averages, all in float32; and each activation that
+    the backward pass looks at, in the model's precision, the discriminator's for 2B examples.
+    """
+    weights = {name: parameters(getattr(model, name)) for name in _NETWORKS}
+    stored = 4 * sum(weights.values()) + weights["encoder"] + weights["decoder"]
+    activations = sum(
+        (2 if title.startswith("discriminator") else 1) * _KEPT.get(type(layer), 1) * np.prod(shape)
+        for title, layers in _tables(model) for layer, shape in layers
+    )  # fmt: skip
+    size = tf.as_dtype(model.encoder.compute_dtype).size
+    return int(4 * stored + size * batch_size * activations)
+
+
+def _tables(model):
+    """(title, [(layer, output shape without the batch)]) for each table of the model, in order."""
+    x = tf.zeros([1, *model.image_shape])
+    _, zs = model.encoder(x)
+    tables, z = [], x
+    for l, level in enumerate(model.encoder.levels, start=1):
+        tables.append((f"encoder level {l}", _walk(level.body, z)))
+        z = zs[l - 1]
+    for l in range(model.num_levels, 0, -1):
+        tables.append((f"decoder level {l}", _walk(model.decoder.levels[l - 1].body, zs[l - 1])))
+    features = x
+    for l, (level, z) in enumerate(zip(model.discriminator.levels, zs), start=1):
+        rows = _walk(level.body, features) + _walk(level.latent_body, z)
+        tables.append((f"discriminator level {l}, before z_{l} is concatenated", rows))
+        features = level(features, z)
+    joint, logit = model.discriminator.joint, model.discriminator.logit
+    rows = _walk(joint, features) + _walk(logit, joint(features))
+    return [*tables, ("discriminator, all levels together", rows)]
+
+
+def _walk(rows, x):
+    """[(layer, output shape without the batch)] of a `Rows`, for input x."""
+    found, x = [], as_maps(x)
+    for layer in rows.stack:
+        if not isinstance(layer, Dropout):
+            x = layer(x)
+            shape = x.mean.shape if isinstance(x, tuple) else x.shape
+            found.append((layer, tuple(shape[1:])))
+    return found

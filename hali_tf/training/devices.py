@@ -1,0 +1,57 @@
+"""Devices, replicas and the precision that suits them."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from hali_tf.errors import UsageError
+
+
+def make_strategy(virtual_devices):
+    """MirroredStrategy over all GPUs, or over the CPU in `virtual_devices` parts.
+
+    To be called before TensorFlow has used a device.
+
+    Raises:
+      UsageError: virtual devices were asked for where there are GPUs.
+    """
+    gpus = tf.config.list_logical_devices("GPU") if virtual_devices == 1 else []
+    if gpus:
+        return tf.distribute.MirroredStrategy([d.name for d in gpus])
+    if virtual_devices > 1 and tf.config.list_physical_devices("GPU"):
+        raise UsageError(
+            f"--virtual_devices={virtual_devices} splits the CPU, but this machine has GPUs; "
+            "drop the flag, or hide the GPUs with CUDA_VISIBLE_DEVICES=-1"
+        )
+    if virtual_devices > 1:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        parts = [tf.config.LogicalDeviceConfiguration()] * virtual_devices
+        tf.config.set_logical_device_configuration(cpu, parts)
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(virtual_devices)])
+
+
+def resolve_auto(config):
+    """The config with precision and jit_compile "auto" decided for this machine.
+
+    On CPUs XLA runs this model about 3 times slower than oneDNN, on GPUs faster.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    precision, jit_compile = config.precision, config.jit_compile
+    if precision == "auto":
+        native = all(map(_gpu_has_bfloat16, gpus)) if gpus else _cpu_has_bfloat16()
+        precision = "mixed_bfloat16" if native else "float32"
+    if jit_compile == "auto":
+        jit_compile = "true" if gpus and not config.sync_batch_norm else "false"
+    return dataclasses.replace(config, precision=precision, jit_compile=jit_compile)
+
+
+def _gpu_has_bfloat16(gpu):
+    return tf.config.experimental.get_device_details(gpu).get("compute_capability", (0,)) >= (8, 0)
+
+
+def _cpu_has_bfloat16():
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="ignore") as f:
+            return any("avx512_bf16" in line for line in f if line.startswith("flags"))
+    except OSError:
+        return False

@@ -1,0 +1,54 @@
+"""Optimisers by name: keras.optimizers, or tensorflow-addons as addons/NAME."""
+
+import inspect
+
+import keras
+
+from hali_tf.errors import UsageError
+
+
+def make_optimizer(name, learning_rate, beta_1, beta_2, loss_scaling=False):
+    """A new optimiser.
+
+    Args:
+      name: a class of `keras.optimizers` ("Adam") or of `tfa.optimizers` ("addons/AdaBelief");
+        "addons/Lookahead" and other wrappers go around Adam.
+      learning_rate, beta_1, beta_2: given to the optimisers that take them.
+      loss_scaling: whether to scale the loss dynamically, for mixed_float16.
+
+    Raises:
+      UsageError: no optimiser of this name, or one that needs more than the above.
+    """
+    settings = {"learning_rate": learning_rate, "beta_1": beta_1, "beta_2": beta_2}
+    kind = _find(name)
+    parameters = inspect.signature(kind.__init__).parameters
+    accepted = {key: value for key, value in settings.items() if key in parameters}
+    try:
+        if "optimizer" in parameters:
+            optimizer = kind(keras.optimizers.legacy.Adam(**settings))
+        else:
+            optimizer = kind(**accepted)
+    except TypeError as error:
+        raise UsageError(
+            f"--optimizer={name}: cannot be made from learning rate and betas alone ({error}); "
+            "choose another, such as Adam"
+        ) from error
+    return keras.mixed_precision.LossScaleOptimizer(optimizer) if loss_scaling else optimizer
+
+
+def _find(name):
+    """The optimiser class called `name`."""
+    short = name.split("/")[-1]
+    if name.startswith("addons/"):
+        import tensorflow_addons as addons  # slow to import, and seldom asked for
+
+        library, module = "tensorflow_addons.optimizers", addons.optimizers
+    else:
+        library, module = "keras.optimizers", keras.optimizers
+    kind = getattr(module, short, None)
+    if not (inspect.isclass(kind) and hasattr(kind, "apply_gradients")) or short == "Optimizer":
+        raise UsageError(
+            f"--optimizer={name}: {library} has no optimiser {short!r}; expected a class name such "
+            "as Adam or addons/AdaBelief"
+        )
+    return kind

@@ -1,0 +1,54 @@
+"""The top latents for TensorBoard's projector, with thumbnails and labels."""
+
+import math
+import os
+
+import numpy as np
+from tensorboard.plugins import projector
+
+from hali_tf.data import batches
+from hali_tf.evaluation import figures
+from hali_tf.files import write_text
+
+_POINTS = 1000
+
+
+def write(folder, model, split, label_names):
+    """Writes latents, labels, a sprite of thumbnails and the projector's configuration.
+
+    Args:
+      folder: of the logs.
+      model: `HALI`.
+      split: `Split`; the first 1,000 images are shown.
+      label_names: of the split's labels, or None.
+    """
+    images = split.images[:_POINTS]
+    latents = np.concatenate([model.encode(x)[-1].mean for x in batches(split, 128, _POINTS)])
+    latents = latents.reshape(len(latents), -1)
+    os.makedirs(folder, exist_ok=True)
+    write_text(os.path.join(folder, "latents.tsv"), _table(latents, "%.5g"))
+    sprite = figures.grid(images, math.ceil(math.sqrt(len(images))), gap=0)
+    figures.save_png(os.path.join(folder, "sprite.png"), sprite, smallest=1)
+    config = projector.ProjectorConfig()
+    embedding = config.embeddings.add(
+        tensor_name=f"z_{model.num_levels}", tensor_path="latents.tsv"
+    )
+    embedding.sprite.image_path = "sprite.png"
+    embedding.sprite.single_image_dim.extend(images.shape[2:0:-1])
+    if split.labels is not None:
+        embedding.metadata_path = "labels.tsv"
+        text = _labels(split.labels[:_POINTS], label_names)
+        write_text(os.path.join(folder, "labels.tsv"), text)
+    projector.visualize_embeddings(folder, config)
+
+
+def _table(rows, form):
+    return "".join("\t".join(form % value for value in row) + "\n" for row in rows)
+
+
+def _labels(labels, names):
+    """One column without a head for class numbers, one with a head for each attribute."""
+    if labels.ndim == 1:
+        return "".join(f"{names[l] if names else l}\n" for l in labels)
+    names = names or [f"attribute {i}" for i in range(labels.shape[1])]
+    return "\t".join(names) + "\n" + _table(labels, "%d")

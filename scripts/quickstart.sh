@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Makes .venv, trains HALI on handwritten digits, says where the figures are.
+# Arguments go to hali_tf.train, such as --steps=1000. A second run goes on from what is there.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/environment.sh
+
+ensure_environment ""
+say "training on 1,797 handwritten digits (Ctrl-C saves; the same command goes on)"
+.venv/bin/python -m hali_tf.train --flagfile=configs/digits.cfg "$@"
+cat <<'TEXT'
+
+Next, from here:
+  losses, images, latents   .venv/bin/tensorboard --logdir=runs/digits/logs
+  all evaluations           .venv/bin/python -m hali_tf.evaluate --run_dir=runs/digits
+  export for TF-Serving     .venv/bin/python -m hali_tf.export --run_dir=runs/digits --export_dir=export/hali
+TEXT

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Makes .venv if it is missing and runs the tests: bash scripts/test.sh [--all] [pytest arguments]
+# --all includes the slow ones.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/environment.sh
+
+which=()
+if [[ ${1:-} == --all ]]; then
+  shift
+  which=(-m "slow or not slow")
+fi
+ensure_environment test
+exec .venv/bin/python -m pytest ${which[@]+"${which[@]}"} "$@"

@@ -1,0 +1,260 @@
+"""What a servable answers: Predict and Classify in two halves, and warm-up out of both.
+
+A call is begun (checked, queued) and, when its future is done, finished (turned into a response),
+so that no thread has to wait in between.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent import futures
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from grpc import StatusCode
+from tensorflow_serving.apis import classification_pb2, predict_pb2, prediction_log_pb2
+
+from serving.embedded import tensors
+from serving.embedded.status import ServingError, invalid
+
+DEFAULT_SIGNATURE = "serving_default"
+_WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
+_MAX_WARMUP_RECORDS = 1000
+
+
+class Call(NamedTuple):
+    """A request on its way: `finish` makes the answer out of the future's result."""
+
+    future: futures.Future
+    finish: Callable[[list], Any]
+
+
+def predict(servable, request) -> Call:
+    """Begins a PredictRequest; the call finishes as a PredictResponse.
+
+    Raises:
+        ServingError: as the stock server's predict_util.cc.
+    """
+    key = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    signature = servable.signatures.get(key)
+    if signature is None:
+        raise ServingError(
+            StatusCode.FAILED_PRECONDITION, f'Serving signature key "{key}" not found.'
+        )
+    feeds = _feeds(signature, request.inputs)
+    aliases = _output_aliases(signature, request.output_filter)
+    call = predict_arrays(servable, signature, feeds, aliases)
+
+    def finish(outputs):
+        response = predict_pb2.PredictResponse()
+        spec = response.model_spec
+        spec.name, spec.signature_name = servable.name, key
+        spec.version.value = servable.version
+        for alias, array in call.finish(outputs).items():
+            tensors.fill_proto(response.outputs[alias], array, signature.outputs[alias].dtype)
+        return response
+
+    return Call(call.future, finish)
+
+
+def predict_arrays(servable, signature, feeds, aliases) -> Call:
+    """Begins a prediction on arrays.
+
+    Args:
+        servable: answers.
+        signature: one of its SignatureDefs.
+        feeds: tensor name -> array.
+        aliases: outputs wanted.
+    Returns:
+        A call that finishes as a dict of arrays by alias.
+    """
+    names = [signature.outputs[alias].name for alias in aliases]
+    # In one order whatever the caller's, so that the same tensors share a queue.
+    fetches = tuple(sorted(set(names)))
+    future = servable.submit(feeds, fetches)
+
+    def finish(outputs):
+        by_name = dict(zip(fetches, outputs))
+        return {alias: by_name[name] for alias, name in zip(aliases, names)}
+
+    return Call(future, finish)
+
+
+def _feeds(signature, inputs) -> dict:
+    """Tensor name -> array for exactly the inputs of a signature."""
+    wanted, sent = set(signature.inputs), set(inputs)
+    if len(sent) != len(wanted):
+        raise invalid(
+            f"input size does not match signature: {len(sent)}!={len(wanted)} "
+            f"len({_listing(sent)}) != len({_listing(wanted)}). "
+            f"Sent extra: {_listing(sent - wanted)}. "
+            f"Missing but required: {_listing(wanted - sent)}."
+        )
+    feeds = {}
+    for position, (alias, info) in enumerate(signature.inputs.items()):
+        if alias not in sent:
+            raise invalid(
+                f"Signature input alias: {alias}(feed name: {info.name}) not found in request "
+                f"and no default value provided. Inputs expected to be in the request "
+                f"{_listing(sent)}, or default input alias set: "
+            )
+        tensors.check_dtype(inputs[alias].dtype, info.dtype, position, alias)
+        feeds[info.name] = tensors.to_array(inputs[alias], alias)
+    return feeds
+
+
+def _output_aliases(signature, output_filter) -> list:
+    """The outputs that a request wants: those it names, or all."""
+    seen = []
+    for alias in output_filter:
+        if alias not in signature.outputs:
+            raise invalid(
+                f"output tensor alias not found in signature: {alias} Outputs expected to be in "
+                f"the set {_listing(signature.outputs)}."
+            )
+        if alias in seen:
+            raise invalid(f"duplicate output tensor alias: {alias}")
+        seen.append(alias)
+    return seen or sorted(signature.outputs)
+
+
+def _listing(names) -> str:
+    return "{" + ",".join(sorted(names)) + "}"
+
+
+def classify(servable, request) -> Call:
+    """Begins a ClassificationRequest; the call finishes as a ClassificationResponse.
+
+    Raises:
+        ServingError: as the stock server's classifier.cc.
+    """
+    key = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    signature = servable.signatures.get(key)
+    if signature is None:
+        raise invalid(f"No signature was found with the name: {key}")
+    aliases = _classify_outputs(signature)
+    examples = serialized_examples(request.input)
+    feeds = {signature.inputs["inputs"].name: examples}
+    call = predict_arrays(servable, signature, feeds, aliases)
+
+    def finish(outputs):
+        response = classification_pb2.ClassificationResponse()
+        spec = response.model_spec
+        spec.name, spec.signature_name = servable.name, key
+        spec.version.value = servable.version
+        _fill_classifications(response.result, call.finish(outputs), len(examples))
+        return response
+
+    return Call(call.future, finish)
+
+
+def _classify_outputs(signature) -> list:
+    """The structure that Classify needs; method names are not checked."""
+    if len(signature.inputs) != 1:
+        raise invalid("Expected one input Tensor.")
+    if len(signature.outputs) not in (1, 2):
+        raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
+    if "inputs" not in signature.inputs:
+        raise invalid(f"No classification inputs found in SignatureDef: {signature}")
+    aliases = [alias for alias in ("classes", "scores") if alias in signature.outputs]
+    if not aliases:
+        raise invalid(
+            "Expected classification signature outputs to contain at least one of "
+            f'"classes" or "scores". Signature was: {signature}'
+        )
+    if signature.inputs["inputs"].dtype != tf.string.as_datatype_enum:
+        name = tensors.dtype_name(signature.inputs["inputs"].dtype)
+        raise invalid(f"Expects arg[0] to be {name} but string is provided")
+    return aliases
+
+
+def serialized_examples(message) -> np.ndarray:
+    """The examples of an Input message as serialized tf.Examples, object [B]."""
+    kind = message.WhichOneof("kind")
+    context = b""
+    if kind == "example_list_with_context":
+        # Parsing two messages laid end to end merges them: the example adds to the context.
+        context = message.example_list_with_context.context.SerializeToString()
+    examples = getattr(message, kind).examples if kind else ()
+    if not examples:
+        raise invalid("Input is empty.")
+    return np.array([context + example.SerializeToString() for example in examples], object)
+
+
+def _fill_classifications(result, outputs, rows) -> None:
+    """Writes classes and scores, [B, K] each, into a ClassificationResult."""
+    for alias, kind, name in (("classes", "O", "DT_STRING"), ("scores", "f", "DT_FLOAT")):
+        array = outputs.get(alias)
+        if array is None:
+            continue
+        if array.ndim != 2:
+            raise invalid(
+                "Expected Tensor shape: [batch_size num_classes] but got "
+                f"[{','.join(map(str, array.shape))}]"
+            )
+        if array.dtype.kind != kind:
+            raise invalid(f"Expected {alias} Tensor of {name}. Got: {array.dtype}")
+        if len(array) != rows:
+            raise invalid(
+                f"Expected {alias} output batch size of {rows}. Got: {len(array)}"
+            )
+    widths = [array.shape[1] for array in outputs.values()]
+    if len(set(widths)) > 1:
+        raise invalid(
+            "Tensors class and score should match in dim_size(1). "
+            f"Got {widths[0]} vs. {widths[1]}"
+        )
+    classes = outputs["classes"].tolist() if "classes" in outputs else None
+    scores = outputs["scores"].tolist() if "scores" in outputs else None
+    for row in range(rows):
+        classifications = result.classifications.add()
+        for column in range(widths[0]):
+            entry = classifications.classes.add()
+            if classes:
+                entry.label = classes[row][column].decode("utf-8", "replace")
+            if scores:
+                entry.score = scores[row][column]
+
+
+def warm_up(servable, path: str) -> int:
+    """Replays the warm-up requests that came with a version.
+
+    Args:
+        servable: loaded from `path`, not serving yet.
+        path: folder of the version.
+    Returns:
+        Number of records; 0 where there is no file.
+    Raises:
+        ServingError, tf.errors.OpError: a record failed or is none; the version must not serve.
+    """
+    file = os.path.join(path, _WARMUP_FILE)
+    if not os.path.exists(file):
+        return 0
+    count = 0
+    for record in tf.data.TFRecordDataset(file):
+        log = prediction_log_pb2.PredictionLog()
+        try:
+            log.ParseFromString(record.numpy())
+        except Exception:
+            raise invalid(f"Failed to parse warmup record: {count} from {file}") from None
+        _replay(servable, log)
+        count += 1
+        if count > _MAX_WARMUP_RECORDS:
+            raise invalid(
+                f"Number of warmup records exceeds the maximum ({_MAX_WARMUP_RECORDS}) at {file}"
+            )
+    return count
+
+
+def _replay(servable, log) -> None:
+    kind = log.WhichOneof("log_type")
+    if kind == "predict_log":
+        call = predict(servable, log.predict_log.request)
+    elif kind == "classify_log":
+        call = classify(servable, log.classify_log.request)
+    else:
+        raise ServingError(
+            StatusCode.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind or 'none'}"
+        )
+    call.finish(call.future.result())

@@ -1,0 +1,24 @@
+"""Fixtures that several tests share."""
+
+import os
+import pathlib
+
+import pytest
+
+import hali_tf  # noqa: F401  (quiet TensorFlow logs, before any test imports TensorFlow)
+
+import tensorflow as tf  # isort: skip
+
+# For tests of replicas; here, before anything that a test module imports starts the devices.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Folder of real image sets beside the checkout, where a developer has one."""
+    root = pathlib.Path(os.environ.get("HALI_TF_TEST_DATA", "../shared/data"))
+    if not (root / "mnist").is_dir():
+        pytest.skip("real image sets are not at hand (HALI_TF_TEST_DATA names their folder)")
+    return root.resolve()

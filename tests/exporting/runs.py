@@ -1,0 +1,25 @@
+"""A run folder as training leaves it, without the training."""
+
+import numpy as np
+
+from hali_tf.config import Config
+from hali_tf.training import run
+from hali_tf.training.checkpoints import Checkpoints
+
+
+def make_run(folder, **flags):
+    """A run folder with a checkpoint of random weights, statistics included."""
+    config = Config(
+        **{"run_dir": str(folder), "channels": 1, "width": 0.5, "precision": "float32",
+           "jit_compile": "false", **flags}
+    ).validate()  # fmt: skip
+    run.record_start(config)
+    model = run.make_model(config)
+    rng = np.random.default_rng(0)
+    for variable in model.average.encoder.weights + model.average.decoder.weights:
+        value = variable.numpy()
+        change = 0.3 * np.abs(value).mean() * rng.standard_normal(value.shape)
+        # The moving variances are among them: they must stay positive.
+        variable.assign(np.abs(value + change) if (value > 0).all() else value + change)
+    Checkpoints(config.run_dir, model).save()
+    return str(folder)

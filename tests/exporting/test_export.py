@@ -1,0 +1,264 @@
+"""The exported version: what it answers, what it holds, how it appears."""
+
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import prediction_log_pb2
+
+from hali_tf import data, export
+from hali_tf.data import images as image_files
+from hali_tf.errors import UsageError, UserError
+from hali_tf.exporting import classifier, servable, version, warmup
+from tests.exporting.runs import make_run
+
+BATCHES = (1, 7, 32)
+HERE = pathlib.Path(__file__).parent
+
+
+def png(array):
+    file = io.BytesIO()
+    Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def requests(model):
+    """Inputs for each signature and batch size."""
+    rng = np.random.default_rng(1)
+    made = {}
+    for batch in BATCHES:
+        images = rng.integers(0, 256, (batch, *model.image_shape)).astype(np.uint8)
+        for name in ("encode", "serving_default", "reconstruct", "classify"):
+            made[f"{name}/images/{batch}"] = images
+        z_1, z_2 = (rng.standard_normal((batch, *s)).astype("f") for s in model.latent_shapes)
+        made[f"decode/z_2/{batch}"], made[f"decode_1/z_1/{batch}"] = z_2, z_1
+        made[f"sample/seeds/{batch}"] = rng.integers(-(2**62), 2**62, batch)
+        made[f"classify_examples/inputs/{batch}"] = np.array(
+            [warmup.example(png(image)).SerializeToString() for image in images]
+        )
+    return made
+
+
+@pytest.fixture(scope="module")
+def answers(version_dir, requests, tmp_path_factory):
+    """What a fresh process with only tensorflow answers."""
+    folder = tmp_path_factory.mktemp("session")
+    np.savez(folder / "requests.npz", **requests)
+    subprocess.run(
+        [sys.executable, HERE / "bare_session.py", version_dir, folder / "requests.npz",
+         folder / "answers.npz"], check=True, cwd=folder,
+    )  # fmt: skip
+    return np.load(folder / "answers.npz")
+
+
+def assert_same(served, ours):
+    if ours.dtype == np.uint8:
+        difference = np.abs(served.astype(int) - ours.astype(int))
+        assert difference.max() <= 1 and (difference > 0).mean() <= 0.001
+    else:
+        np.testing.assert_allclose(served, ours, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_every_signature_equals_the_model(batch, model, requests, answers):
+    images = requests[f"encode/images/{batch}"]
+    for level, q in enumerate(model.encode(images), start=1):
+        for name in ("encode", "serving_default"):
+            assert_same(answers[f"{name}/z_{level}/{batch}"], q.mean.numpy())
+            assert_same(answers[f"{name}/z_{level}_stddev/{batch}"], q.stddev.numpy())
+        rebuilt = model.reconstruct(images, level).numpy()
+        assert_same(answers[f"reconstruct/reconstruction_{level}/{batch}"], rebuilt)
+    for name, level in (("decode", 2), ("decode_1", 1)):
+        ours = model.decode(requests[f"{name}/z_{level}/{batch}"], level).numpy()
+        assert_same(answers[f"{name}/images/{batch}"], ours)
+    ours = model.sample(requests[f"sample/seeds/{batch}"]).numpy()
+    assert_same(answers[f"sample/images/{batch}"], ours)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_classify_and_its_examples_agree(batch, answers):
+    scores = answers[f"classify/scores/{batch}"]
+    assert scores.shape == (batch, 10)
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+    assert (answers[f"classify/classes/{batch}"] == [str(d).encode() for d in range(10)]).all()
+    np.testing.assert_allclose(answers[f"classify_examples/scores/{batch}"], scores, atol=1e-5)
+
+
+def test_a_seed_gives_its_image_in_any_batch(model):
+    many = model.sample(tf.constant([5, 7, -3], tf.int64)).numpy()
+    one = model.sample(tf.constant([7], tf.int64)).numpy()
+    assert_same(one[0], many[1])
+    assert not np.array_equal(many[0], many[1])
+
+
+FORBIDDEN = {
+    "PyFunc", "PyFuncStateless", "EagerPyFunc", "RandomStandardNormal", "RandomUniform",
+    "TruncatedNormal", "RandomUniformInt", "NumpyFunction", "XlaLaunch",
+}  # fmt: skip
+
+
+def test_the_graph_holds_only_what_a_stock_server_runs(version_dir):
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString(pathlib.Path(version_dir, "saved_model.pb").read_bytes())
+    (meta,) = saved.meta_graphs
+    functions = meta.graph_def.library.function
+    nodes = [*meta.graph_def.node, *(n for f in functions for n in f.node_def)]
+    operations = {node.op for node in nodes} - {f.signature.name for f in functions}
+    assert not operations & FORBIDDEN
+    known = tf.raw_ops.__dict__
+    assert all(op in known or op.startswith("_") for op in operations), "a custom op"
+    marks = {"_XlaMustCompile", "_xla_compile_id"}
+    for holder in [*nodes, *functions]:
+        for mark in marks & set(holder.attr):
+            assert not holder.attr[mark].b, f"{mark} on {holder}"
+    floats = {d for node in nodes for d in node.attr["T"].list.type or [node.attr["T"].type]}
+    assert not floats & {tf.bfloat16.as_datatype_enum, tf.float16.as_datatype_enum}
+
+
+def test_variables_are_the_averages_alone(version_dir, model):
+    names = tf.train.list_variables(os.path.join(version_dir, "variables", "variables"))
+    numbers = sum(int(np.prod(shape)) for name, shape in names if "_CHECKPOINTABLE" not in name)
+    served = model.average.encoder.weights + model.average.decoder.weights
+    linear = (16 + 8 * 4 * 4 + 1) * 10  # the classifier on z_2 and z_1 pooled to 4x4
+    assert numbers == sum(int(np.prod(v.shape)) for v in served) + linear
+
+
+def test_warm_up_has_every_signature_at_every_batch(version_dir):
+    path = os.path.join(version_dir, warmup.PATH)
+    seen = set()
+    for record in tf.data.TFRecordDataset(path):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        if log.HasField("classify_log"):
+            request = log.classify_log.request
+            batch = len(request.input.example_list.examples)
+        else:
+            request = log.predict_log.request
+            (value,) = request.inputs.values()
+            batch = value.tensor_shape.dim[0].size
+        seen.add((request.model_spec.signature_name, batch))
+    names = ("encode serving_default decode decode_1 reconstruct sample classify "
+             "classify_examples").split()  # fmt: skip
+    assert seen == {(name, batch) for name in names for batch in warmup.BATCH_SIZES}
+
+
+def test_model_card(version_dir):
+    card = json.loads(pathlib.Path(version_dir, "assets.extra", "model_card.json").read_text())
+    assert card["config"]["data"] == "digits" and card["levels"] == 2
+    assert card["signatures"]["decode"] == {
+        "inputs": {"z_2": {"dtype": "float32", "shape": ["B", 16], "range": "any"}},
+        "outputs": {"images": {"dtype": "uint8", "shape": ["B", 16, 16, 1], "range": "0 to 255"}},
+    }
+    assert card["training"]["packages"]["tensorflow"] == tf.__version__
+
+
+def test_versions_count_up_and_are_never_overwritten(run_dir, tmp_path):
+    assert export.export(run_dir, str(tmp_path)).endswith("/1")
+    assert export.export(run_dir, str(tmp_path), version=5).endswith("/5")
+    assert version.next_version(tmp_path) == 6
+    with pytest.raises(UsageError, match="--version=5.*exists"):
+        export.export(run_dir, str(tmp_path), version=5)
+
+
+def test_a_failed_or_killed_export_leaves_nothing_to_serve(run_dir, tmp_path, monkeypatch):
+    def killed(*_):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(warmup, "write", killed)
+        with pytest.raises(UserError, match="No space left"):
+            export.export(run_dir, str(tmp_path))
+    assert not [name for name in os.listdir(tmp_path) if name.isdigit()]
+    export.export(run_dir, str(tmp_path))
+    assert os.listdir(tmp_path) == ["1"], "what was left is removed"
+
+
+def test_data_without_labels_exports_without_classify(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "x.npz", images=rng.integers(0, 256, (40, 16, 16, 1)).astype(np.uint8))
+    folder = make_run(
+        tmp_path / "run", data="npz", data_dir=str(tmp_path / "x.npz"), image_size=16
+    )
+    path = export.export(folder, str(tmp_path / "export"))
+    assert "no labels" in capsys.readouterr().out
+    loaded = tf.saved_model.load(path)
+    assert "classify" not in loaded.signatures and "encode" in loaded.signatures
+
+
+def test_one_level_model_has_its_signatures(tmp_path):
+    path = export.export(make_run(tmp_path / "run", model="ali"), str(tmp_path / "export"))
+    names = set(tf.saved_model.load(path).signatures)
+    assert names == {"encode", "serving_default", "decode", "reconstruct", "sample", "classify",
+                     "classify_examples"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "size, channels, shape, crop",
+    [
+        (16, 1, (16, 16, 1), None),
+        (32, 1, (28, 28, 1), None),  # padded, not enlarged
+        (32, 3, (60, 90, 3), None),
+        (64, 3, (218, 178, 3), (15, 35, 148, 178, 218)),
+    ],
+)
+def test_pictures_are_prepared_as_for_training(size, channels, shape, crop):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (8, 8, shape[-1])).astype(np.uint8)
+    smooth = Image.fromarray(noise[..., 0] if shape[-1] == 1 else noise)
+    picture = np.asarray(smooth.resize(shape[1::-1], Image.Resampling.BICUBIC)).reshape(shape)
+    box = (lambda w, h: (15, 35, 163, 183)) if crop else image_files.central_square
+    ours = image_files.decode(png(picture), size, channels, box)
+    served = servable.prepare(tf.constant(png(picture)), (size, size, channels), crop).numpy()
+    difference = np.abs(served.astype(int) - ours.astype(int))
+    assert difference.max() <= 2, "TensorFlow and Pillow round Lanczos differently, by this much"
+    if shape[0] in (size, 28):
+        assert difference.max() == 0
+
+
+def test_classifier_separates_what_is_separable():
+    """Classes that are offsets of one latent; absent classes never win."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 300)
+    images = (labels[:, None, None, None] * 80 + rng.integers(0, 20, (300, 2, 2, 1))).astype("u1")
+
+    class Encoder:
+        @staticmethod
+        def encode(x):
+            flat = tf.reshape(tf.cast(x, tf.float32), [-1, 4])
+            return [type("Q", (), {"mean": flat})]
+
+    source = data.Source("toy", (2, 2, 1), None, ("a", "b", "c", "never seen"))
+    split = data.Split(images, labels)
+    fitted = classifier.fit(Encoder, source, split)
+    assert classifier.accuracy(Encoder, fitted, split) > 0.98
+    scores = fitted.scores(Encoder.encode(images)).numpy()
+    assert scores.shape == (300, 4) and scores[:, 3].max() < 1e-3
+    attributes = np.stack([labels > 0, labels > 1, labels >= 0], axis=1).astype(np.uint8)
+    source = data.Source("toy", (2, 2, 1), None, ("some", "much", "always"), multi_label=True)
+    split = data.Split(images, attributes)
+    fitted = classifier.fit(Encoder, source, split)
+    assert classifier.accuracy(Encoder, fitted, split) > 0.98
+    assert fitted.scores(Encoder.encode(images)).numpy()[:, 2].min() > 0.999
+
+
+def run_command(*flags):
+    return subprocess.run(
+        [sys.executable, "-m", "hali_tf.export", *flags], capture_output=True, text=True
+    )
+
+
+def test_the_command_says_what_is_wrong(tmp_path):
+    done = run_command("--run_dir=nowhere", f"--export_dir={tmp_path}")
+    assert done.returncode == 2 and "--run_dir=nowhere" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    (tmp_path / "empty").mkdir()
+    done = run_command(f"--run_dir={tmp_path / 'empty'}", f"--export_dir={tmp_path}")
+    assert done.returncode == 1 and "config.json" in done.stderr and "Traceback" not in done.stderr

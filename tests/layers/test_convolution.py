@@ -1,0 +1,74 @@
+"""Convolution blocks: upsampling against Keras, nonlinearities, a block against NumPy."""
+
+import keras
+import numpy as np
+import pytest
+import scipy.signal
+import tensorflow as tf
+
+from hali_tf.layers.convolution import BatchNorms, ConvBlock, ResidualBlock, Upsample, activate
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 4, 3), (1, 1, 1, 2), (3, 1, 6, 1)])
+def test_upsample_equals_keras_bilinear(shape):
+    x = tf.constant(np.random.default_rng(0).normal(size=shape), tf.float32)
+    expected = keras.layers.UpSampling2D(interpolation="bilinear")(x)
+    np.testing.assert_allclose(Upsample()(x), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-6), ("bfloat16", 1e-2),
+                                              ("float16", 1e-3)])  # fmt: skip
+def test_leaky_relu_and_its_gradient_in_each_precision(dtype, tolerance):
+    x = tf.constant([-2.0, -0.5, 0.5, 3.0], dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = activate(x, "leaky_relu", 0.02)
+    gradient = tape.gradient(y, x)
+    assert y.dtype == gradient.dtype == x.dtype
+    np.testing.assert_allclose(tf.cast(y, tf.float32), [-0.04, -0.01, 0.5, 3.0], rtol=tolerance)
+    np.testing.assert_allclose(tf.cast(gradient, tf.float32), [0.02, 0.02, 1, 1], rtol=tolerance)
+
+
+def test_maxout_takes_the_larger_of_two_pieces():
+    x = tf.constant([[1.0, -5.0, 0.0, 7.0]])
+    np.testing.assert_array_equal(activate(x, "maxout", 0.0), [[1.0, 7.0]])
+
+
+def _convolve(x, kernel):
+    """Cross-correlation with zero padding, [B, H, W, C] and [3, 3, C, F], by SciPy."""
+    return np.stack([
+        np.stack([
+            sum(scipy.signal.correlate(image[..., c], kernel[..., c, f], mode="same")
+                for c in range(kernel.shape[2]))
+            for f in range(kernel.shape[3])], axis=-1)
+        for image in x])  # fmt: skip
+
+
+def _batch_norm(x):
+    return (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5)
+
+
+def _leaky_relu(x):
+    return np.where(x > 0, x, 0.02 * x)
+
+
+def test_residual_block_against_numpy():
+    x = np.random.default_rng(0).normal(size=(2, 5, 5, 3)).astype(np.float32)
+    block = ResidualBlock(batch_norms=BatchNorms())
+    y = block(x, training=True)
+    first, second = (part.conv.kernel.numpy() for part in (block.first, block.second))
+    change = _batch_norm(_convolve(_leaky_relu(_batch_norm(_convolve(x, first))), second))
+    np.testing.assert_allclose(y, _leaky_relu(x + change), atol=1e-4)
+
+
+def test_weight_normalised_block_against_numpy():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(2, 4, 4, 3)).astype(np.float32)
+    block = ConvBlock(5, 3, norm="weight")
+    block(x)
+    g, bias = rng.normal(size=(2, 5)).astype(np.float32)
+    block.conv.g.assign(g)
+    block.conv.bias.assign(bias)
+    v = block.conv.v.numpy()
+    kernel = g * v / np.sqrt((v**2).sum((0, 1, 2)))
+    np.testing.assert_allclose(block(x), _leaky_relu(_convolve(x, kernel) + bias), atol=1e-5)

@@ -1,0 +1,74 @@
+"""What evaluation and export use: shapes, ranges, and rows that do not depend on each other."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+
+@pytest.fixture(name="model", params=[1, 2, 3], scope="module")
+def _model(request, make_model):
+    """Averages that differ from the weights, batch norm statistics included."""
+    model = make_model(request.param, compiled=False)
+    for average, weight in model._averaged():
+        average.assign(1.2 * weight + 0.01)
+    return model
+
+
+def test_shapes_types_and_independent_rows(model, images):
+    levels = range(1, model.num_levels + 1)
+    codes = model.encode(images)
+    for level in levels:
+        mean, stddev = codes[level - 1]
+        assert mean.shape == stddev.shape == (8, *model.latent_shapes[level - 1])
+        row = model.encode(images[3:4])[level - 1]
+        np.testing.assert_allclose(row.mean[0], mean[3], atol=1e-5)
+        np.testing.assert_allclose(row.stddev[0], stddev[3], rtol=1e-4)
+        for whole, alone in (
+            (model.decode(mean, level), model.decode(mean[3:4], level)),
+            (model.reconstruct(images, level), model.reconstruct(images[3:4], level)),
+        ):
+            assert whole.dtype == tf.uint8 and whole.shape == images.shape
+            assert np.abs(np.int32(alone[0]) - np.int32(whole[3])).max() <= 1  # a rounding
+    assert model.decode(codes[-1].mean).shape == images.shape
+
+
+def test_reconstruction_is_the_decoded_mean(model, images):
+    for level in range(1, model.num_levels + 1):
+        decoded = model.decode(model.encode(images)[level - 1].mean, level)
+        np.testing.assert_array_equal(model.reconstruct(images, level), decoded)
+
+
+def test_samples_follow_from_their_own_seed(model):
+    seeds = tf.constant([3, -7, 2**40, 3], tf.int64)
+    samples = np.int32(model.sample(seeds))
+    assert samples.shape == (4, *model.image_shape)
+    assert np.abs(samples[0] - samples[3]).max() <= 1
+    assert np.abs(samples[0] - samples[1]).max() > 1
+    assert np.abs(np.int32(model.sample(seeds[1:2]))[0] - samples[1]).max() <= 1
+
+
+def test_discriminator_features(model, images):
+    features = model.discriminator_features(images)
+    assert features.shape == (8, 8) and features.dtype == tf.float32
+    np.testing.assert_allclose(model.discriminator_features(images[2:3])[0], features[2], atol=1e-4)
+    np.testing.assert_array_equal(model.discriminator_features(images), features)  # no dropout
+
+
+def test_public_methods_use_the_averages(model, images):
+    before = model.reconstruct(images, 1)
+    weights = model.encoder.weights + model.decoder.weights
+    kept = [weight.numpy() for weight in weights]
+    for weight in weights:
+        weight.assign(tf.zeros_like(weight))
+    np.testing.assert_array_equal(model.reconstruct(images, 1), before)
+    for weight, value in zip(weights, kept):
+        weight.assign(value)
+
+
+def test_evaluate_gives_the_rmse_of_each_level(model, images):
+    model.compile(keras.optimizers.Adam(), keras.optimizers.Adam())
+    result = model.evaluate(tf.data.Dataset.from_tensors(images), verbose=0, return_dict=True)
+    for level in range(1, model.num_levels + 1):
+        error = (np.float64(images) - np.float64(model.reconstruct(images, level))) / 255
+        assert result[f"rmse_{level}"] == pytest.approx(np.sqrt((error**2).mean()), rel=1e-5)

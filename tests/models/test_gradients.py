@@ -1,0 +1,145 @@
+"""Gradients of both players: one pass against two, XLA against none, low precision, any L."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+SEED = tf.constant([5, 6])
+SCALES = (tf.constant(1.0), tf.constant(1.0))
+
+
+def _gradients(function, images):
+    """Gradients in one list and the dict of values, as NumPy."""
+    players, values = tf.function(function, autograph=False)(images, SEED, 0, SCALES)
+    return [g.numpy() for g in tf.nest.flatten(players)], {k: float(v) for k, v in values.items()}
+
+
+def _assert_equal(actual, expected, tolerance):
+    """Each variable's gradients, relative to that variable's largest."""
+    for a, b in zip(actual, expected, strict=True):
+        assert np.isfinite(a).all()
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max() + 1e-12)
+
+
+def _spread_logits(model, images, center):
+    """Scales the last layer to logits of deviation about 3 around `center`."""
+    logit = model.discriminator.logit.stack[-1]
+    model.initialize_from_data(images)
+    logit.kernel.assign(6 * logit.kernel)
+    logit.bias.assign([center])
+
+
+@pytest.mark.parametrize("center", [-15.0, 0.0, 15.0])
+def test_one_pass_equals_two_passes(make_model, images, center):
+    model = make_model(compiled=False)
+    _spread_logits(model, images, center)
+    one, values = _gradients(model._one_pass_gradients, images)
+    two, expected = _gradients(model._two_pass_gradients, images)
+    _assert_equal(one, two, 1e-4)
+    assert values == pytest.approx(expected, rel=1e-4)
+    if abs(center) == 15:
+        assert max(values["d_loss"], values["g_loss"]) > 12  # the logits are where they should be
+
+
+def test_discriminator_depends_on_each_example_alone(make_model, images):
+    model = make_model(compiled=False)
+    x = tf.cast(images, tf.float32) / 255
+    zs = [tf.random.stateless_normal([8, *shape], [1, 2]) for shape in model.latent_shapes]
+    whole = model.discriminator(x, zs)
+    alone = [model.discriminator(x[i : i + 1], [z[i : i + 1] for z in zs])[0] for i in range(8)]
+    np.testing.assert_allclose(whole, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_xla_equals_no_xla(make_model, images):
+    model = make_model(compiled=False)
+    compiled = tf.function(model._one_pass_gradients, jit_compile=True, autograph=False)
+    plain, values = _gradients(model._one_pass_gradients, images)
+    xla, xla_values = _gradients(compiled, images)
+    _assert_equal(xla, plain, 1e-3)
+    assert xla_values == pytest.approx(values, rel=1e-4, abs=1e-5)
+
+
+def test_bfloat16_stays_near_float32(make_model, images):
+    """Losses within 0.05; each player's gradient within 25 degrees and 10 % of length."""
+    results = []
+    for precision in ("float32", "mixed_bfloat16"):
+        model = make_model(compiled=False, precision=precision)
+        assert {v.dtype for v in model.trainable_variables} == {tf.float32}
+        players, values = model._one_pass_gradients(images, SEED, 0, SCALES)
+        flat = [np.concatenate([g.numpy().ravel() for g in player]) for player in players]
+        results.append((flat, values))
+    (exact, exact_values), (rough, rough_values) = results
+    for name in ("d_loss", "g_loss"):
+        assert float(rough_values[name]) == pytest.approx(float(exact_values[name]), abs=0.05)
+    for a, b in zip(exact, rough):
+        assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > np.cos(np.radians(25))
+        assert np.linalg.norm(b) == pytest.approx(np.linalg.norm(a), rel=0.1)
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_any_number_of_levels_trains(make_model, images, levels):
+    model = make_model(levels)
+    model.initialize_from_data(images)
+    before = [v.numpy() for v in model.trainable_variables]
+    history = model.fit(tf.data.Dataset.from_tensors(images).repeat(2), verbose=0).history
+    assert all(np.isfinite(v).all() for v in history.values())
+    assert {f"sigma_{l}" for l in range(1, levels + 1)} <= set(history)
+    assert int(model.step) == 2
+    same = [np.array_equal(a, b.numpy()) for a, b in zip(before, model.trainable_variables)]
+    assert not any(same)
+
+
+def test_float16_uses_two_passes_and_scaled_losses(make_model, images):
+    model = make_model(precision="mixed_float16", loss_scaling=True)
+    history = model.fit(tf.data.Dataset.from_tensors(images).repeat(2), verbose=0).history
+    assert all(np.isfinite(v).all() for v in history.values())
+    # Scaled by 32,768 inside; what is logged is unscaled.
+    plain = make_model(precision="float32")
+    expected = plain.fit(tf.data.Dataset.from_tensors(images).repeat(2), verbose=0).history
+    assert history["d_gradient"][0] == pytest.approx(expected["d_gradient"][0], rel=0.1)
+
+
+def test_whole_step_compiles_with_xla(make_model, images):
+    """As the step is exported to another machine: optimisers and averages inside."""
+    plain, compiled = make_model(levels=1), make_model(levels=1)
+    step = tf.function(compiled.train_step, jit_compile=True, autograph=False)
+    for _ in range(2):
+        expected = plain.train_step(tf.constant(images))
+        values = step(tf.constant(images))
+    for name in ("d_loss", "g_loss", "d_gradient"):
+        assert float(values[name]) == pytest.approx(float(expected[name]), rel=1e-3)
+    assert int(compiled.step) == 2
+    for a, b in zip(compiled.average.encoder.weights, plain.average.encoder.weights):
+        np.testing.assert_allclose(a, b, atol=3e-3)
+
+
+def test_a_step_repeats_to_the_bit(make_model, images):
+    def train():
+        model = make_model(levels=1)
+        model.fit(tf.data.Dataset.from_tensors(images).repeat(3), verbose=0)
+        return model.get_weights()
+
+    for a, b in zip(train(), train()):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_averages_follow_weights_and_statistics(make_model, images):
+    """average + rate * (weight - average), rate = 1 - min(decay, (1 + step) / (10 + step))."""
+    model = make_model(levels=1, ema_decay=0.3)
+    names = [weight.name for weight in model.encoder.weights + model.decoder.weights]
+    assert any("moving_mean" in name for name in names)
+    averages = [a.numpy() for a, _ in model._averaged()]
+    for step in range(4):
+        model.train_step(tf.constant(images))
+        rate = 1 - min(0.3, (1 + step) / (10 + step))
+        averages = [a + rate * (w.numpy() - a) for a, (_, w) in zip(averages, model._averaged())]
+    for expected, (actual, weight) in zip(averages, model._averaged()):
+        np.testing.assert_allclose(actual, expected, atol=1e-6)
+        assert np.abs(actual - weight).max() > 0
+
+
+def test_compile_makes_the_optimisers_variables(make_model):
+    model = make_model()
+    for optimizer, variables in model._players():
+        moments = [v for v in optimizer.variables if tuple(v.shape)]
+        assert len(moments) == 2 * len(variables)

@@ -1,0 +1,112 @@
+"""Two replicas on two logical CPUs against one, and against batch halves taken by hand."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hali_tf import losses
+from hali_tf.layers import random
+from hali_tf.models.hali import _Draws
+
+STEPS = 5
+# Adam's own 1e-7 would turn rounding in gradients near zero into whole steps.
+PLAIN = {"noise": 0.0, "dropout": False, "epsilon": 1e-3}
+
+
+def _train(model, images, steps=STEPS):
+    """Losses of each step."""
+    dataset = tf.data.Dataset.from_tensor_slices(images).repeat().batch(len(images), True)
+    history = model.fit(dataset, epochs=steps, steps_per_epoch=1, verbose=0).history
+    return np.array([history["d_loss"], history["g_loss"]])
+
+
+def _replicated(two_replicas, make_model, **settings):
+    with two_replicas.scope():
+        return make_model(**settings)
+
+
+def _assert_weights_equal(actual, expected, tolerance=1e-5):
+    trained = [model.encoder.trainable_variables + model.decoder.trainable_variables
+               + model.discriminator.trainable_variables for model in (actual, expected)]  # fmt: skip
+    for a, b in zip(*trained):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=tolerance, err_msg=a.name)
+
+
+def test_synchronised_replicas_equal_one_device(make_model, two_replicas, images):
+    settings = {**PLAIN, "sync_batch_norm": True}
+    one = make_model(**settings)
+    two = _replicated(two_replicas, make_model, **settings)
+    np.testing.assert_allclose(_train(two, images), _train(one, images), atol=1e-5)
+    _assert_weights_equal(two, one)
+
+
+def _step_by_halves(model, images):
+    """One update from the mean of each half's gradients, with plain tapes on one device."""
+    statistics = model.encoder.non_trainable_variables + model.decoder.non_trainable_variables
+    before = [v.numpy() for v in statistics]
+    seed = random.fold([0, 0], model.step)
+    gradients, after = [], []
+    for half in range(2):
+        for variable, value in zip(statistics, before):
+            variable.assign(value)
+        part = tf.constant(images[4 * half : 4 * half + 4])
+        with tf.GradientTape(persistent=True) as tape:
+            x, zs, _ = model._joint_examples(part, _Draws(seed, 4, half, 2), training=True)
+            s_q, s_p = tf.split(model.discriminator(x, zs), 2)
+            d_loss = tf.reduce_mean(losses.discriminator_loss(s_q, s_p))
+            g_loss = tf.reduce_mean(losses.generator_loss(s_q, s_p))
+        gradients.append([
+            tape.gradient(d_loss, model.discriminator.trainable_variables),
+            tape.gradient(g_loss, model._generator_variables()),
+        ])  # fmt: skip
+        after.append([v.numpy() for v in statistics])
+    for variable, *values in zip(statistics, *after):
+        variable.assign(np.mean(values, axis=0))
+    for (optimizer, variables), first, second in zip(model._players(), *gradients):
+        mean = [(a + b) / 2 for a, b in zip(first, second)]
+        optimizer.apply_gradients(zip(mean, variables))
+    model.step.assign_add(1)
+
+
+def test_plain_replicas_equal_halves_that_are_normalised_by_themselves(
+    make_model, two_replicas, images
+):
+    reference = make_model(**PLAIN)
+    for _ in range(STEPS):
+        _step_by_halves(reference, images)
+    two = _replicated(two_replicas, make_model, **PLAIN)
+    _train(two, images)
+    _assert_weights_equal(two, reference)
+    for a, b in zip(two.encoder.weights, reference.encoder.weights):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-5, err_msg=a.name)
+
+
+@pytest.mark.parametrize("precision", [
+    "float32",
+    pytest.param("mixed_bfloat16", marks=pytest.mark.slow),
+    pytest.param("mixed_float16", marks=pytest.mark.slow),
+])  # fmt: skip
+def test_replicas_train_in_each_precision_and_hold_equal_statistics(
+    make_model, two_replicas, images, precision
+):
+    scaling = precision == "mixed_float16"
+    model = _replicated(two_replicas, make_model, precision=precision, loss_scaling=scaling)
+    assert np.isfinite(_train(model, images, steps=2)).all()
+    for variable in model.encoder.weights + model.decoder.weights + model.average.encoder.weights:
+        first, second = (part.numpy() for part in two_replicas.experimental_local_results(variable))
+        np.testing.assert_array_equal(first, second, err_msg=variable.name)
+
+
+@pytest.mark.slow
+def test_replicas_compile_with_xla(make_model, two_replicas, images):
+    plain = _replicated(two_replicas, make_model, **PLAIN)
+    compiled = _replicated(two_replicas, make_model, jit_compile=True, **PLAIN)
+    np.testing.assert_allclose(_train(compiled, images), _train(plain, images), atol=1e-3)
+
+
+def test_replicas_draw_their_parts_of_the_batchs_noise():
+    seed = tf.constant([1, 2])
+    halves = [_Draws(seed, 4, replica, 2).normal([3], 0) for replica in range(2)]
+    whole = _Draws(seed, 8, 0, 1).normal([3], 0)
+    np.testing.assert_array_equal(tf.concat(halves, 0), whole)
+    assert np.abs(halves[0] - halves[1]).min() > 0

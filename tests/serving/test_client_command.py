@@ -1,0 +1,251 @@
+"""`python -m serving.client`: pictures and numbers in and out, errors in one line."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from serving import client, pictures
+from tests.serving.fake_serving import (  # noqa: F401  (two are fixtures)
+    IMAGE,
+    SIGNATURES,
+    servicer,
+    target,
+)
+
+
+def grey_picture(path, level=100, size=(40, 30), mode="L", **options):
+    Image.new("L", size, level).convert(mode).save(path, **options)
+    return str(path)
+
+
+@pytest.fixture
+def run(target, capsys):  # noqa: F811
+    """Runs the command in this process; returns (exit status, stdout, stderr)."""
+
+    def command(*arguments):
+        status = client.main([*arguments, f"--target={target}"])
+        return (status, *capsys.readouterr())
+
+    return command
+
+
+def test_encode_then_decode(run, tmp_path):
+    for name, level in (("b.png", 20), ("a.jpg", 10)):
+        grey_picture(tmp_path / name, level)
+    (tmp_path / "notes.txt").write_text("not a picture")
+    latents = tmp_path / "latents.json"
+    assert run("encode", f"--image={tmp_path}", f"--out={latents}") == (0, "", "")
+    table = json.loads(latents.read_text())
+    assert table["files"] == ["a.jpg", "b.png"]
+    assert np.shape(table["z_1_stddev"]) == (2, 2, 2, 4)
+    assert np.array(table["z_2"])[:, 0].tolist() == [12, 22]  # the fake adds 2 to z_2
+
+    out = tmp_path / "decoded.npy"
+    assert run("decode", f"--latents={latents}", f"--out={out}")[0] == 0
+    assert np.load(out)[:, 0, 0, 0].tolist() == [12, 22]
+    grid = tmp_path / "decoded.png"
+    assert run("decode", f"--latents={latents}", "--level=1", f"--out={grid}")[0] == 0
+    assert np.asarray(Image.open(grid)).shape == (IMAGE[0], 2 * IMAGE[1] + 2, 3)
+
+
+def test_latents_come_as_npz_npy_and_bare_json(run, tmp_path):
+    picture = grey_picture(tmp_path / "a.png", 10)
+    out = tmp_path / "out.npy"
+    assert run("encode", f"--image={picture}", f"--out={tmp_path / 'latents.npz'}")[0] == 0
+    z = np.load(tmp_path / "latents.npz")["z_2"]
+    np.save(tmp_path / "latents.npy", z)
+    (tmp_path / "latents.json").write_text(json.dumps(z.tolist()))
+    for suffix in ("npz", "npy", "json"):
+        assert run("decode", f"--latents={tmp_path}/latents.{suffix}", f"--out={out}")[0] == 0
+        assert np.load(out)[0, 0, 0, 0] == 12
+
+
+def test_reconstruct_shows_the_originals_beside_each_level(run, tmp_path):
+    for name, level in (("a.png", 10), ("b.png", 20)):
+        grey_picture(tmp_path / name, level)
+    out = tmp_path / "grid.png"
+    assert run("reconstruct", f"--image={tmp_path}", f"--out={out}") == (0, "", "")
+    grid = np.asarray(Image.open(out))
+    height, width, _ = IMAGE
+    assert grid.shape == (2 * height + 2, 3 * width + 4, 3)
+    rows, columns = [0, height + 2], [0, width + 2, 2 * width + 4]
+    assert grid[rows][:, columns, 0].tolist() == [[10, 10, 11], [20, 20, 21]]
+    assert grid[height].min() == 255  # a white gap
+
+    arrays = tmp_path / "r.npz"
+    assert run("reconstruct", f"--image={tmp_path / 'a.png'}", f"--out={arrays}")[0] == 0
+    assert sorted(np.load(arrays)) == ["images", "reconstruction_1", "reconstruction_2"]
+
+
+def test_classify_prints_json(run, tmp_path):
+    status, out, _ = run("classify", f"--image={grey_picture(tmp_path / 'a.png', 10)}")
+    assert status == 0
+    assert json.loads(out) == {
+        "files": ["a.png"], "classes": [["10", "10"]], "scores": [[11.0, 11.0]],
+    }
+
+
+def test_sample_by_seeds_and_by_count(run, servicer, tmp_path):  # noqa: F811
+    out = tmp_path / "samples.npy"
+    assert run("sample", "--seeds=7,3", f"--out={out}")[0] == 0
+    assert np.load(out)[:, 0, 0, 0].tolist() == [7, 3]
+    assert run("sample", "--count=5", f"--out={tmp_path / 'samples.png'}", "--label=canary")[0] == 0
+    grid = np.asarray(Image.open(tmp_path / "samples.png"))
+    assert grid.shape == (2 * IMAGE[0] + 2, 3 * IMAGE[1] + 4, 3)
+    assert servicer.requests[-1].model_spec.version_label == "canary"
+
+
+def test_a_grey_model_gives_grey_pictures(run, servicer, tmp_path):  # noqa: F811
+    servicer.signatures = {"sample": (SIGNATURES["sample"][0], {"images": (4, (6, 6, 1))})}
+    assert run("sample", "--seeds=7", f"--out={tmp_path / 'one.png'}")[0] == 0
+    assert Image.open(tmp_path / "one.png").mode == "L"
+
+
+def test_errors_are_one_line_with_status_1(run, servicer, tmp_path):  # noqa: F811
+    del servicer.signatures["classify"]
+    good = grey_picture(tmp_path / "a.png")
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a JPEG")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "other.json").write_text("{}")
+    np.save(tmp_path / "short.npy", np.zeros((1, 3), np.float32))
+    out = f"--out={tmp_path / 'out.png'}"
+    for arguments, message in [
+        (["classify", f"--image={good}"], "exported from data without labels"),
+        (["reconstruct", f"--image={tmp_path}/no.png", out], "no.png: no such file or folder"),
+        (["reconstruct", f"--image={tmp_path}/broken.jpg", out], "broken.jpg: cannot be read"),
+        (["reconstruct", f"--image={tmp_path}/empty", out], "no pictures in this folder"),
+        (["decode", f"--latents={tmp_path}/no.json", out], "no.json: cannot be read"),
+        (["decode", f"--latents={tmp_path}/broken.json", out], "not latents as encode writes them"),
+        (["decode", f"--latents={tmp_path}/other.json", out], "has no z_2"),
+        (["decode", f"--latents={tmp_path}/short.npy", out], r"got float32 [1, 3]"),
+        (["decode", f"--latents={tmp_path}/short.npy", "--level=5", out], "levels 1 to 2"),
+    ]:
+        status, printed, error = run(*arguments)
+        assert (status, printed) == (1, ""), arguments
+        assert error.startswith("error: ") and message in error and error.count("\n") == 1
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_wrong_usage_has_status_2_and_sends_nothing(run, servicer, tmp_path):  # noqa: F811
+    for arguments, message in [
+        (["sample", "--count=4", f"--out={tmp_path}/a.jpg"], "sample writes .png or .npy"),
+        (["sample", "--count=0", f"--out={tmp_path}/a.png"], "--count=0"),
+        (["sample", "--count=4", f"--out={tmp_path}/no/a.png"], "there is no folder"),
+        (["sample", "--count=4", f"--out={tmp_path}/a.png", "--timeout=0"], "--timeout"),
+        (["sample", "--count=4", f"--out={tmp_path}/a.png", "--retries=-1"], "--retries"),
+        (["sample", "--count=4", f"--out={tmp_path}/a.png", "--max_batch=0"], "--max_batch"),
+        (["sample", "--count=4", f"--out={tmp_path}/a.png", "--cert=c.pem"], "belong together"),
+    ]:
+        status, _, error = run(*arguments)
+        assert status == 2 and message in error and error.count("\n") == 1
+    assert not servicer.requests
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["sample", "--out=a.png"], "one of the arguments --seeds --count is required"),
+    (["sample", "--seeds=1,x", "--out=a.png"], "64-bit whole numbers with commas"),
+    (["sample", f"--seeds={2**63}", "--out=a.png"], "64-bit whole numbers with commas"),
+    (["sample", "--count=1", "--out=a.png", "--version=1", "--label=x"], "not allowed with"),
+    (["reconstruct", "--image=a.png"], "required: --out"),
+    (["paint"], "invalid choice"),
+])
+def test_flags_that_argparse_refuses(arguments, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        client.main(arguments)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_fresh_process_answers_quietly(servicer, target, tmp_path):  # noqa: F811
+    command = [sys.executable, "-m", "serving.client", "sample", "--seeds=1", f"--target={target}",
+               f"--out={tmp_path / 'one.png'}"]
+    bare = {key: value for key, value in os.environ.items() if not key.startswith("TF_")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=bare)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert Image.open(tmp_path / "one.png").size == (IMAGE[1], IMAGE[0])
+
+
+def test_help_teaches(capsys):
+    for arguments, words in [
+        (["--help"], ["examples:", "reconstruct --image=photos/", "Exit status"]),
+        (["decode", "--help"], ["--latents", "--level", "FILE.png", "--target", "default"]),
+    ]:
+        with pytest.raises(SystemExit) as caught:
+            client.main(arguments)
+        assert caught.value.code == 0
+        text = capsys.readouterr().out
+        assert all(word in text for word in words)
+
+
+# Pictures.
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    picture = Image.new("RGB", (20, 10), "white")
+    picture.paste("black", (0, 0, 10, 10))  # left half black
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned clockwise: the left half is on top
+    picture.save(tmp_path / "turned.png", exif=exif)
+    _, images = pictures.load(str(tmp_path / "turned.png"), (20, 10, 3))
+    assert images[0, :8].max() < 30 and images[0, 12:].min() > 225
+
+
+@pytest.mark.parametrize("mode, suffix", [
+    ("L", "png"), ("1", "png"), ("P", "png"), ("RGB", "jpg"), ("CMYK", "jpg"), ("I;16", "png"),
+])
+def test_modes(tmp_path, mode, suffix):
+    path = tmp_path / f"picture.{suffix}"
+    if mode == "I;16":
+        Image.fromarray(np.full((30, 40), 200 * 257, np.uint16)).save(path)
+    else:
+        Image.new("RGB", (40, 30), (200, 200, 200)).convert(mode).save(path)
+    for channels in (1, 3):
+        _, images = pictures.load(str(path), (6, 8, channels))
+        assert images.shape == (1, 6, 8, channels) and images.dtype == np.uint8
+        tolerance = 60 if mode == "1" else 4  # black and white are dithered
+        assert abs(images.astype(float).mean() - 200) < tolerance
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_shows_white(tmp_path, mode):
+    picture = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    picture.paste((10, 10, 10, 255), (0, 0, 4, 8))
+    picture.convert(mode).save(tmp_path / "glass.png")
+    _, images = pictures.load(str(tmp_path / "glass.png"), (8, 8, 3))
+    assert images[0, :, :3].max() < 30 and images[0, :, 5:].min() > 240
+
+
+def test_the_centre_is_kept(tmp_path):
+    picture = Image.new("RGB", (300, 100), "black")
+    picture.paste("white", (100, 0, 200, 100))
+    picture.save(tmp_path / "wide.png")
+    _, images = pictures.load(str(tmp_path / "wide.png"), (10, 10, 3))
+    assert images.min() > 200
+
+
+def test_a_picture_bomb_is_refused_in_one_line(tmp_path, monkeypatch):
+    grey_picture(tmp_path / "huge.png", size=(300, 300))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(pictures.PictureError, match="huge.png: cannot be read as a picture"):
+        pictures.load(str(tmp_path / "huge.png"), IMAGE)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_beside(tmp_path):
+    path = tmp_path / "kept.json"
+    path.write_text("old")
+
+    def save(file):
+        file.write(b"half")
+        raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError):
+        pictures.write(str(path), save)
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["kept.json"]
+    pictures.write(str(path), lambda file: file.write(b"new"))
+    assert path.read_text() == "new" and path.stat().st_mode & 0o444 == 0o444

@@ -1,0 +1,219 @@
+"""The REST API. Runs unchanged against the stock server (see conftest.py)."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from serving.embedded import rest as rest_module
+from serving.embedded.server import EmbeddedServer, ServerOptions, one_model
+from tests.serving import toy_models as toy
+from tests.serving.serving_calls import target_of
+
+PREDICT = "/v1/models/toy:predict"
+
+
+def test_rows(rest):
+    images = toy.images(3)
+    status, answer = rest.http(PREDICT, {"instances": images.tolist()})
+    assert status == 200
+    rows = answer["predictions"]
+    assert sorted(rows[0]) == ["z_1", "z_1_stddev", "z_2", "z_2_stddev"]
+    np.testing.assert_allclose([row["z_2"] for row in rows], toy.expected_z_2(images, 2))
+
+
+def test_columns(rest):
+    images = toy.images(3)
+    status, answer = rest.http(
+        "/v1/models/toy/versions/1:predict",
+        {"signature_name": "encode", "inputs": {"images": images.tolist()}},
+    )
+    assert status == 200
+    np.testing.assert_allclose(answer["outputs"]["z_2"], toy.expected_z_2(images, 1))
+
+
+def test_one_output_comes_without_its_name(rest):
+    body = {"signature_name": "decode", "instances": [[1.5, 0, 0, 0], [2, 0, 0, 0]]}
+    images = np.array(rest.http(PREDICT, body)[1]["predictions"])
+    assert images.shape == (2, 8, 8, 1) and images[:, 0, 0, 0].tolist() == [3, 4]
+    body = {"signature_name": "decode", "inputs": [[1.5, 0, 0, 0]]}
+    assert np.array(rest.http(PREDICT, body)[1]["outputs"]).shape == (1, 8, 8, 1)
+
+
+def test_several_inputs(rest):
+    row = {"a": [1, 2], "b": [0.5, 0]}
+    status, answer = rest.http(PREDICT, {"signature_name": "add", "instances": [row, row]})
+    assert status == 200
+    assert answer["predictions"] == [{"sum": [1.5, 2.0], "difference": [0.5, 2.0]}] * 2
+    columns = {"a": [[1, 2]], "b": [[3, 4]]}
+    status, answer = rest.http(PREDICT, {"signature_name": "add", "inputs": columns})
+    assert answer["outputs"] == {"sum": [[4.0, 6.0]], "difference": [[-2.0, -2.0]]}
+
+
+def test_binary_values(rest):
+    data = toy.example(toy.images(1)[0]).SerializeToString()
+    item = {"b64": base64.b64encode(data).decode()}
+    body = {"signature_name": "classify_examples", "instances": [item, item]}
+    status, answer = rest.http("/v1/models/toy/labels/stable:predict", body)
+    assert status == 200
+    assert answer["predictions"][1] == {"classes": ["cat", "dog", "hen"], "scores": [1.0, 0.0, 0.0]}
+
+
+def test_classify(rest):
+    png = toy.example(toy.images(2)[1]).features.feature["image/encoded"].bytes_list.value[0]
+    example = {"image/encoded": {"b64": base64.b64encode(png).decode()}}
+    body = {"signature_name": "classify_examples", "examples": [example]}
+    status, answer = rest.http("/v1/models/toy:classify", body)
+    assert status == 200
+    assert answer == {"results": [[["cat", 9.0], ["dog", 14.0], ["hen", 21.0]]]}
+    body = {"signature_name": "classify_examples", "context": example, "examples": [{}]}
+    assert rest.http("/v1/models/toy:classify", body) == (status, answer)
+
+
+def test_status_and_metadata(rest):
+    status, answer = rest.http("/v1/models/toy/versions/1")
+    assert status == 200
+    fine = {"error_code": "OK", "error_message": ""}
+    assert answer == {
+        "model_version_status": [{"version": "1", "state": "AVAILABLE", "status": fine}]
+    }
+    status, answer = rest.http("/v1/models/toy/metadata")
+    assert status == 200
+    assert answer["model_spec"]["name"] == "toy" and answer["model_spec"]["version"] == "2"
+    decode = answer["metadata"]["signature_def"]["signature_def"]["decode"]
+    assert decode["inputs"]["z_2"]["dtype"] == "DT_FLOAT"
+
+
+IMAGE = toy.images(1).tolist()
+
+
+@pytest.mark.parametrize(
+    "path, body, status, message",
+    [
+        (
+            "/v1/models/m:predict",
+            {"instances": IMAGE},
+            404,
+            "Servable not found for request: Latest(m)",
+        ),
+        (
+            "/v1/models/toy/versions/9:predict",
+            {"instances": IMAGE},
+            404,
+            "Servable not found for request: Specific(toy, 9)",
+        ),
+        (
+            "/v1/models/toy/labels/x:predict",
+            {"instances": IMAGE},
+            400,
+            "Unrecognized servable version label: x",
+        ),
+        (
+            PREDICT,
+            {"signature_name": "x", "instances": IMAGE},
+            400,
+            'Serving signature name: "x" not found in signature def',
+        ),
+        (PREDICT, {"signature_name": 3, "instances": IMAGE}, 400, "must be a string value"),
+        (PREDICT, {}, 400, "Missing 'inputs' or 'instances' key"),
+        (PREDICT, {"instances": []}, 400, "No values in 'instances' array"),
+        (PREDICT, {"instances": 3}, 400, "Expecting 'instances' to be an list/array"),
+        (PREDICT, {"instances": IMAGE, "inputs": IMAGE}, 400, "expecting only one"),
+        (PREDICT, {"instances": [[[["a"]]]]}, 400, 'JSON Value: "a" Type: String'),
+        (PREDICT, {"instances": [[[[1.5]]]]}, 400, "JSON Value: 1.5 Type: Number"),
+        (PREDICT, {"instances": [[[1], [1, 2]]]}, 400, "Encountered list at unexpected size: 2"),
+        (PREDICT, {"instances": [[1], [[1]]]}, 400, ""),
+        (PREDICT, {"inputs": {"x": 1}}, 400, "Missing named input: images in 'inputs' object."),
+        (PREDICT, {"instances": [{"x": 1}]}, 400, ""),
+        (PREDICT, {"signature_name": "add", "instances": [1]}, 400, "instances is a plain list"),
+        (PREDICT, {"signature_name": "add", "inputs": [1]}, 400, "inputs is a plain value/list"),
+        (
+            PREDICT,
+            {"signature_name": "classify_examples", "instances": [{"b64": "%"}]},
+            400,
+            "Unable to base64 decode",
+        ),
+        (PREDICT, b"", 400, "The document is empty"),
+        (PREDICT, b"{", 400, "JSON Parse error"),
+        (PREDICT, b"[1]", 400, "Is not object"),
+        (PREDICT, b"\xff\xfe", 400, "JSON Parse error"),
+        ("/v1/models/toy:classify", {}, 400, "'examples' is expected and was not found"),
+        ("/v1/models/toy:classify", {"examples": []}, 400, "is an empty array"),
+        ("/v1/models/toy:explain", {"instances": IMAGE}, 400, "Malformed request: POST"),
+        ("/v1/models/m", None, 404, "Could not find any versions of model m"),
+        ("/v1/models/m/metadata", None, 404, "Servable not found for request: Latest(m)"),
+    ],
+)
+def test_errors(rest, path, body, status, message):
+    found, answer = rest.http(path, body)
+    assert found == status, answer
+    assert message in answer["error"]
+
+
+def test_other_paths(rest):
+    assert rest.http("/v2/models/toy")[0] == 404
+
+
+def test_metrics_count_requests_by_status(embed, toy_base):
+    server = embed(toy_base, rest_api_port=0)
+    for _ in range(3):
+        server.predict({"images": toy.images(1)}, "encode")
+    server.http(PREDICT, {"signature_name": "decode", "instances": [[1, 2, 3, 4]]})
+    for index in range(5):  # whatever names a client makes up, they do not become labels
+        server.http(f"/v1/models/made_up_{index}:predict", {"instances": IMAGE})
+        server.http(PREDICT, {"signature_name": f"made_up_{index}", "instances": IMAGE})
+    status, page = server.http("/monitoring/prometheus/metrics")
+    assert status == 200 and "made_up" not in page
+    lines = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
+    count = ":tensorflow:serving:request_count"
+    encode = '{model_name="toy",signature_name="encode",status="OK"}'
+    assert float(lines[count + encode]) == 3
+    assert float(lines[count + '{model_name="",signature_name="",status="NOT_FOUND"}']) == 5
+    latency = ":tensorflow:serving:request_latency_count"
+    decode = '{API="Predict",entrypoint="REST",model_name="toy",signature_name="decode"}'
+    assert float(lines[latency + decode]) == 1
+
+
+def test_metrics_page_moves_and_goes(toy_base):
+    models = one_model("toy", toy_base)
+    for path in ("/metrics", ""):
+        options = ServerOptions(models, port=None, rest_api_port=0, metrics_path=path)
+        with EmbeddedServer(options) as embedded:
+            server = _rest_only(embedded)
+            assert server("/metrics") == (200 if path else 404)
+            assert server("/monitoring/prometheus/metrics") == 404
+
+
+def _rest_only(embedded):
+    return lambda path: target_of(embedded).http(path)[0]
+
+
+def test_timeout(embed, tmp_path):
+    toy.save(str(tmp_path), 1, seconds=2, warmup=())
+    server = embed(tmp_path, rest_api_port=0, rest_api_timeout_in_ms=50, drain_seconds=0)
+    status, answer = server.http(PREDICT, {"signature_name": "slow", "instances": [[1, 2, 3, 4]]})
+    assert status == 504 and "not answered within" in answer["error"]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "float64", "bool", "string"])
+def test_values_survive_both_ways(dtype):
+    """read_inputs and write_outputs are each other's inverse."""
+    values = {
+        "bool": np.array([[True], [False]]),
+        "string": np.array([[b"a"], [b"\xff\x00"]], object),
+    }.get(dtype, np.array([[0.1 if "float" in dtype else 7], [3]], None))
+    values = values.astype(object if dtype == "string" else dtype)
+    enum = tf.dtypes.as_dtype(dtype).as_datatype_enum
+    infos = {"x_bytes": _Info(enum)}
+    document = rest_module.write_outputs({"x_bytes": values}, by_row=True)
+    document = json.loads(json.dumps({"instances": document["predictions"]}))
+    by_row, arrays = rest_module.read_inputs(document, infos)
+    assert by_row and arrays["x_bytes"].dtype == values.dtype
+    np.testing.assert_array_equal(arrays["x_bytes"], values)
+
+
+class _Info:
+    def __init__(self, dtype):
+        self.dtype = dtype

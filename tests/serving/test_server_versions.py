@@ -1,0 +1,327 @@
+"""Versions come and go: hot swap, broken ones, policies, labels, warm-up."""
+
+import os
+import pathlib
+import shutil
+import threading
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from grpc import StatusCode
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import model_management_pb2, prediction_log_pb2
+
+from hali_tf.errors import UserError
+from serving.embedded.batching import BatchingOptions
+from serving.embedded.endpoints import HEALTH_NAMES
+from serving.embedded.server import EmbeddedServer, ServerOptions, one_model
+from tests.serving import toy_models as toy
+from tests.serving.serving_calls import fails, target_of
+
+
+def wait_for(condition, seconds=20):
+    """Waits until `condition()` is true; fails with its last value."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def version_of(outputs):
+    """The one version that all parts of an answer come from."""
+    images = toy.images(3)
+    version = float(outputs["z_2_stddev"][0, 0])
+    assert (outputs["z_2_stddev"] == version).all() and (outputs["z_1_stddev"] == version).all()
+    np.testing.assert_allclose(outputs["z_2"], toy.expected_z_2(images, version))
+    return int(version)
+
+
+def ask(server, **spec):
+    return version_of(server.predict({"images": toy.images(3)}, "encode", **spec))
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_hot_swap_without_a_failed_call(embed, tmp_path, batched):
+    """Four clients call without pause while versions 2 and 3 appear and 1 disappears."""
+    toy.save(str(tmp_path), 1)
+    batching = BatchingOptions(max_batch_size=12, batch_timeout_micros=500) if batched else None
+    server = embed(tmp_path, batching=batching)
+    stop = threading.Event()
+    seen, errors = [[] for _ in range(4)], []
+
+    def client(index):
+        while not stop.is_set():
+            try:
+                seen[index].append(ask(server))
+            except Exception as error:
+                errors.append(error)
+                return
+
+    threads = [threading.Thread(target=client, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for version in (2, 3):
+        toy.save(str(tmp_path), version)
+        wait_for(lambda v=version: server.status().get(v, "")[0:1] == ("AVAILABLE",))
+        if version == 2:
+            shutil.rmtree(tmp_path / "1")
+        wait_for(lambda v=version: server.status()[v - 1][0] == "END")
+        time.sleep(0.1)
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+    assert not errors
+    for answers in seen:
+        assert answers == sorted(answers) and set(answers) >= {1, 3}
+    assert server.status() == {
+        3: ("AVAILABLE", 0, ""), 2: ("END", 0, ""), 1: ("END", 0, "")
+    }
+
+
+def test_request_in_flight_finishes_on_the_old_version(embed, tmp_path):
+    toy.save(str(tmp_path), 1, seconds=4, warmup=())
+    server = embed(tmp_path)
+    answers = []
+    x = {"x": np.zeros((1, 4), np.float32)}
+    thread = threading.Thread(target=lambda: answers.append(server.predict(x, "slow")["y"][0, 0]))
+    thread.start()
+    time.sleep(0.2)
+    toy.save(str(tmp_path), 2)
+    wait_for(lambda: 2 in server.status())
+    wait_for(lambda: server.status()[1][0] in ("UNLOADING", "END"))
+    assert not answers and server.status()[1][0] == "UNLOADING"
+    assert ask(server) == 2
+    thread.join(60)
+    assert answers == [1.0]
+    wait_for(lambda: server.status()[1][0] == "END")
+
+
+def test_half_written_version_never_loads(embed, tmp_path):
+    """Other names, no saved_model.pb, no numbers: nothing that could be picked up."""
+    base = tmp_path / "base"
+    base.mkdir()
+    toy.save(str(base), 1)
+    server = embed(base)
+    whole = toy.save(str(tmp_path), 2)
+    shutil.copytree(whole, base / "2.tmp")
+    shutil.copytree(whole, base / "-3")
+    (base / "4" / "variables").mkdir(parents=True)
+    (base / "5").write_text("a file")
+    (base / "99999999999999999999").mkdir()
+    shutil.copy(os.path.join(whole, "saved_model.pb"), base / "99999999999999999999")
+    time.sleep(0.5)
+    assert server.status() == {1: ("AVAILABLE", 0, "")}
+    assert ask(server) == 1
+
+
+def truncate_variables(path):
+    data = next(path.glob("variables/variables.data*"))
+    os.truncate(data, data.stat().st_size // 2)
+
+
+def drop_variables(path):
+    shutil.rmtree(path / "variables")
+
+
+def truncate_graph(path):
+    os.truncate(path / "saved_model.pb", (path / "saved_model.pb").stat().st_size // 2)
+
+
+def empty_graph(path):
+    os.truncate(path / "saved_model.pb", 0)
+
+
+def garbled_warmup(path):
+    (path / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"no records" * 10)
+
+
+@pytest.mark.parametrize(
+    "breakage",
+    [truncate_variables, drop_variables, truncate_graph, empty_graph, garbled_warmup],
+)
+def test_broken_version_is_reported_and_the_old_one_serves(embed, tmp_path, caplog, breakage):
+    toy.save(str(tmp_path), 1)
+    server = embed(tmp_path)
+    whole = toy.save(str(tmp_path / ".."), 2)
+    beside = pathlib.Path(whole)
+    breakage(beside)
+    os.rename(beside, tmp_path / "2")
+    wait_for(lambda: server.status().get(2, ("",))[0] == "END")
+    state, code, message = server.status()[2]
+    assert code != 0 and message
+    assert "toy version 2 could not be loaded (attempt 2 of 2, given up)" in caplog.text
+    assert ask(server) == 1
+    with fails(StatusCode.NOT_FOUND, "Servable not found for request: Specific(toy, 2)"):
+        ask(server, version=2)
+    time.sleep(0.3)
+    assert caplog.text.count("toy version 2 could not be loaded") == 2  # tries are bounded
+    shutil.rmtree(tmp_path / "2")
+    toy.save(str(tmp_path), 3)
+    wait_for(lambda: ask(server) == 3)
+
+
+def test_repaired_within_the_retries(embed, tmp_path):
+    toy.save(str(tmp_path), 1)
+    server = embed(tmp_path, max_num_load_retries=200)
+    whole = toy.save(str(tmp_path / ".."), 2)
+    shutil.copytree(whole, tmp_path / "2", ignore=shutil.ignore_patterns("variables"))
+    wait_for(lambda: server.status().get(2, ("", 0))[1] != 0)
+    shutil.copytree(os.path.join(whole, "variables"), tmp_path / "2" / "variables")
+    shutil.rmtree(whole)
+    wait_for(lambda: ask(server) == 2)
+    assert server.status()[2] == ("AVAILABLE", 0, "")
+
+
+def failing_warmup():
+    logs = toy.warmup_logs()
+    logs[1].classify_log.request.model_spec.signature_name = "nope"
+    return logs
+
+
+@pytest.mark.parametrize(
+    "logs, code", [(failing_warmup(), 3), ([prediction_log_pb2.PredictionLog()], 12)]
+)
+def test_failing_warmup_fails_the_load(embed, tmp_path, logs, code):
+    toy.save(str(tmp_path), 1)
+    server = embed(tmp_path)
+    toy.save(str(tmp_path), 2, warmup=logs)
+    wait_for(lambda: server.status().get(2, ("",))[0] == "END")
+    assert server.status()[2][1] == code
+    assert ask(server) == 1
+
+
+def test_warmup_can_be_turned_off(embed, tmp_path):
+    toy.save(str(tmp_path), 1, warmup=failing_warmup())
+    assert ask(embed(tmp_path, enable_model_warmup=False)) == 1
+
+
+def test_python_in_the_graph_is_refused(tmp_path):
+    class Module(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+        def __call__(self, x):
+            return {"y": tf.numpy_function(lambda a: a, [x], tf.float32)}
+
+    module = Module()
+    signatures = {"serving_default": module.__call__}
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures=signatures)
+    options = ServerOptions(one_model("toy", tmp_path), port=0, max_num_load_retries=0)
+    with pytest.raises(UserError, match="Op type not registered 'PyFunc'"):
+        EmbeddedServer(options).start()
+
+
+def test_compiled_function_is_refused(tmp_path):
+    class Module(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)], jit_compile=True)
+        def __call__(self, x):
+            return {"y": x * 2.0}
+
+    module = Module()
+    signatures = {"serving_default": module.__call__}
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures=signatures)
+    options = ServerOptions(one_model("toy", tmp_path), port=0, max_num_load_retries=0)
+    with pytest.raises(UserError, match="XLA compilation disabled"):
+        EmbeddedServer(options).start()
+
+
+def test_version_policies(embed, tmp_path):
+    for version in (1, 2, 10):
+        toy.save(str(tmp_path), version, warmup=())
+    states = {}
+    for policy in ("latest", "latest_2", "all", "specific"):
+        models = one_model("toy", tmp_path)
+        wanted = models.config[0].model_version_policy
+        if policy == "specific":
+            wanted.specific.versions.extend([1, 2])
+        elif policy == "all":
+            wanted.all.SetInParent()
+        else:
+            wanted.latest.num_versions = 2 if policy == "latest_2" else 1
+        server = embed(models)
+        states[policy] = sorted(server.status())
+        assert ask(server) == max(states[policy])
+    assert states == {"latest": [10], "latest_2": [2, 10], "all": [1, 2, 10], "specific": [1, 2]}
+
+
+def reload(server, models):
+    request = model_management_pb2.ReloadConfigRequest()
+    request.config.model_config_list.CopyFrom(models)
+    return server.model.HandleReloadConfigRequest(request, timeout=30)
+
+
+def test_canary_promotion_rollback(embed, tmp_path):
+    for version in (1, 2):
+        toy.save(str(tmp_path), version)
+
+    def config(versions, **labels):
+        models = one_model("toy", tmp_path)
+        models.config[0].model_version_policy.specific.versions.extend(versions)
+        models.config[0].version_labels.update(labels)
+        return models
+
+    server = embed(config([1], stable=1))
+    assert ask(server, label="stable") == 1
+    with fails(StatusCode.INVALID_ARGUMENT, "Unrecognized servable version label: canary"):
+        ask(server, label="canary")
+    reload(server, config([1, 2], stable=1, canary=2))
+    assert (ask(server, label="stable"), ask(server, label="canary")) == (1, 2)
+    reload(server, config([1, 2], stable=2))
+    assert ask(server, label="stable") == 2
+    with fails(StatusCode.FAILED_PRECONDITION, "Request to assign label to version 7 of model toy"):
+        reload(server, config([1, 2], stable=7))
+    assert ask(server, label="stable") == 2
+    with fails(StatusCode.INVALID_ARGUMENT, "multiple times"):
+        twice = config([1])
+        twice.config.add().CopyFrom(twice.config[0])
+        reload(server, twice)
+    reload(server, config([1], stable=1))
+    assert ask(server) == 1
+    wait_for(lambda: server.status()[2][0] == "END")
+
+
+def test_label_for_a_version_that_is_not_there(tmp_path):
+    toy.save(str(tmp_path), 1)
+    models = one_model("toy", tmp_path)
+    models.config[0].version_labels["stable"] = 2
+    with pytest.raises(UserError, match="assign label to version 2 of model toy"):
+        EmbeddedServer(ServerOptions(models, port=0)).start()
+    options = ServerOptions(models, port=0, allow_version_labels_for_unavailable_models=True)
+    with EmbeddedServer(options) as embedded:
+        with fails(StatusCode.NOT_FOUND, "Specific(toy, 2)"):
+            ask(target_of(embedded), label="stable")
+
+
+def test_base_path_goes_away_for_a_while(embed, tmp_path):
+    base = tmp_path / "base"
+    base.mkdir()
+    toy.save(str(base), 1)
+    server = embed(base)
+    os.rename(base, tmp_path / "elsewhere")
+    time.sleep(0.3)
+    assert ask(server) == 1
+
+
+def test_health_follows_the_model(tmp_path):
+    embedded = EmbeddedServer(
+        ServerOptions(one_model("toy", tmp_path), port=0, file_system_poll_wait_seconds=0.05)
+    )
+    embedded.listen()
+    server = target_of(embedded)
+    stub = health_pb2_grpc.HealthStub(server.channel)
+    kind = health_pb2.HealthCheckResponse
+
+    def health(name=""):
+        return stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=5).status
+
+    try:
+        assert health() == kind.NOT_SERVING
+        with fails(StatusCode.NOT_FOUND, "Servable not found for request: Latest(toy)"):
+            ask(server)
+        toy.save(str(tmp_path), 1)
+        wait_for(lambda: health() == kind.SERVING)
+        assert {health(name) for name in HEALTH_NAMES} == {kind.SERVING}
+        with fails(StatusCode.NOT_FOUND):
+            health("nothing")
+    finally:
+        embedded.stop()

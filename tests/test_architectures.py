@@ -1,0 +1,77 @@
+"""Every table at full width: exact parameter counts, shapes of all levels, and its width rule."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hali_tf.architectures import ARCHITECTURES, Conv
+from hali_tf.layers.convolution import BatchNorms
+from hali_tf.models.networks import Decoder, Discriminator, Encoder
+
+# Trainable parameters of encoder, decoder and discriminator.
+PARAMETERS = {
+    "hali16": (70_512, 43_745, 389_473),
+    "hali_mnist": (285_312, 178_513, 402_673),
+    "hali32": (3_629_312, 7_643_427, 8_451_745),
+    "hali64": (3_629_312, 7_643_427, 8_451_745),
+    "hali128": (5_202_176, 9_216_291, 21_034_657),
+    "ali16": (70_256, 43_489, 384_865),
+    "ali32": (3_621_120, 7_635_235, 8_378_017),
+    "ali64": (3_621_120, 7_635_235, 8_378_017),
+    "ali128": (5_193_984, 9_208_099, 20_960_929),
+    "ali_cifar10": (3_118_496, 978_083, 10_370_561),
+    "ali_svhn": (3_315_488, 1_764_515, 5_284_097),
+    "ali_celeba": (7_058_048, 11_803_331, 15_191_105),
+}
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_parameter_counts_and_shapes(name):
+    architecture = ARCHITECTURES[name]
+    encoder, decoder = Encoder(architecture, BatchNorms()), Decoder(architecture, BatchNorms())
+    discriminator = Discriminator(architecture)
+    x = tf.zeros([1, *architecture.image])
+    gaussians, zs = encoder(x)
+    for level, q, z in zip(architecture.levels, gaussians, zs):
+        assert q.mean.shape == q.stddev.shape == z.shape == (1, *level.latent)
+    for level in range(1, len(zs) + 1):
+        image, draws = decoder(zs[level - 1], level=level)
+        assert image.shape == x.shape
+        assert [z.shape for z in draws] == [z.shape for z in zs[:level]]
+    assert discriminator(x, zs).shape == (1,)
+    counts = tuple(
+        int(sum(np.prod(v.shape) for v in network.trainable_variables))
+        for network in (encoder, decoder, discriminator)
+    )
+    assert counts == PARAMETERS[name]
+
+
+def test_latents_of_the_paper():
+    latents = {name: [level.latent for level in ARCHITECTURES[name].levels]
+               for name in ("hali32", "hali64", "hali128")}  # fmt: skip
+    assert latents == {
+        "hali32": [(16, 16, 64), (256,)],
+        "hali64": [(16, 16, 64), (256,)],
+        "hali128": [(32, 32, 64), (256,)],
+    }
+
+
+def _features(architecture):
+    rows = [row for level in architecture.levels for row in (*level.encoder, *level.discriminator)]
+    return [row.features for row in (*rows, *architecture.joint) if isinstance(row, Conv)]
+
+
+@pytest.mark.parametrize("width", [0.05, 0.3, 0.75, 2.0])
+def test_width_keeps_feature_maps_multiples_of_16(width):
+    full = _features(ARCHITECTURES["hali32"])
+    scaled = _features(ARCHITECTURES["hali32"].adapt(3, width))
+    assert all(n % 16 == 0 and n >= 16 for n in scaled)
+    assert all(abs(n - width * f) <= 16 for n, f in zip(scaled, full))
+
+
+def test_adapt_changes_channels_and_dropout_only_where_asked():
+    architecture = ARCHITECTURES["ali_cifar10"]
+    assert architecture.adapt(3) == architecture
+    assert architecture.adapt(1).image == (32, 32, 1)
+    rows = architecture.adapt(3, dropout=False).levels[0].discriminator
+    assert {row.dropout for row in rows} == {0.0}

@@ -1,0 +1,174 @@
+"""The configuration: what it refuses, what it keeps, and that every field is a flag."""
+
+import dataclasses
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from hali_tf.architectures import ARCHITECTURES
+from hali_tf.config import Config
+from hali_tf.errors import UsageError, UserError
+
+CONFIGS = sorted(pathlib.Path("configs").glob("*.cfg"))
+
+
+def make(**values):
+    return Config(**{"run_dir": "runs/x", **values})
+
+
+def from_flagfile(path):
+    """The values a flagfile sets, as strings."""
+    lines = [line.strip() for line in path.read_text().splitlines()]
+    values = {}
+    for line in lines:
+        if line and not line.startswith("#"):
+            assert line.startswith("--"), line
+            name, found, value = line[2:].partition("=")
+            if not found:  # --name and --noname
+                name, value = (name[2:], "false") if name.startswith("no") else (name, "true")
+            values[name] = value
+    return values
+
+
+def test_defaults_resolve_to_digits():
+    config = make().validate()
+    assert (config.architecture, config.image_size) == ("hali16", 16)
+
+
+@pytest.mark.parametrize(
+    "values, flag",
+    [
+        ({"image_size": -1}, "--image_size=-1"),
+        ({"channels": 2}, "--channels=2"),
+        ({"model": "vae2"}, "--model=vae2"),
+        ({"architecture": "hali17"}, "--architecture=hali17"),
+        ({"width": 0.0}, "--width=0.0"),
+        ({"width": float("nan")}, "--width=nan"),
+        ({"width": float("inf")}, "--width=inf"),
+        ({"noise": -0.1}, "--noise=-0.1"),
+        ({"steps": 0}, "--steps=0"),
+        ({"batch_size": 0}, "--batch_size=0"),
+        ({"learning_rate": 0.0}, "--learning_rate=0.0"),
+        ({"learning_rate": float("inf")}, "--learning_rate=inf"),
+        ({"beta_1": 1.0}, "--beta_1=1.0"),
+        ({"beta_2": -0.1}, "--beta_2=-0.1"),
+        ({"ema_decay": 1.0}, "--ema_decay=1.0"),
+        ({"batch_norm_momentum": 1.5}, "--batch_norm_momentum=1.5"),
+        ({"precision": "float16"}, "--precision=float16"),
+        ({"jit_compile": "yes"}, "--jit_compile=yes"),
+        ({"virtual_devices": 0}, "--virtual_devices=0"),
+        ({"seed": -1}, "--seed=-1"),
+        ({"seed": 2**31}, f"--seed={2**31}"),
+        ({"checkpoint_every": 0}, "--checkpoint_every=0"),
+        ({"log_every": 0}, "--log_every=0"),
+        ({"profile_steps": "10"}, "--profile_steps=10"),
+        ({"profile_steps": "20,10"}, "--profile_steps=20,10"),
+        ({"profile_steps": "0,3"}, "--profile_steps=0,3"),
+        ({"run_dir": ""}, "--run_dir"),
+        ({"data": "folder"}, "--image_size"),
+        ({"image_size": 48}, "--image_size=48"),
+        ({"image_size": 32, "architecture": "hali16"}, "--image_size=32"),
+        ({"batch_size": 9, "virtual_devices": 2}, "--virtual_devices=2"),
+        ({"sync_batch_norm": True, "jit_compile": "true"}, "--jit_compile=true"),
+        ({"model": "ali", "architecture": "hali16"}, "--model=ali"),
+    ],
+)
+def test_bad_value_is_named_in_one_line(values, flag):
+    with pytest.raises(UsageError) as error:
+        make(**values).validate()
+    assert flag in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("model", ["hali", "ali"])
+@pytest.mark.parametrize("size", [16, 32, 64, 128])
+def test_size_and_model_name_an_architecture(model, size):
+    config = make(data="folder", model=model, image_size=size).validate()
+    assert config.architecture == f"{model}{size}"
+    assert ARCHITECTURES[config.architecture].image[0] == size
+
+
+def test_dry_run_needs_no_run_dir():
+    assert Config(dry_run=True).validate().architecture == "hali16"
+
+
+def test_json_round_trip(tmp_path):
+    config = make(steps=7, learning_rate=3e-4, dropout=False, profile_steps="3,5").validate()
+    (tmp_path / "config.json").write_text(config.to_json())
+    assert Config.from_file(tmp_path / "config.json") == config
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"no_such_field": 1}', '{"steps": 3'])
+def test_damaged_file_is_named(tmp_path, text):
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match="not a configuration") as error:
+        Config.from_file(path)
+    assert str(path) in str(error.value)
+
+
+def test_missing_file_says_what_writes_it(tmp_path):
+    with pytest.raises(UserError, match="hali_tf.train"):
+        Config.from_file(tmp_path / "config.json")
+
+
+def test_differences_are_those_that_change_weights():
+    one = make(seed=1, steps=10, log_every=5)
+    other = make(seed=2, steps=20, log_every=7, run_dir="elsewhere", width=0.5)
+    assert one.differences(other) == ["--width: 1.0 here, 0.5 there", "--seed: 1 here, 2 there"]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_shipped_config_is_valid(path):
+    fields = {f.name: type(f.default) for f in dataclasses.fields(Config)}
+    values = {}
+    for name, text in from_flagfile(path).items():
+        kind = fields[name]
+        values[name] = text == "true" if kind is bool else kind(text)
+    config = Config(**values).validate()
+    assert config.run_dir == f"runs/{path.stem}"
+    assert path.stem.startswith("ali_") == (config.model == "ali")
+    head = path.read_text().split("--", 1)[0]
+    command = f"python -m hali_tf.train --flagfile=configs/{path.name}"
+    assert command in path.read_text()
+    for entry in ("Source:", "Hardware:", "Expected:", "Command:", "Deviations:"):
+        assert f"# {entry}" in path.read_text(), f"{entry} missing in the header ({head[:40]}...)"
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "hali_tf.train", *arguments],
+        capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_help_lists_every_flag():
+    result = command("--help")
+    text = " ".join(result.stdout.split())
+    for field in dataclasses.fields(Config):
+        assert f"--{field.name}:" in text or f"--[no]{field.name}:" in text
+        assert field.metadata["help"].split()[0] in text
+    assert "--flagfile=configs/digits.cfg" in text
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--no_such_flag=1"], "no_such_flag"),
+        (["--flagfile=configs/none.cfg"], "configs/none.cfg"),
+        (["--steps=many"], "steps"),
+        (["--steps"], "steps"),
+        (["--run_dir=runs/x", "--steps=0"], "--steps=0"),
+        (["--run_dir=runs/x", "leftover"], "leftover"),
+        (["--run_dir="], "--run_dir"),
+    ],
+)
+def test_wrong_flag_exits_2_with_one_line(arguments, said):
+    result = command(*arguments)
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert result.stderr.startswith("hali_tf: ")
+    assert said in result.stderr

@@ -1,0 +1,69 @@
+"""The losses at four numbers computed by hand, against NumPy, and the ratio of their gradients."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hali_tf import losses
+
+LOG_2, LOG_3 = np.log(2.0), np.log(3.0)
+# sigmoid: 0 -> 1/2, log 2 -> 2/3, -log 3 -> 1/4, log 3 -> 3/4.
+S_Q = np.float32([0, LOG_2, -LOG_3, LOG_3])
+S_P = np.float32([0, -LOG_3, LOG_2, LOG_3])
+
+
+def test_discriminator_loss_by_hand():
+    # -log sigmoid(s_q) - log(1 - sigmoid(s_p))
+    expected = [
+        -np.log(1 / 2) - np.log(1 / 2),
+        -np.log(2 / 3) - np.log(3 / 4),
+        -np.log(1 / 4) - np.log(1 / 3),
+        -np.log(3 / 4) - np.log(1 / 4),
+    ]
+    np.testing.assert_allclose(losses.discriminator_loss(S_Q, S_P), expected, rtol=1e-6)
+
+
+def test_generator_loss_by_hand():
+    # -log(1 - sigmoid(s_q)) - log sigmoid(s_p)
+    expected = [
+        -np.log(1 / 2) - np.log(1 / 2),
+        -np.log(1 / 3) - np.log(1 / 4),
+        -np.log(3 / 4) - np.log(2 / 3),
+        -np.log(1 / 4) - np.log(3 / 4),
+    ]
+    np.testing.assert_allclose(losses.generator_loss(S_Q, S_P), expected, rtol=1e-6)
+
+
+def test_against_numpy_from_tiny_to_large_logits():
+    s_q, s_p = np.random.default_rng(0).uniform(-30, 30, [2, 1000])
+    q, p = tf.constant(s_q, tf.float32), tf.constant(s_p, tf.float32)
+    softplus = lambda s: np.logaddexp(0, s)  # noqa: E731
+    np.testing.assert_allclose(
+        losses.discriminator_loss(q, p), softplus(-s_q) + softplus(s_p), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        losses.generator_loss(q, p), softplus(s_q) + softplus(-s_p), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("logit", [-15.0, -3.0, 0.0, 3.0, 15.0])
+def test_factors_turn_one_players_gradient_into_the_others(logit):
+    s_q = s_p = tf.constant([logit])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(s_q)
+        d = losses.discriminator_loss(s_q, tf.zeros([1]))
+        g = losses.generator_loss(s_q, tf.zeros([1]))
+    of_q, _ = losses.generator_over_discriminator(s_q, s_p)
+    np.testing.assert_allclose(of_q * tape.gradient(d, s_q), tape.gradient(g, s_q), rtol=1e-5)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(s_p)
+        d = losses.discriminator_loss(tf.zeros([1]), s_p)
+        g = losses.generator_loss(tf.zeros([1]), s_p)
+    _, of_p = losses.generator_over_discriminator(s_q, s_p)
+    np.testing.assert_allclose(of_p * tape.gradient(d, s_p), tape.gradient(g, s_p), rtol=1e-5)
+
+
+def test_factors_are_finite_at_any_logit():
+    for factor in losses.generator_over_discriminator(tf.constant([1e4, -1e4]),
+                                                      tf.constant([-1e4, 1e4])):  # fmt: skip
+        assert np.isfinite(factor).all()

@@ -1,0 +1,317 @@
+"""The training command, from flags to the run folder, stops and restarts included."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hali_tf.config import Config
+from hali_tf.errors import UserError
+from hali_tf.training.metrics_file import read
+from hali_tf.training.run import load_run, open_run
+
+TINY = (
+    "--data=digits", "--width=0.01", "--batch_size=4", "--precision=float32", "--learning_rate=1e-3",
+    "--log_every=1", "--checkpoint_every=2",
+)  # fmt: skip
+
+
+def start(run_dir, *flags):
+    """The command, under way."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "hali_tf.train", *TINY, f"--run_dir={run_dir}", *flags],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def train(run_dir, *flags):
+    """The command, done: its exit code, stdout and stderr."""
+    process = start(run_dir, *flags)
+    out, err = process.communicate(timeout=600)
+    return process.returncode, out, err
+
+
+def weights(run_dir):
+    """Everything in the last checkpoint that a later step depends on, name to array."""
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(os.path.join(run_dir, "checkpoints"))
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if name not in ("_CHECKPOINTABLE_OBJECT_GRAPH", "save_counter/.ATTRIBUTES/VARIABLE_VALUE")
+    }
+
+
+def assert_same_weights(run_dir, other):
+    one, two = weights(run_dir), weights(other)
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        np.testing.assert_array_equal(value, two[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of 4 steps, never stopped: its folder and what the command printed."""
+    folder = tmp_path_factory.mktemp("train") / "run"
+    code, out, err = train(folder, "--steps=4")
+    assert code == 0, err
+    return folder, out
+
+
+@pytest.fixture(scope="module")
+def resumed(run, tmp_path_factory):
+    """The same run as a kill after the checkpoint of step 2 leaves it, started again."""
+    folder = tmp_path_factory.mktemp("train") / "resumed"
+    shutil.copytree(run[0], folder)
+    for path in folder.glob("checkpoints/ckpt-4*"):
+        path.unlink()
+    (folder / "checkpoints" / "checkpoint").write_text('model_checkpoint_path: "ckpt-2"')
+    code, _, err = train(folder, "--steps=4")
+    assert code == 0, err
+    return folder
+
+
+def test_run_folder_is_complete(run):
+    folder, _ = run
+    config = Config.from_file(folder / "config.json")
+    assert (config.steps, config.architecture, config.channels) == (4, "hali16", 1)
+    assert (config.precision, config.jit_compile) == ("float32", "false")
+    (began,) = json.loads((folder / "run.json").read_text())
+    assert began["command"].startswith("python -m hali_tf.train --data=digits")
+    assert began["packages"]["tensorflow"].startswith("2.")
+    assert {"git_commit", "time", "machine", "python"} <= began.keys()
+    kept = {path.name for path in (folder / "checkpoints").glob("*.index")}
+    assert kept == {"ckpt-2.index", "ckpt-4.index"}
+    assert list((folder / "checkpoints" / "best").glob("*.index"))
+    for name in ("reconstructions.png", "samples.png"):
+        with Image.open(folder / "figures" / name) as picture:
+            assert min(picture.size) > 100
+    assert not list(folder.rglob("*.tmp"))
+
+
+def test_metrics_have_a_line_a_step_and_an_evaluation(run):
+    folder, _ = run
+    lines = read(folder / "metrics.jsonl")
+    logged = [line for line in lines if "d_loss" in line]
+    assert [line["step"] for line in logged] == [1, 2, 3, 4]
+    names = {"d_loss", "g_loss", "accuracy_q", "accuracy_p", "d_gradient", "g_gradient", "sigma_1",
+             "sigma_2", "learning_rate"}  # fmt: skip
+    assert all(names <= line.keys() for line in logged)
+    assert logged[-1]["learning_rate"] == pytest.approx(1e-3)
+    assert logged[-1]["images_per_second"] > 0
+    assert [line["step"] for line in lines if "rmse_1" in line] == [2, 4]
+
+
+def test_summary_says_what_the_command_printed(run):
+    folder, out = run
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["step"] == 4
+    assert 0 < summary["rmse_1"] < 1 and 0 < summary["rmse_2"] < 1
+    assert summary["ratio_1"] == pytest.approx(summary["rmse_1"] / summary["random_pairs"])
+    assert f"{summary['rmse_1']:.4f}" in out
+    assert str(folder) in out
+
+
+def test_projector_files_fit_together(run):
+    logs = run[0] / "logs"
+    rows = [line.split("\t") for line in (logs / "latents.tsv").read_text().splitlines()]
+    assert len(rows) == 247 and len({len(row) for row in rows}) == 1
+    assert np.isfinite(np.array(rows, float)).all()
+    labels = (logs / "labels.tsv").read_text().splitlines()
+    assert len(labels) == 247 and set(labels) == set("0123456789")
+    with Image.open(logs / "sprite.png") as sprite:
+        assert sprite.size == (16 * 16, 16 * 16)  # 16 rows and columns of 16x16 hold 247
+    assert "single_image_dim: 16" in (logs / "projector_config.pbtxt").read_text()
+
+
+def test_tensorboard_has_scalars_and_images(run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run[0] / "logs"), size_guidance={"tensors": 0})
+    events.Reload()
+    tags = set(events.Tags()["tensors"])
+    assert {"train/d_loss", "train/g_loss", "train/images_per_second", "validation/rmse_1",
+            "test/rmse_2", "reconstructions", "samples"} <= tags  # fmt: skip
+    assert [event.step for event in events.Tensors("train/d_loss")] == [1, 2, 3, 4]
+    assert [event.step for event in events.Tensors("samples")] == [2, 4]
+
+
+def test_run_comes_back_for_use(run):
+    config, model = load_run(str(run[0]))
+    assert int(model.step) == 4
+    images = np.zeros((2, 16, 16, 1), np.uint8)
+    assert model.reconstruct(images, 2).shape == images.shape
+    assert config.run_dir == str(run[0])
+
+
+def test_resumed_run_ends_with_the_same_bits(run, resumed):
+    assert_same_weights(run[0], resumed)
+    assert len(json.loads((resumed / "run.json").read_text())) == 2
+    logged = [line["step"] for line in read(resumed / "metrics.jsonl") if "d_loss" in line]
+    assert logged == [1, 2, 3, 4]
+
+
+@pytest.mark.slow
+def test_run_that_is_done_says_so_and_changes_nothing(resumed):
+    before = weights(resumed)
+    code, out, err = train(resumed, "--steps=4")
+    assert code == 0, err
+    assert "step 4" in out
+    after = weights(resumed)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_folder_of_another_configuration_is_refused(run):
+    code, out, err = train(run[0], "--steps=4", "--seed=5", "--noise=0.3")
+    assert (code, out) == (1, "")
+    assert len(err.splitlines()) == 1
+    assert "--seed: 5 here, 0 there" in err and "--noise: 0.3 here, 0.2 there" in err
+
+
+def test_auto_is_what_it_was_there(run):
+    config = Config(run_dir=str(run[0]), data="digits", width=0.01, batch_size=4, channels=1,
+                    learning_rate=1e-3).validate()  # fmt: skip
+    assert (config.precision, config.jit_compile) == ("auto", "auto")
+    config = open_run(config)
+    assert (config.precision, config.jit_compile) == ("float32", "false")
+
+
+def test_dry_run_prints_and_writes_nothing(tmp_path):
+    folder = tmp_path / "run"
+    code, out, err = train(folder, "--dry_run")
+    assert code == 0, err
+    assert '"architecture": "hali16"' in out
+    assert "encoder level 2" in out and "parameters: encoder " in out
+    assert "memory of a train step at batch 4: about " in out
+    assert not folder.exists()
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    code, _, err = train(tmp_path / "file" / "run", "--steps=1")
+    assert code == 1
+    assert len(err.splitlines()) == 1 and "--run_dir=" in err
+
+
+def test_missing_run_and_missing_checkpoint(tmp_path):
+    with pytest.raises(UserError, match="config.json: not found"):
+        load_run(str(tmp_path / "none"))
+    (tmp_path / "config.json").write_text(Config(run_dir="x", channels=1).validate().to_json())
+    with pytest.raises(UserError, match="no checkpoint; train the run first"):
+        load_run(str(tmp_path))
+
+
+def wait_for_step(process, folder, step):
+    """Returns once metrics.jsonl has a line of `step`."""
+    deadline = time.monotonic() + 300
+    while not any(line.get("step", 0) >= step for line in read(folder / "metrics.jsonl")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_saves_and_exits_with_its_code(tmp_path, number, code):
+    process = start(tmp_path, "--steps=100000", "--checkpoint_every=100000")
+    wait_for_step(process, tmp_path, 3)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == code
+    assert "Traceback" not in err
+    last = err.splitlines()[-1]
+    saved = read(tmp_path / "metrics.jsonl")[-1]["step"]
+    assert f"step {saved}" in last and "goes on" in last
+    assert (tmp_path / "checkpoints" / f"ckpt-{saved}.index").exists()
+    code, out, err = train(tmp_path, f"--steps={saved + 2}", "--checkpoint_every=2")
+    assert code == 0, err
+    assert f"step {saved + 2}" in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signal_at", [0.2, 3.0, 8.0])
+def test_signal_before_the_first_step_is_no_traceback(tmp_path, signal_at):
+    process = start(tmp_path, "--steps=100000")
+    time.sleep(signal_at)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode in (130, -signal.SIGINT)
+    assert "tensorflow" not in err
+
+
+@pytest.mark.slow
+def test_non_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path):
+    code, out, err = train(tmp_path, "--steps=2")
+    assert code == 0, err
+    code, _, err = train(tmp_path / "wild", "--steps=50", "--learning_rate=1e30")
+    assert code == 1
+    last = err.splitlines()[-1]
+    assert "at step" in last and "nan" in last or "inf" in last
+    for path in (tmp_path / "wild" / "checkpoints").glob("*.index"):
+        import tensorflow as tf
+
+        reader = tf.train.load_checkpoint(str(path)[: -len(".index")])
+        for name in reader.get_variable_to_shape_map():
+            value = reader.get_tensor(name)
+            if value.dtype.kind == "f":
+                assert np.isfinite(value).all(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 2])
+def test_killed_at_random_moments_ends_with_the_same_bits(tmp_path, devices):
+    flags = ("--steps=40", f"--virtual_devices={devices}", "--checkpoint_every=4")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    code, _, err = train(whole, *flags)
+    assert code == 0, err
+    draw = random.Random(devices)
+    for _ in range(4):
+        process = start(killed, *flags)
+        seen = read(killed / "metrics.jsonl")
+        step = (seen[-1]["step"] if seen else 0) + draw.randint(1, 6)
+        wait_for_step(process, killed, min(step, 39))
+        time.sleep(draw.random() * 0.3)
+        process.kill()
+        process.communicate()
+    code, _, err = train(killed, *flags)
+    assert code == 0, err
+    assert_same_weights(whole, killed)
+    logged = [line["step"] for line in read(killed / "metrics.jsonl") if "d_loss" in line]
+    assert logged == list(range(1, 41))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["addons/AdaBelief", "addons/Lookahead"])
+def test_addons_resume_with_the_same_bits(tmp_path, optimizer):
+    flags = (f"--optimizer={optimizer}",)
+    for folder, stops in (("whole", (8,)), ("stopped", (4, 8))):
+        for steps in stops:
+            code, _, err = train(tmp_path / folder, f"--steps={steps}", *flags)
+            assert code == 0, err
+    assert_same_weights(tmp_path / "whole", tmp_path / "stopped")
+
+
+@pytest.mark.slow
+def test_full_disk_while_training_keeps_what_was_saved(tmp_path):
+    """A limit on the size of files stands in for the disk; it is set once the first is saved."""
+    import psutil
+
+    process = start(tmp_path, "--steps=100000", "--checkpoint_every=5")
+    wait_for_step(process, tmp_path, 6)
+    psutil.Process(process.pid).rlimit(psutil.RLIMIT_FSIZE, (100_000, 100_000))
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 1
+    last = err.splitlines()[-1]
+    assert last.startswith("hali_tf: ") and "cannot be written" in last
+    assert "Traceback" not in err
+    assert not list((tmp_path / "checkpoints").rglob("*temp*"))
+    assert int(load_run(str(tmp_path))[1].step) >= 5

@@ -1,0 +1,80 @@
+"""Optimisers by name."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hali_tf.errors import UsageError
+from hali_tf.training.optimizers import make_optimizer
+
+SETTINGS = dict(learning_rate=0.01, beta_1=0.4, beta_2=0.9)
+
+
+def value(hyper):
+    return float(tf.convert_to_tensor(hyper() if callable(hyper) else hyper))
+
+
+def test_keras_adam_gets_its_settings():
+    optimizer = make_optimizer("Adam", **SETTINGS)
+    assert isinstance(optimizer, keras.optimizers.Adam)
+    assert value(optimizer.learning_rate) == pytest.approx(0.01)
+    assert (optimizer.beta_1, optimizer.beta_2) == (0.4, 0.9)
+
+
+def test_addons_get_theirs():
+    optimizer = make_optimizer("addons/AdaBelief", **SETTINGS)
+    config = optimizer.get_config()
+    assert config["learning_rate"] == pytest.approx(0.01)
+    assert config["beta_1"] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    "name", ["SGD", "RMSprop", "Nadam", "addons/AdaBelief", "addons/LAMB", "addons/Lookahead",
+             "addons/RectifiedAdam"]
+)  # fmt: skip
+def test_a_step_goes_downhill(name):
+    optimizer = make_optimizer(name, **SETTINGS)
+    variable = tf.Variable([1.0, -2.0])
+    before = float(tf.reduce_sum(variable**2))
+    for _ in range(8):  # Lookahead looks back after six, RectifiedAdam starts slowly
+        optimizer.apply_gradients([(2 * variable, variable)])
+    assert float(tf.reduce_sum(variable**2)) < before
+
+
+def test_loss_scaling_wraps():
+    optimizer = make_optimizer("Adam", **SETTINGS, loss_scaling=True)
+    assert isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
+
+
+@pytest.mark.parametrize("name", ["Adem", "addons/Adem", "", "Optimizer", "addons/", "legacy", "get"])
+def test_unknown_name_is_refused(name):
+    with pytest.raises(UsageError, match="--optimizer=" + name) as error:
+        make_optimizer(name, **SETTINGS)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["Adam", "addons/AdaBelief", "addons/Lookahead"])
+def test_moments_survive_a_checkpoint(name, tmp_path):
+    """Two steps, save, two more equal two steps, save, restore elsewhere, two more."""
+
+    def start():
+        variable, optimizer = tf.Variable([1.0, -2.0]), make_optimizer(name, **SETTINGS)
+        return variable, optimizer, tf.train.Checkpoint(variable=variable, optimizer=optimizer)
+
+    def step(variable, optimizer):
+        optimizer.apply_gradients([(tf.math.sin(3 * variable) + variable, variable)])
+
+    variable, optimizer, checkpoint = start()
+    for _ in range(2):
+        step(variable, optimizer)
+    path = checkpoint.save(str(tmp_path / "ckpt"))
+    for _ in range(2):
+        step(variable, optimizer)
+    again, optimizer, checkpoint = start()
+    if hasattr(optimizer, "build"):
+        optimizer.build([again])
+    checkpoint.restore(path)
+    for _ in range(2):
+        step(again, optimizer)
+    np.testing.assert_array_equal(again, variable)
