@@ -1,0 +1,20 @@
+"""The questions of an evaluation, in the paper's order."""
+
+import importlib
+
+# Name in --only: module of this package.
+QUESTIONS = (
+    "reconstruction",
+    "perceptual",
+    "samples",
+    "attributes",
+    "inpainting",
+    "traversal",
+    "innovation",
+    "representation",
+)
+
+
+def module(name):
+    """The module of a question."""
+    return importlib.import_module(f"hali_tf.evaluation.{name}")
