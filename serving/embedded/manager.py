@@ -61,7 +61,7 @@ class ModelManager:
             poll_seconds: between looks at the base paths; 0 looks once, below 0 never.
             max_retries: further attempts after a load that failed.
             retry_seconds: between attempts.
-            allow_labels_for_unavailable: a label may name a version that is not loaded.
+            allow_labels_for_unavailable: a new label may name a version that is not loaded.
             on_change: called, in the manager's thread, when what is available changed.
         """
         self._load = load
@@ -164,7 +164,11 @@ class ModelManager:
     # Configuration.
 
     def start(self, config_list) -> None:
-        """Begins to load; returns at once. See `wait_until_settled`."""
+        """Begins to load; returns at once. See `wait_until_settled`.
+
+        Raises:
+            ServingError: as `reload`.
+        """
         self._accept(config_list)
         self._thread.start()
 
@@ -172,13 +176,12 @@ class ModelManager:
         """Replaces the whole configuration and waits until it is in force.
 
         Raises:
-            ServingError: an invalid configuration changes nothing; a label for a version that is
-                not available leaves the labels as they were.
+            ServingError: the configuration is invalid, or a label names a version that is not
+                available, and nothing changed; or as `wait_until_settled`.
         """
         with self._reconfigure:
             self._accept(config_list)
             self.wait_until_settled()
-            self.assign_labels()
 
     def wait_until_settled(self) -> None:
         """Waits until each configured model has its versions loaded or given up.
@@ -202,27 +205,6 @@ class ModelManager:
                 f"{len(failed)} servable(s) did not become available: {{{reasons}}}",
             )
 
-    def assign_labels(self) -> None:
-        """Puts the configured labels in force.
-
-        Raises:
-            ServingError: FAILED_PRECONDITION, a label names a version that is not available.
-        """
-        labels = {}
-        with self._lock:
-            for name, config in self._configs.items():
-                labels[name] = dict(config.version_labels)
-                for label, version in labels[name].items():
-                    available = version in self._available.get(name, {})
-                    if available or self._allow_labels_for_unavailable:
-                        continue
-                    raise ServingError(
-                        StatusCode.FAILED_PRECONDITION,
-                        f"Request to assign label to version {version} of model {name}, which "
-                        "is not currently available for inference",
-                    )
-            self._labels = labels
-
     def close(self) -> None:
         """Unloads everything once it is idle and ends the thread."""
         with self._lock:
@@ -235,9 +217,24 @@ class ModelManager:
     def _accept(self, config_list) -> None:
         check_config(config_list)
         with self._lock:
+            for config in config_list.config:
+                self._check_labels(config)
             self._configs = {config.name: config for config in config_list.config}
+            self._labels = {name: config.version_labels for name, config in self._configs.items()}
             self._generation += 1
         self._wake.set()
+
+    def _check_labels(self, config) -> None:
+        """Labels are checked before anything is loaded, as by the stock server."""
+        available = self._available.get(config.name, {})
+        for label, version in config.version_labels.items():
+            new = label not in self._labels.get(config.name, {})
+            if version not in available and not (new and self._allow_labels_for_unavailable):
+                raise ServingError(
+                    StatusCode.FAILED_PRECONDITION,
+                    f"Request to assign label to version {version} of model {config.name}, which "
+                    "is not currently available for inference",
+                )
 
     def _all_settled(self) -> bool:
         if self._looked_at != self._generation:

@@ -124,7 +124,7 @@ class EmbeddedServer:
         """Takes the ports and begins to load; until models are there, calls get NOT_FOUND.
 
         Raises:
-            UserError: a port is taken.
+            UserError: a port is taken, a label names a version that is not loaded.
         """
         self._loop_thread.start()
         if self._options.port is not None:
@@ -134,17 +134,16 @@ class EmbeddedServer:
         try:
             self.manager.start(self._options.models)
         except ServingError as error:
-            raise UserError(f"Failed to start server: {error.message}") from None
+            raise UserError(f"Failed to start server. Error: {error.message}") from None
 
     def wait_until_loaded(self) -> None:
-        """Waits until every model has its versions loaded or given up, then sets the labels.
+        """Waits until every model has its versions loaded or given up.
 
         Raises:
-            UserError: a model has no version that loads, a label names none that is loaded.
+            UserError: a model has no version that loads.
         """
         try:
             self.manager.wait_until_settled()
-            self.manager.assign_labels()
         except ServingError as error:
             message = " ".join(error.message.split())[:600]
             raise UserError(f"Failed to start server. Error: {message}") from None

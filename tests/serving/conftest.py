@@ -54,7 +54,10 @@ def server(request, tmp_path_factory):
         with _stock_server(binary, models, tmp_path_factory.mktemp("stock")) as stock:
             yield stock
         return
-    with EmbeddedServer(ServerOptions(models, port=0, rest_api_port=0)) as embedded:
+    options = ServerOptions(
+        models, port=0, rest_api_port=0, allow_version_labels_for_unavailable_models=True
+    )
+    with EmbeddedServer(options) as embedded:
         yield target_of(embedded)
 
 

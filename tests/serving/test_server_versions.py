@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tensorflow_serving.apis import model_management_pb2, prediction_log_pb2
+from tensorflow_serving.apis import model_management_pb2, model_pb2, prediction_log_pb2
 
 from hali_tf.errors import UserError
 from serving.embedded.batching import BatchingOptions
@@ -80,22 +80,20 @@ def test_hot_swap_without_a_failed_call(embed, tmp_path, batched):
     }
 
 
-def test_request_in_flight_finishes_on_the_old_version(embed, tmp_path):
-    toy.save(str(tmp_path), 1, seconds=4, warmup=())
-    server = embed(tmp_path)
-    answers = []
-    x = {"x": np.zeros((1, 4), np.float32)}
-    thread = threading.Thread(target=lambda: answers.append(server.predict(x, "slow")["y"][0, 0]))
-    thread.start()
-    time.sleep(0.2)
-    toy.save(str(tmp_path), 2)
-    wait_for(lambda: 2 in server.status())
-    wait_for(lambda: server.status()[1][0] in ("UNLOADING", "END"))
-    assert not answers and server.status()[1][0] == "UNLOADING"
-    assert ask(server) == 2
-    thread.join(60)
-    assert answers == [1.0]
-    wait_for(lambda: server.status()[1][0] == "END")
+def test_request_in_flight_finishes_on_the_old_version(tmp_path):
+    toy.save(str(tmp_path), 1)
+    options = ServerOptions(one_model("toy", tmp_path), port=0, file_system_poll_wait_seconds=0.05)
+    with EmbeddedServer(options) as embedded:
+        server = target_of(embedded)
+        with embedded.manager.lease(model_pb2.ModelSpec(name="toy")) as old:  # what a request holds
+            toy.save(str(tmp_path), 2)
+            wait_for(lambda: server.status().get(1, ("",))[0] == "UNLOADING")
+            assert ask(server) == 2
+            signature = old.signatures["slow"]
+            feeds = {signature.inputs["x"].name: np.zeros((1, 4), np.float32)}
+            assert old.run(feeds, (signature.outputs["y"].name,))[0][0, 0] == 1
+            assert server.status()[1][0] == "UNLOADING"
+        wait_for(lambda: server.status()[1][0] == "END")
 
 
 def test_half_written_version_never_loads(embed, tmp_path):
@@ -260,10 +258,16 @@ def test_canary_promotion_rollback(embed, tmp_path):
         models.config[0].version_labels.update(labels)
         return models
 
-    server = embed(config([1], stable=1))
+    server = embed(config([1], stable=1), allow_version_labels_for_unavailable_models=True)
     assert ask(server, label="stable") == 1
     with fails(StatusCode.INVALID_ARGUMENT, "Unrecognized servable version label: canary"):
         ask(server, label="canary")
+    # A label that exists moves only to what is loaded already, not in the edit that loads it.
+    with fails(StatusCode.FAILED_PRECONDITION, "Request to assign label to version 2 of model toy"):
+        reload(server, config([1, 2], stable=2))
+    with fails(StatusCode.NOT_FOUND, "Specific(toy, 2)"):
+        ask(server, version=2)
+    reload(server, config([1, 2], stable=1))
     reload(server, config([1, 2], stable=1, canary=2))
     assert (ask(server, label="stable"), ask(server, label="canary")) == (1, 2)
     reload(server, config([1, 2], stable=2))
