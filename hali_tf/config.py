@@ -61,6 +61,9 @@ class Config:
         "Adam", "A class of keras.optimizers, or addons/NAME for one of tensorflow-addons."
     )
     learning_rate: float = _field(1e-4, "Of both players.", above=0)
+    learning_rate_halving: int = _field(
+        0, "Steps in which the learning rate falls by half, smoothly; 0: it stays.", at_least=0
+    )
     beta_1: float = _field(0.5, "Of the optimisers that have it.", at_least=0, below=1)
     beta_2: float = _field(0.999, "Of the optimisers that have it.", at_least=0, below=1)
     ema_decay: float = _field(

@@ -136,7 +136,7 @@ def _time_step(job):
     with strategy.scope():
         model = HALI(architecture, precision=job["precision"], jit_compile=job["xla"],
                      one_pass=job["one_pass"])  # fmt: skip
-        model.compile(*(make_optimizer("Adam", 1e-4, 0.5, 0.999, scaling) for _ in range(2)))
+        model.compile(*(make_optimizer("Adam", 1e-4, 0.5, 0.999, loss_scaling=scaling) for _ in range(2)))
     shape = (job["batch_size"], *architecture.image)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     step = model.make_train_function()

@@ -116,7 +116,9 @@ class Log(StepCallback):
         if step % self._every:
             return
         values = {name: float(value) for name, value in logs.items()}
-        values["learning_rate"] = float(tf.convert_to_tensor(self.model.optimizer.learning_rate))
+        rate, iterations = self.model.optimizer.learning_rate, self.model.optimizer.iterations
+        rate = rate(iterations) if callable(rate) else rate  # a schedule, or what it is now
+        values["learning_rate"] = float(tf.convert_to_tensor(rate))
         if self._steps:
             values["images_per_second"] = self._steps * self._batch_size / self._seconds
         with self._writer.as_default(step):

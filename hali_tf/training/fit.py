@@ -23,11 +23,13 @@ def build(config, strategy):
     Seeds the process: initialisers draw from Keras' own generator, and nothing else does.
     """
     keras.utils.set_random_seed(config.seed)
-    arguments = (config.optimizer, config.learning_rate, config.beta_1, config.beta_2)
-    scaling = config.precision == "mixed_float16"
+    arguments = (
+        config.optimizer, config.learning_rate, config.beta_1, config.beta_2,
+        config.learning_rate_halving, config.precision == "mixed_float16",
+    )  # fmt: skip
     with strategy.scope():
         model = make_model(config)
-        model.compile(make_optimizer(*arguments, scaling), make_optimizer(*arguments, scaling))
+        model.compile(make_optimizer(*arguments), make_optimizer(*arguments))
     return model
 
 

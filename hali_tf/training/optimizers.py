@@ -7,18 +7,21 @@ import keras
 from hali_tf.errors import UsageError
 
 
-def make_optimizer(name, learning_rate, beta_1, beta_2, loss_scaling=False):
+def make_optimizer(name, learning_rate, beta_1, beta_2, halving=0, loss_scaling=False):
     """A new optimiser.
 
     Args:
       name: a class of `keras.optimizers` ("Adam") or of `tfa.optimizers` ("addons/AdaBelief");
         "addons/Lookahead" and other wrappers go around Adam.
       learning_rate, beta_1, beta_2: given to the optimisers that take them.
+      halving: steps in which the learning rate falls by half; 0 keeps it.
       loss_scaling: whether to scale the loss dynamically, for mixed_float16.
 
     Raises:
       UsageError: no optimiser of this name, or one that needs more than the above.
     """
+    if halving:
+        learning_rate = keras.optimizers.schedules.ExponentialDecay(learning_rate, halving, 0.5)
     settings = {"learning_rate": learning_rate, "beta_1": beta_1, "beta_2": beta_2}
     kind = _find(name)
     parameters = inspect.signature(kind.__init__).parameters
