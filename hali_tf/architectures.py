@@ -202,48 +202,45 @@ HALI_16 = Architecture(
     joint=(Conv(256, 1, norm=None), Conv(256, 1, norm=None), Logit()),
 )
 
-# MNIST padded to 32x32: the paper has no table for it. Digits' rows with one halving more before
-# z_1: with z_1 of the 32x32 tables, 16 times the image's entries, three epochs taught the
-# discriminator nothing of how z_1 follows from x, and both reconstructions stayed black.
+# MNIST padded to 32x32: the paper has no table for it. Digits' rows, with one halving more after
+# z_1. Where z_1 lies matters most: with one of 8x8x16, two halvings away from the image, level 1 was
+# still at 0.81 of the error of random pairs after 7,000 steps, and z_1 of the 32x32 tables stayed
+# black for 3,000; with this one it is at 0.68 after 3,000.
 HALI_MNIST = Architecture(
     image=(32, 32, 1),
     leaky_slope=0.2,
     levels=(
         Level(
-            latent=(8, 8, 16),
+            latent=(16, 16, 8),
             encoder=(
                 Conv(16, 3, norm=None),
                 Conv(32, 3, strides=2),
-                Conv(64, 3, strides=2),
                 Residual(),
-                Conv(64, 3, norm=None),
-                Gaussian(),
+                Conv(32, 3, norm=None),
+                Gaussian(-1.0),
             ),
-            decoder=(
-                Conv(64, 3),
-                Residual(),
-                Upsample(),
-                Conv(32, 3),
-                Upsample(),
-                Conv(16, 3),
-                Image(),
-            ),
-            discriminator=(_weight(16, 3), _weight(32, 3, 2), _weight(64, 3, 2), _weight(64, 3)),
+            decoder=(Conv(32, 3), Residual(), Upsample(), Conv(16, 3), Image()),
+            discriminator=(_weight(16, 3), _weight(32, 3, 2), _weight(64, 3)),
         ),
         Level(
             latent=(32,),
             encoder=(
+                Conv(32, 3, strides=2),
                 Conv(64, 3, strides=2),
                 Conv(128, 4, padding="valid"),
-                Gaussian(),
+                Gaussian(-1.0),
             ),
             decoder=(
                 ConvTranspose(64, 4),
                 Upsample(),
-                Conv(64, 3, norm=None),
-                Gaussian(),
+                Conv(64, 3),
+                Upsample(),
+                Conv(32, 3, norm=None),
+                Gaussian(-1.0),
             ),
-            discriminator=(_weight(64, 3), _weight(128, 3, 2), _weight(64, 4, padding="valid")),
+            discriminator=(
+                _weight(64, 3), _weight(64, 3, 2), _weight(128, 3, 2), _weight(64, 4, padding="valid")
+            ),
         ),
     ),
     joint=(Conv(256, 1, norm=None), Conv(256, 1, norm=None), Logit()),
