@@ -27,7 +27,7 @@ def build(config, strategy):
     scaling = config.precision == "mixed_float16"
     with strategy.scope():
         model = make_model(config)
-        model.compile(make_optimizer(*arguments, scaling), make_optimizer(*arguments, scaling))
+        model.compile(*(make_optimizer(*arguments, scaling) for _ in range(model.OPTIMIZERS)))
     return model
 
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from hali_tf import losses
 from hali_tf.layers import random
-from hali_tf.models.hali import _Draws
+from hali_tf.models.draws import Draws
 
 STEPS = 5
 # Adam's own 1e-7 would turn rounding in gradients near zero into whole steps.
@@ -51,13 +51,13 @@ def _step_by_halves(model, images):
             variable.assign(value)
         part = tf.constant(images[4 * half : 4 * half + 4])
         with tf.GradientTape(persistent=True) as tape:
-            x, zs, _ = model._joint_examples(part, _Draws(seed, 4, half, 2), training=True)
+            x, zs, _ = model._joint_examples(part, Draws(seed, 4, half, 2), training=True)
             s_q, s_p = tf.split(model.discriminator(x, zs), 2)
             d_loss = tf.reduce_mean(losses.discriminator_loss(s_q, s_p))
             g_loss = tf.reduce_mean(losses.generator_loss(s_q, s_p))
         gradients.append([
             tape.gradient(d_loss, model.discriminator.trainable_variables),
-            tape.gradient(g_loss, model._generator_variables()),
+            tape.gradient(g_loss, model._coder_variables()),
         ])  # fmt: skip
         after.append([v.numpy() for v in statistics])
     for variable, *values in zip(statistics, *after):
@@ -106,7 +106,7 @@ def test_replicas_compile_with_xla(make_model, two_replicas, images):
 
 def test_replicas_draw_their_parts_of_the_batchs_noise():
     seed = tf.constant([1, 2])
-    halves = [_Draws(seed, 4, replica, 2).normal([3], 0) for replica in range(2)]
-    whole = _Draws(seed, 8, 0, 1).normal([3], 0)
+    halves = [Draws(seed, 4, replica, 2).normal([3], 0) for replica in range(2)]
+    whole = Draws(seed, 8, 0, 1).normal([3], 0)
     np.testing.assert_array_equal(tf.concat(halves, 0), whole)
     assert np.abs(halves[0] - halves[1]).min() > 0
