@@ -21,6 +21,7 @@ _MAY_CHANGE = (
 _DEFAULT_ARCHITECTURE = {
     ("hali", 16): "hali16", ("hali", 32): "hali32", ("hali", 64): "hali64", ("hali", 128): "hali128",
     ("ali", 16): "ali16", ("ali", 32): "ali32", ("ali", 64): "ali64", ("ali", 128): "ali128",
+    ("vae", 16): "ali16", ("vae", 32): "ali32", ("vae", 64): "ali64", ("vae", 128): "ali128",
 }  # fmt: skip
 
 
@@ -43,8 +44,8 @@ class Config:
     channels: int = _field(0, "1 grey, 3 colour; 0: as the data set has.", one_of=(0, 1, 3))
     strict_data: bool = _field(False, "Stop at the first image that cannot be read.")
     model: str = _field(
-        "hali", "hali, or ali for one level and the trunk of the two-level model.",
-        one_of=("hali", "ali"),
+        "hali", "hali; ali, which has one level; or vae, with ALI's encoder and decoder.",
+        one_of=("hali", "ali", "vae"),
     )  # fmt: skip
     architecture: str = _field(
         "", "Layer tables; empty: by --model and --image_size. One of: " + ", ".join(ARCHITECTURES)
@@ -52,7 +53,8 @@ class Config:
     width: float = _field(1.0, "Multiplies every number of feature maps; rounded to multiples of 16.", above=0)
     dropout: bool = _field(True, "Use the dropout of the tables.")
     noise: float = _field(
-        0.2, "Sigma of the noise at the inputs of encoder and discriminator.", at_least=0
+        0.2, "Sigma of the noise at the inputs of HALI's and ALI's encoder and discriminator.",
+        at_least=0,
     )
     run_dir: str = _field("", "Folder of the run; a run that is there goes on.")
     steps: int = _field(10000, "Train until this step.", at_least=1)
@@ -60,7 +62,7 @@ class Config:
     optimizer: str = _field(
         "Adam", "A class of keras.optimizers, or addons/NAME for one of tensorflow-addons."
     )
-    learning_rate: float = _field(1e-4, "Of both players.", above=0)
+    learning_rate: float = _field(1e-4, "Of every optimiser of the model.", above=0)
     learning_rate_halving: int = _field(
         0, "Steps in which the learning rate falls by half, smoothly; 0: it stays.", at_least=0
     )
@@ -126,9 +128,9 @@ class Config:
                 f"--image_size={self.image_size} with --architecture={name}, which takes "
                 f"{table.image[0]}; change or drop one of the two"
             )
-        if self.model == "ali" and len(table.levels) != 1:
+        if self.model != "hali" and len(table.levels) != 1:
             raise UsageError(
-                f"--model=ali has one level, --architecture={name} has {len(table.levels)}; "
+                f"--model={self.model} has one level, --architecture={name} has {len(table.levels)}; "
                 "choose an ali architecture or --model=hali"
             )
         return dataclasses.replace(self, architecture=name, image_size=table.image[0])

@@ -1,8 +1,11 @@
-"""The adversarial losses on logits: non-saturating, no reconstruction term (paper, Algorithm 1).
+"""The losses.
 
+HALI's are adversarial, on logits, non-saturating, with no reconstruction term (paper, Algorithm 1):
 s_q = D's logit for (x, z_1, ..., z_L) from the encoder, s_p for one from the decoder; D says
-"encoder" with probability sigmoid(s).
+"encoder" with probability sigmoid(s). The VAE's are the two terms of its ELBO, in nats.
 """
+
+import math
 
 import tensorflow as tf
 
@@ -38,3 +41,25 @@ def generator_over_discriminator(s_q, s_p):
     s_q = tf.minimum(s_q, _LARGEST_LOGIT)
     s_p = tf.maximum(s_p, -_LARGEST_LOGIT)
     return -tf.exp(s_q), -tf.exp(-s_p)
+
+
+def log_likelihood(x, mean, sigma):
+    """log N(x; mean, sigma^2 I) for each example, float32 [B].
+
+    Args:
+      x, mean: float32 [B, ...].
+      sigma: float32 scalar.
+    """
+    exponents = tf.square((x - mean) / sigma) / 2
+    return -_sum(exponents + tf.math.log(sigma) + 0.5 * math.log(2 * math.pi))
+
+
+def kl_to_prior(q):
+    """KL(q || N(0, I)) for each example, float32 [B]; q is a `Gaussian`."""
+    squares = tf.square(q.mean) + tf.square(q.stddev)
+    return _sum((squares - 1) / 2 - tf.math.log(q.stddev))
+
+
+def _sum(x):
+    """Over all axes but the first."""
+    return tf.reduce_sum(x, axis=list(range(1, len(x.shape))))

@@ -1,4 +1,4 @@
-"""Trains HALI or ALI.
+"""Trains HALI, ALI or a VAE.
 
 python -m hali_tf.train --flagfile=configs/digits.cfg [--steps=... and any other flag]
 

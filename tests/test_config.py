@@ -73,6 +73,7 @@ def test_defaults_resolve_to_digits():
         ({"batch_size": 9, "virtual_devices": 2}, "--virtual_devices=2"),
         ({"sync_batch_norm": True, "jit_compile": "true"}, "--jit_compile=true"),
         ({"model": "ali", "architecture": "hali16"}, "--model=ali"),
+        ({"model": "vae", "architecture": "hali16"}, "--model=vae"),
     ],
 )
 def test_bad_value_is_named_in_one_line(values, flag):
@@ -82,11 +83,11 @@ def test_bad_value_is_named_in_one_line(values, flag):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("model", ["hali", "ali"])
+@pytest.mark.parametrize("model, family", [("hali", "hali"), ("ali", "ali"), ("vae", "ali")])
 @pytest.mark.parametrize("size", [16, 32, 64, 128])
-def test_size_and_model_name_an_architecture(model, size):
+def test_size_and_model_name_an_architecture(model, family, size):
     config = make(data="folder", model=model, image_size=size).validate()
-    assert config.architecture == f"{model}{size}"
+    assert config.architecture == f"{family}{size}"
     assert ARCHITECTURES[config.architecture].image[0] == size
 
 
@@ -129,7 +130,8 @@ def test_shipped_config_is_valid(path):
         values[name] = text == "true" if kind is bool else kind(text)
     config = Config(**values).validate()
     assert config.run_dir == f"runs/{path.stem}"
-    assert path.stem.startswith("ali_") == (config.model == "ali")
+    named = [model for model in ("ali", "vae") if path.stem.startswith(f"{model}_")]
+    assert config.model == (named or ["hali"])[0]
     head = path.read_text().split("--", 1)[0]
     command = f"python -m hali_tf.train --flagfile=configs/{path.name}"
     assert command in path.read_text()

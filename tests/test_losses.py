@@ -1,10 +1,12 @@
-"""The losses at four numbers computed by hand, against NumPy, and the ratio of their gradients."""
+"""The losses at numbers computed by hand, against NumPy and SciPy, and the ratio of gradients."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import integrate, stats
 
 from hali_tf import losses
+from hali_tf.layers.gaussian import Gaussian
 
 LOG_2, LOG_3 = np.log(2.0), np.log(3.0)
 # sigmoid: 0 -> 1/2, log 2 -> 2/3, -log 3 -> 1/4, log 3 -> 3/4.
@@ -67,3 +69,28 @@ def test_factors_are_finite_at_any_logit():
     for factor in losses.generator_over_discriminator(tf.constant([1e4, -1e4]),
                                                       tf.constant([-1e4, 1e4])):  # fmt: skip
         assert np.isfinite(factor).all()
+
+
+def test_log_likelihood_is_that_of_scipy():
+    x, mean = np.random.default_rng(0).normal(size=(2, 3, 2, 2, 1)).astype("f")
+    expected = stats.norm.logpdf(x, mean, 0.3).reshape(3, -1).sum(axis=1)
+    actual = losses.log_likelihood(tf.constant(x), tf.constant(mean), tf.constant(0.3))
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+def test_kl_to_prior_by_hand():
+    # KL(N(m, s^2) || N(0, 1)) = (m^2 + s^2 - 1) / 2 - log s, summed over the entries
+    mean, stddev = tf.constant([[0.0, 0.0], [1.0, 0.0], [0.0, -2.0]]), tf.constant([[1.0, 1.0]] * 3)
+    np.testing.assert_allclose(losses.kl_to_prior(Gaussian(mean, stddev)), [0, 0.5, 2], atol=1e-6)
+    two = losses.kl_to_prior(Gaussian(tf.zeros([1, 3]), tf.fill([1, 3], 2.0)))
+    np.testing.assert_allclose(two, [3 * (1.5 - LOG_2)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("mean, stddev", [(0.7, 0.2), (-1.3, 2.5), (0.0, 0.01)])
+def test_kl_to_prior_is_its_integral(mean, stddev):
+    q, p = stats.norm(mean, stddev), stats.norm()
+    expected, _ = integrate.quad(
+        lambda z: q.pdf(z) * (q.logpdf(z) - p.logpdf(z)), *q.interval(1 - 1e-12)
+    )
+    maps = [tf.fill([1, 1, 1, 1], value) for value in (mean, stddev)]
+    np.testing.assert_allclose(losses.kl_to_prior(Gaussian(*maps)), [expected], rtol=1e-5)

@@ -185,12 +185,18 @@ def test_auto_is_what_it_was_there(run):
     assert (config.precision, config.jit_compile) == ("float32", "false")
 
 
-def test_dry_run_prints_and_writes_nothing(tmp_path):
+@pytest.mark.parametrize("model, architecture, last", [
+    ("hali", "hali16", ["encoder", "decoder", "discriminator"]),
+    ("vae", "ali16", ["encoder", "decoder"]),
+])  # fmt: skip
+def test_dry_run_prints_and_writes_nothing(tmp_path, model, architecture, last):
     folder = tmp_path / "run"
-    code, out, err = train(folder, "--dry_run")
+    code, out, err = train(folder, "--dry_run", f"--model={model}")
     assert code == 0, err
-    assert '"architecture": "hali16"' in out
-    assert "encoder level 2" in out and "parameters: encoder " in out
+    assert f'"architecture": "{architecture}"' in out
+    assert ("encoder level 2" in out) == (model == "hali")
+    (totals,) = (line for line in out.splitlines() if line.startswith("parameters: "))
+    assert [part.split()[0] for part in totals.removeprefix("parameters: ").split(", ")] == last
     assert "memory of a train step at batch 4: about " in out
     assert not folder.exists()
 

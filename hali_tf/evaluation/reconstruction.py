@@ -11,7 +11,7 @@ def errors(model, split, limit=None, batch_size=128, progress=False):
     """Per-pixel RMSE of the reconstructions, and that of random pairs to hold it against.
 
     Args:
-      model: `HALI` or `Generative`.
+      model: `Autoencoder` or `Generative`.
       split: `Split` of held-out images.
       limit: use this many images, from the first; all by default.
       batch_size: images at a time.

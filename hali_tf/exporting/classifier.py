@@ -48,7 +48,7 @@ def fit(generative, source, split):
     """Fits the classifier to labelled images, at most 20,000 from the first.
 
     Args:
-      generative: `models.hali.Generative`.
+      generative: `models.generative.Generative`.
       source: `data.Source`, for the names of the classes.
       split: `data.Split` with labels.
 

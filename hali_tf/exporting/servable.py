@@ -11,7 +11,7 @@ class Servable(tf.Module):
     """What is saved: the averaged encoder and decoder, and a classifier if there is one.
 
     Args:
-      generative: `models.hali.Generative`, float32.
+      generative: `models.generative.Generative`, float32.
       classifier: `Classifier`, or None.
       crop: (left, upper, side, width, height): the square kept of encoded images of width x height;
         others keep their central square.

@@ -65,7 +65,7 @@ class StopOnNonFinite(StepCallback):
 
 
 class Progress(StepCallback):
-    """A bar on standard error with steps, ETA and losses, closed at the end of the context."""
+    """A bar on standard error with steps, ETA and two values, closed at the end of the context."""
 
     def __init__(self, last_step):
         super().__init__()
@@ -85,9 +85,8 @@ class Progress(StepCallback):
         )  # fmt: skip
 
     def at(self, step, logs):
-        self._bar.set_postfix_str(
-            f"d_loss {logs['d_loss']:.2f}, g_loss {logs['g_loss']:.2f}", refresh=False
-        )
+        shown = (f"{name} {logs[name]:.2f}" for name in self.model.VALUES[:2])
+        self._bar.set_postfix_str(", ".join(shown), refresh=False)
         self._bar.update()
 
 

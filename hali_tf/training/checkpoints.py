@@ -10,11 +10,11 @@ from hali_tf.errors import UserError
 
 
 class Checkpoints:
-    """Saves and restores model, averages, both optimisers and the step.
+    """Saves and restores model, averages, optimisers and the step.
 
     Args:
       run_dir: folder of the run.
-      model: `HALI`, compiled if it is to go on training.
+      model: `Autoencoder`, compiled if it is to go on training.
     """
 
     def __init__(self, run_dir, model):

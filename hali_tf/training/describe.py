@@ -9,7 +9,6 @@ from hali_tf.models.levels import as_maps
 # Tensors that the backward pass finds kept, for each output of a layer: a convolution's own
 # output, the normalised one, the activated one.
 _KEPT = {ConvBlock: 3, ResidualBlock: 6}
-_NETWORKS = ("encoder", "decoder", "discriminator")
 
 
 def parameters(layer):
@@ -25,7 +24,7 @@ def summary(model):
         for layer, shape in layers:
             size = " x ".join(map(str, shape))
             lines.append(f"  {type(layer).__name__:<16}{size:<16}{parameters(layer):>12,}")
-    totals = ", ".join(f"{name} {parameters(getattr(model, name)):,}" for name in _NETWORKS)
+    totals = ", ".join(f"{name} {parameters(network):,}" for name, network in model.networks.items())
     return "\n".join([*lines, f"parameters: {totals}"])
 
 
@@ -35,7 +34,7 @@ def memory_estimate(model, batch_size):
     Weights, gradients and two moments of each, averages, all in float32; and each activation that
     the backward pass looks at, in the model's precision, the discriminator's for 2B examples.
     """
-    weights = {name: parameters(getattr(model, name)) for name in _NETWORKS}
+    weights = {name: parameters(network) for name, network in model.networks.items()}
     stored = 4 * sum(weights.values()) + weights["encoder"] + weights["decoder"]
     activations = sum(
         (2 if title.startswith("discriminator") else 1) * _KEPT.get(type(layer), 1) * np.prod(shape)
@@ -55,13 +54,19 @@ def _tables(model):
         z = zs[l - 1]
     for l in range(model.num_levels, 0, -1):
         tables.append((f"decoder level {l}", _walk(model.decoder.levels[l - 1].body, zs[l - 1])))
-    features = x
-    for l, (level, z) in enumerate(zip(model.discriminator.levels, zs), start=1):
+    if "discriminator" in model.networks:
+        tables += _discriminator_tables(model.discriminator, x, zs)
+    return tables
+
+
+def _discriminator_tables(discriminator, x, zs):
+    tables, features = [], x
+    for l, (level, z) in enumerate(zip(discriminator.levels, zs), start=1):
         rows = _walk(level.body, features) + _walk(level.latent_body, z)
         tables.append((f"discriminator level {l}, before z_{l} is concatenated", rows))
         features = level(features, z)
-    joint, logit = model.discriminator.joint, model.discriminator.logit
-    rows = _walk(joint, features) + _walk(logit, joint(features))
+    joint = discriminator.joint
+    rows = _walk(joint, features) + _walk(discriminator.logit, joint(features))
     return [*tables, ("discriminator, all levels together", rows)]
 
 

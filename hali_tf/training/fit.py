@@ -29,7 +29,7 @@ def build(config, strategy):
     )  # fmt: skip
     with strategy.scope():
         model = make_model(config)
-        model.compile(make_optimizer(*arguments), make_optimizer(*arguments))
+        model.compile(*(make_optimizer(*arguments) for _ in range(model.OPTIMIZERS)))
     return model
 
 

@@ -18,7 +18,7 @@ def write(folder, model, split, label_names):
 
     Args:
       folder: of the logs.
-      model: `HALI`.
+      model: `Autoencoder`.
       split: `Split`; the first 1,000 images are shown.
       label_names: of the split's labels, or None.
     """

@@ -27,7 +27,7 @@ from hali_tf import data
 from hali_tf.config import Config
 from hali_tf.errors import UserError
 from hali_tf.files import write_json, write_text
-from hali_tf.models import HALI
+from hali_tf.models import HALI, VAE
 from hali_tf.training.checkpoints import Checkpoints
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-addons", "tensorflow-datasets", "numpy", "Pillow")
@@ -120,15 +120,16 @@ def open_data(config):
 
 def make_model(config):
     """The model of a resolved `Config`, with new weights."""
-    return HALI(
+    kind, own = (VAE, {}) if config.model == "vae" else (HALI, {"noise": config.noise})
+    return kind(
         config.table(),
         seed=config.seed,
-        noise=config.noise,
         ema_decay=config.ema_decay,
         precision=config.precision,
         jit_compile=config.jit_compile == "true",
         batch_norm_momentum=config.batch_norm_momentum,
         sync_batch_norm=config.sync_batch_norm,
+        **own,
     )
 
 
@@ -140,7 +141,7 @@ def load_run(run_dir, which="last"):
       which: "last" or "best" checkpoint.
 
     Returns:
-      (Config, HALI) with the weights of the checkpoint; for use, not to train on.
+      (Config, model) with the weights of the checkpoint; for use, not to train on.
 
     Raises:
       UserError: no run folder, no checkpoint in it, or one of another model.

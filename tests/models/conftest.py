@@ -39,13 +39,13 @@ def toy(levels=2):
     return Architecture((8, 8, 1), (first, middle, top)[: levels - 1] + (top,), joint)
 
 
-def make_model(levels=2, dropout=True, compiled=True, loss_scaling=False, epsilon=1e-7,
+def make_model(levels=2, dropout=True, compiled=True, loss_scaling=False, epsilon=1e-7, kind=HALI,
                **settings):  # fmt: skip
-    """A HALI of the toy architecture with weights that follow from a fixed seed."""
+    """A model of the toy architecture with weights that follow from a fixed seed."""
     keras.utils.set_random_seed(1)
-    model = HALI(toy(levels).adapt(1, dropout=dropout), **settings)
+    model = kind(toy(levels).adapt(1, dropout=dropout), **settings)
     if compiled:
-        players = [keras.optimizers.Adam(1e-3, 0.5, epsilon=epsilon) for _ in range(2)]
+        players = [keras.optimizers.Adam(1e-3, 0.5, epsilon=epsilon) for _ in range(kind.OPTIMIZERS)]
         if loss_scaling:
             players = [keras.mixed_precision.LossScaleOptimizer(player) for player in players]
         model.compile(*players)

@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from hali_tf import losses
 from hali_tf.layers import random
-from hali_tf.models.hali import _Draws
+from hali_tf.models import VAE
+from hali_tf.models.draws import Draws
 
 STEPS = 5
 # Adam's own 1e-7 would turn rounding in gradients near zero into whole steps.
@@ -14,10 +15,10 @@ PLAIN = {"noise": 0.0, "dropout": False, "epsilon": 1e-3}
 
 
 def _train(model, images, steps=STEPS):
-    """Losses of each step."""
+    """The two values that progress shows (HALI's losses), of each step."""
     dataset = tf.data.Dataset.from_tensor_slices(images).repeat().batch(len(images), True)
     history = model.fit(dataset, epochs=steps, steps_per_epoch=1, verbose=0).history
-    return np.array([history["d_loss"], history["g_loss"]])
+    return np.array([history[name] for name in model.VALUES[:2]])
 
 
 def _replicated(two_replicas, make_model, **settings):
@@ -26,9 +27,11 @@ def _replicated(two_replicas, make_model, **settings):
 
 
 def _assert_weights_equal(actual, expected, tolerance=1e-5):
-    trained = [model.encoder.trainable_variables + model.decoder.trainable_variables
-               + model.discriminator.trainable_variables for model in (actual, expected)]  # fmt: skip
-    for a, b in zip(*trained):
+    trained = [
+        [v for network in model.networks.values() for v in network.trainable_variables]
+        for model in (actual, expected)
+    ]
+    for a, b in zip(*trained, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=tolerance, err_msg=a.name)
 
 
@@ -51,13 +54,13 @@ def _step_by_halves(model, images):
             variable.assign(value)
         part = tf.constant(images[4 * half : 4 * half + 4])
         with tf.GradientTape(persistent=True) as tape:
-            x, zs, _ = model._joint_examples(part, _Draws(seed, 4, half, 2), training=True)
+            x, zs, _ = model._joint_examples(part, Draws(seed, 4, half, 2), training=True)
             s_q, s_p = tf.split(model.discriminator(x, zs), 2)
             d_loss = tf.reduce_mean(losses.discriminator_loss(s_q, s_p))
             g_loss = tf.reduce_mean(losses.generator_loss(s_q, s_p))
         gradients.append([
             tape.gradient(d_loss, model.discriminator.trainable_variables),
-            tape.gradient(g_loss, model._generator_variables()),
+            tape.gradient(g_loss, model._coder_variables()),
         ])  # fmt: skip
         after.append([v.numpy() for v in statistics])
     for variable, *values in zip(statistics, *after):
@@ -97,16 +100,31 @@ def test_replicas_train_in_each_precision_and_hold_equal_statistics(
         np.testing.assert_array_equal(first, second, err_msg=variable.name)
 
 
+def test_replicas_of_a_vae_equal_one_device_in_weights_and_sigma(make_model, two_replicas, images):
+    settings = {"kind": VAE, "levels": 1, "epsilon": 1e-3, "sync_batch_norm": True}
+    one = make_model(**settings)
+    two = _replicated(two_replicas, make_model, **settings)
+    np.testing.assert_allclose(_train(two, images), _train(one, images), rtol=1e-5)
+    _assert_weights_equal(two, one)
+    parts = [part.numpy() for part in two_replicas.experimental_local_results(two.variance)]
+    assert parts[0] == parts[1] == pytest.approx(one.variance.numpy(), rel=1e-5)
+    assert 0 < parts[0] < 1
+
+
 @pytest.mark.slow
-def test_replicas_compile_with_xla(make_model, two_replicas, images):
-    plain = _replicated(two_replicas, make_model, **PLAIN)
-    compiled = _replicated(two_replicas, make_model, jit_compile=True, **PLAIN)
-    np.testing.assert_allclose(_train(compiled, images), _train(plain, images), atol=1e-3)
+@pytest.mark.parametrize("settings", [PLAIN, {"kind": VAE, "levels": 1, "epsilon": 1e-3}],
+                         ids=["HALI", "VAE"])  # fmt: skip
+def test_replicas_compile_with_xla(make_model, two_replicas, images, settings):
+    plain = _replicated(two_replicas, make_model, **settings)
+    compiled = _replicated(two_replicas, make_model, jit_compile=True, **settings)
+    np.testing.assert_allclose(
+        _train(compiled, images), _train(plain, images), rtol=1e-4, atol=1e-3
+    )
 
 
 def test_replicas_draw_their_parts_of_the_batchs_noise():
     seed = tf.constant([1, 2])
-    halves = [_Draws(seed, 4, replica, 2).normal([3], 0) for replica in range(2)]
-    whole = _Draws(seed, 8, 0, 1).normal([3], 0)
+    halves = [Draws(seed, 4, replica, 2).normal([3], 0) for replica in range(2)]
+    whole = Draws(seed, 8, 0, 1).normal([3], 0)
     np.testing.assert_array_equal(tf.concat(halves, 0), whole)
     assert np.abs(halves[0] - halves[1]).min() > 0

@@ -1,0 +1,239 @@
+"""What HALI, ALI and the VAE share: encoder and decoder with moving averages, and how they train."""
+
+from typing import Tuple
+
+import keras
+import tensorflow as tf
+
+from hali_tf.layers import random
+from hali_tf.layers.convolution import BatchNorms
+from hali_tf.models import loss_scale
+from hali_tf.models.draws import Draws
+from hali_tf.models.generative import Generative
+from hali_tf.models.networks import Decoder, Encoder
+
+
+class Autoencoder(keras.Model):
+    """Encoder and decoder, their moving averages, and a train step for any loss.
+
+    The public methods use the moving averages of the weights (`average`), in float32. A model
+    derives from it, says what stands here without a body, and calls `_build` when it has made
+    its own networks.
+
+    Attributes:
+      OPTIMIZERS: how many `compile` takes.
+      VALUES: names of the scalars to log, beside sigma_l of each level; progress shows the first
+        two.
+
+    Args:
+      architecture: `architectures.Architecture`, adapted to channels and width.
+      seed: of all that is random in training.
+      ema_decay: of the moving averages of encoder and decoder, batch norm statistics included.
+      precision: Keras policy of what is trained: float32, mixed_bfloat16 or mixed_float16.
+      jit_compile: whether XLA compiles losses and gradients.
+      batch_norm_momentum: share of the old moving statistics in the new ones.
+      sync_batch_norm: whether replicas normalise by the global batch; not with `jit_compile`.
+    """
+
+    OPTIMIZERS: int
+    VALUES: Tuple[str, ...]
+
+    def __init__(self, architecture, *, seed=0, ema_decay=0.998, precision="float32",
+                 jit_compile=False, batch_norm_momentum=0.95, sync_batch_norm=False):  # fmt: skip
+        super().__init__()
+        self.architecture = architecture
+        self._seed, self._ema_decay = seed, ema_decay
+        norms = BatchNorms(batch_norm_momentum, sync_batch_norm)
+        self.encoder = Encoder(architecture, norms, precision)
+        self.decoder = Decoder(architecture, norms, precision)
+        self.average = Generative(architecture)
+        self.step = tf.Variable(
+            0, dtype=tf.int64, trainable=False, name="step",
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )  # fmt: skip
+        self._losses_and_gradients = self._gradients
+        if jit_compile:  # a function of its own could not hold synchronised batch norm
+            self._losses_and_gradients = tf.function(
+                self._gradients, jit_compile=True, autograph=False
+            )
+        names = [*self.VALUES, *(f"sigma_{l}" for l in range(1, self.num_levels + 1))]
+        self._train_metrics = {name: keras.metrics.Mean(name=name) for name in names}
+        self._test_metrics = {
+            f"rmse_{l}": keras.metrics.RootMeanSquaredError(name=f"rmse_{l}")
+            for l in range(1, self.num_levels + 1)
+        }
+
+    def _build(self):
+        """Makes all variables, from zeros through every level; averages start as the weights."""
+        x = tf.zeros([1, *self.image_shape])
+        _, zs = self.encoder(x)
+        self.decoder(zs[-1])
+        self._build_beside(x, zs)
+        self.average.encoder(x)
+        self.average.decoder(zs[-1])
+        for average, weight in self._averaged():
+            average.assign(weight)
+        self.built = True
+
+    def _build_beside(self, x, zs):
+        """Makes the variables of further networks, where a model has some."""
+
+    def _averaged(self):
+        """Pairs of moving average and the weight (or batch norm statistic) that it follows."""
+        return [
+            *zip(self.average.encoder.weights, self.encoder.weights),
+            *zip(self.average.decoder.weights, self.decoder.weights),
+        ]
+
+    @property
+    def networks(self):
+        """What is trained, by name."""
+        return {"encoder": self.encoder, "decoder": self.decoder}
+
+    @property
+    def image_shape(self):
+        """(H, W, C)."""
+        return self.average.image_shape
+
+    @property
+    def latent_shapes(self):
+        """Shape of each z_l, without the batch."""
+        return self.average.latent_shapes
+
+    @property
+    def num_levels(self):
+        """L."""
+        return self.average.num_levels
+
+    # What evaluation and export use.
+
+    def encode(self, images):
+        """See `Generative.encode`."""
+        return self.average.encode(images)
+
+    def decode(self, z, level=None):
+        """See `Generative.decode`."""
+        return self.average.decode(z, level)
+
+    def reconstruct(self, images, level):
+        """See `Generative.reconstruct`."""
+        return self.average.reconstruct(images, level)
+
+    def sample(self, seeds):
+        """See `Generative.sample`."""
+        return self.average.sample(seeds)
+
+    # Training.
+
+    def compile(self, optimizer):
+        """Takes the optimiser (the first, where there are several) and makes all moments.
+
+        To be called in the strategy's scope: variables made later would not be restored.
+        """
+        super().compile(optimizer=optimizer, jit_compile=False)
+        for player, variables in self._players():
+            if hasattr(player, "build"):  # tensorflow-addons' make them as they are restored
+                player.build(variables)
+
+    def initialize_from_data(self, images):
+        """Data-dependent initialisation by a first batch, uint8 [B, H, W, C], where there is one."""
+
+    def train_step(self, images):
+        """One update of all that is trained, from one forward pass.
+
+        Args:
+          images: uint8 [B, H, W, C], this replica's part of the global batch.
+
+        Returns:
+          Dict of the means since the metrics were last reset.
+        """
+        context = tf.distribute.get_replica_context()
+        replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
+        seed = random.fold([self._seed, 0], self.step)
+        scales = [loss_scale.scale(optimizer) for optimizer, _ in self._players()]
+        gradients, values = self._losses_and_gradients(images, seed, replica, scales)
+        for (optimizer, variables), player in zip(self._players(), gradients):
+            player = loss_scale.unscale(optimizer, player)
+            optimizer.apply_gradients(zip(player, variables))
+        if context.num_replicas_in_sync > 1:
+            self._share_statistics(context)
+        context.merge_call(self._update_averages)
+        self.step.assign_add(1)
+        for name, metric in self._train_metrics.items():
+            metric.update_state(values[name])
+        return {name: metric.result() for name, metric in self._train_metrics.items()}
+
+    def test_step(self, images):
+        """Per-pixel RMSE of the reconstruction at each level, on the scale [0, 1].
+
+        Args:
+          images: uint8 [B, H, W, C].
+        """
+        for level in range(1, self.num_levels + 1):
+            self._test_metrics[f"rmse_{level}"].update_state(
+                tf.cast(images, tf.float32) / 255,
+                tf.cast(self.reconstruct(images, level), tf.float32) / 255,
+            )
+        return {name: metric.result() for name, metric in self._test_metrics.items()}
+
+    @property
+    def metrics(self):
+        """Keras resets these at the start of `fit` and `evaluate`."""
+        return [*self._train_metrics.values(), *self._test_metrics.values()]
+
+    def _players(self):
+        """Pairs of an optimiser and the variables that it trains."""
+        raise NotImplementedError
+
+    def _gradients(self, images, seed, replica, scales):
+        """The gradients of a step; XLA may compile it.
+
+        Args:
+          images: as of `train_step`.
+          seed: int32 [2], of this step.
+          replica: int32, the number of this one.
+          scales: for each player, what its loss is multiplied by before it is differentiated.
+
+        Returns:
+          A list of gradients for each player, and a dict of scalars: `VALUES` and sigma_l.
+        """
+        raise NotImplementedError
+
+    def _coder_variables(self):
+        return self.encoder.trainable_variables + self.decoder.trainable_variables
+
+    def _draws(self, images, seed, replica):
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return Draws(seed, tf.shape(images)[0], replica, replicas)
+
+    @staticmethod
+    def _mean(loss):
+        """Mean over the global batch; gradients are summed over replicas."""
+        return tf.reduce_mean(loss) / tf.distribute.get_strategy().num_replicas_in_sync
+
+    def _statistics(self):
+        """What each replica records of its part of the batch: batch norm's moving statistics."""
+        return self.encoder.non_trainable_variables + self.decoder.non_trainable_variables
+
+    def _share_statistics(self, context):
+        """Makes the moving statistics those of all replicas, as a checkpoint holds them.
+
+        Each replica recorded its own; a run resumed from their mean would not equal one that went on.
+        """
+        statistics = self._statistics()
+        for variable, mean in zip(
+            statistics, context.all_reduce(tf.distribute.ReduceOp.MEAN, statistics)
+        ):
+            variable.assign(mean)
+
+    def _update_averages(self, strategy):
+        """average <- decay * average + (1 - decay) * weight, in cross-replica context.
+
+        The decay starts low: the first weights are noise and would linger.
+        """
+        step = tf.cast(self.step, tf.float32)
+        rate = 1 - tf.minimum(self._ema_decay, (1 + step) / (10 + step))
+        for average, weight in self._averaged():
+            strategy.extended.update(
+                average, lambda a, w: a.assign_add(rate * (w - a)), args=(weight,)
+            )

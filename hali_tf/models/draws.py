@@ -1,0 +1,29 @@
+"""Standard normal draws of a train step, each from a seed of its own."""
+
+import tensorflow as tf
+
+from hali_tf.layers import random
+
+# Purposes of random draws within a step: each folds the step's seed into one of its own.
+PRIOR, POSTERIOR, CONDITIONAL, ENCODER_NOISE, NOISE_Q, NOISE_P, DROPOUT = range(7)
+_PURPOSES = 7
+
+
+class Draws:
+    """Standard normal draws for one replica's part of the global batch.
+
+    They are drawn for the whole batch and cut, so that what an example meets does not depend on
+    how many replicas share the batch.
+    """
+
+    def __init__(self, seed, batch, replica, replicas):
+        self._seed, self._batch, self._replica, self._replicas = seed, batch, replica, replicas
+
+    def normal(self, shape, purpose, level=0):
+        """float32 [B, *shape]."""
+        seed = random.fold(self._seed, _PURPOSES * level + purpose)
+        if self._replicas == 1:
+            return random.normal([self._batch, *shape], seed)
+        draws = random.normal([self._replicas * self._batch, *shape], seed)
+        begin = [self._replica * self._batch] + [0] * len(shape)
+        return tf.slice(draws, begin, [self._batch, *shape])
