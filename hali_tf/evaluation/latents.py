@@ -27,6 +27,7 @@ class Coder:
         self.num_levels = model.num_levels
         images = tf.TensorSpec([None, *self.image_shape], tf.uint8)
         zs = [tf.TensorSpec([None, *shape], tf.float32) for shape in self.latent_shapes]
+        self._sample = _graph(model.sample, tf.TensorSpec([None], tf.int64))
         self._encode = _graph(lambda x: tuple(q.mean for q in model.encode(x)), images)
         self._reconstruct, self._decode, self._decode_latents = (
             [_graph(functools.partial(method, level=l), spec) for l, spec in enumerate(specs, 1)]
@@ -58,6 +59,10 @@ class Coder:
         """uint8 [N, H, W, C], encoded up to z_l and decoded from it."""
         return np.concatenate(_in_batches(self._reconstruct[level - 1], images))
 
+    def sample(self, seeds):
+        """uint8 [N, H, W, C]; image i follows from seeds[i], int64, alone."""
+        return np.concatenate(_in_batches(self._sample, seeds))
+
 
 def _graph(function, spec):
     return tf.function(function, input_signature=[spec])
@@ -78,3 +83,27 @@ def scale(z, component, scalar):
     scaled = z.copy()
     scaled[..., component] *= scalar
     return scaled
+
+
+def path(a, b, steps):
+    """Latents on the way from one to another, both included.
+
+    Vectors on the arc between them (Shoemake, 1985): the prior of z_L is a thin shell in many
+    dimensions, and half the way along the chord is inside it, where the decoder has seen nothing.
+    Feature maps, whose distribution is no such shell, on the straight line.
+
+    Args:
+      a, b: float32 [*latent].
+      steps: 2 or more.
+
+    Returns:
+      float32 [steps, *latent].
+    """
+    t = np.linspace(0, 1, steps).reshape([-1] + [1] * a.ndim)
+    weights = 1 - t, t
+    if a.ndim == 1:
+        lengths = np.linalg.norm(a) * np.linalg.norm(b)
+        angle = np.arccos(np.clip(a @ b / lengths, -1, 1)) if lengths else 0.0
+        if np.sin(angle) > 1e-3:  # otherwise there is no arc, or no single one
+            weights = np.sin((1 - t) * angle) / np.sin(angle), np.sin(t * angle) / np.sin(angle)
+    return np.float32(weights[0] * a + weights[1] * b)

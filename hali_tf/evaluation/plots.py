@@ -9,7 +9,7 @@ from hali_tf.evaluation.figures import grid
 from hali_tf.files import replacing
 
 _DPI = 100
-_SMALLEST, _GAP = 64, 2  # pixels: an image is drawn at least so wide, and so far from the next
+_SMALLEST, _GAP = 96, 2  # pixels: an image is drawn at least so wide, and so far from the next
 
 
 def save_strips(path, rows, columns, labels):
@@ -29,8 +29,8 @@ def save_strips(path, rows, columns, labels):
     figure = Figure(figsize=(canvas.shape[1] / _DPI, canvas.shape[0] / _DPI), dpi=_DPI)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(np.broadcast_to(canvas, canvas.shape[:2] + (3,)), interpolation="nearest")
-    axes.set_xticks(_centres(width, side, factor), columns, fontsize=8)
-    axes.set_yticks(_centres(count, height, factor), labels, fontsize=8)
+    axes.set_xticks(_centres(width, side, factor), columns, fontsize=9)
+    axes.set_yticks(_centres(count, height, factor), labels, fontsize=9)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
