@@ -10,9 +10,11 @@ images. With an attribute classifier, its decisions on the images before (the re
 z_1) and after tell whether the attribute changes and how many others do.
 """
 
+import os
+
 import numpy as np
 
-from hali_tf.evaluation import plots, traversal
+from hali_tf.evaluation import markdown, plots, traversal
 from hali_tf.evaluation.latents import Coder, scale
 
 TITLE = "Latent semantic innovation (section 6.3)"
@@ -27,6 +29,11 @@ def unanswerable(context):
     if context.subject.model.num_levels < 2:
         return "one level has no second one to change it by; train --model=hali"
     return None
+
+
+def inputs(context):
+    """The attribute classifier."""
+    return {"classifier": os.path.realpath(context.classifier_dir) if context.classifier_dir else ""}
 
 
 def answer(context):
@@ -51,47 +58,43 @@ def answer(context):
 
 
 def report(answer):
-    """The strips, and a table of the labels' entries."""
-    lines = [
+    """Markdown."""
+    labels, measured = answer["labels"], answer.get("measured")
+    figure = [
         "Validation images (right), and their reconstructions from z_1 after an entry of z_2 was "
         "multiplied; × 1 is the plain reconstruction from z_1.",
-        "",
         "![innovations](innovation.png)",
-        "",
     ]
-    if not answer["labels"]:
-        lines.append("The data has no labels; these are the entries that change the images most.")
-        return "\n".join(lines)
-    measured = "measured" in answer
-    lines += [
-        "For each label the entry of z_2 of the highest correlation on training images, and that "
-        "correlation on validation images.",
-    ]
-    if measured:
-        lines += [
-            "",
-            f"Changed: on how many of {answer['measured']['images']} validation images the "
-            f"classifier's decision on the attribute is another one after the entry was multiplied "
-            f"by {answer['measured']['scalar']:g}; by other entries: the same after the entries of "
-            "other attributes, for comparison; others: how many of the other attributes change "
-            "with it, on average.",
-        ]
+    if not labels:
+        first = "The data has no labels: the entries of z_2 that change the images most are shown."
+        return "\n\n".join([first, *figure])
+    best = max(labels, key=lambda name: abs(labels[name]["correlation_validation"]))
+    first = (
+        f"The label that a single entry of z_2 tells best is {best}, with a correlation of "
+        f"{labels[best]['correlation_validation']:+.2f} on validation images."
+    )
     head = ["label", "entry", "correlation, training", "validation"]
-    head += ["changed", "by other entries", "others"] if measured else []
-    lines += ["", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    for name, row in answer["labels"].items():
-        cells = [name, str(row["entry"]), f"{row['correlation']:+.3f}",
-                 f"{row['correlation_validation']:+.3f}"]  # fmt: skip
-        if measured:
-            cells += [f"{row['changed']:.0%}", f"{row['changed_by_other_entries']:.0%}",
-                      f"{row['others_changed']:.1f}"]  # fmt: skip
-        lines.append("| " + " | ".join(cells) + " |")
+    columns = ["entry", "correlation", "correlation_validation"]
+    how = (
+        "For each label, the entry of the highest correlation on training images, and that "
+        "correlation on validation images."
+    )
     if measured:
-        means = answer["measured"]
-        lines += ["", f"On average the attribute changes on {means['changed']:.0%} of the images, on "
-                  f"{means['changed_by_other_entries']:.0%} by other entries, and "
-                  f"{means['others_changed']:.1f} others change with it."]  # fmt: skip
-    return "\n".join(lines)
+        first += (
+            f" Multiplying a label's entry by {measured['scalar']:g} changes the classifier's "
+            f"decision on it for {measured['changed']:.0%} of the images, that of another label "
+            f"{measured['changed_by_other_entries']:.0%}; {measured['others_changed']:.1f} others "
+            "change with it."
+        )
+        how += (
+            f" Changed: share of {measured['images']} validation images on which the classifier's "
+            "decision becomes another one; by other entries: the same after the entries of other "
+            "labels, for comparison; others: how many of the other decisions change with it."
+        )
+        head += ["changed", "by other entries", "others"]
+        columns += ["changed", "changed_by_other_entries", "others_changed"]
+    rows = [[name, *(row[column] for column in columns)] for name, row in labels.items()]
+    return "\n\n".join([first, *figure, how, markdown.table(head, rows)])
 
 
 def innovate(coder, z_1, z_top, entry, scalar):

@@ -7,11 +7,13 @@ of the `ROUNDS` each ("we first predict the missing portions from the higher lev
 followed by iteratively using the lower level reconstructions"; the paper gives no number).
 """
 
+import hashlib
+
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from hali_tf.errors import UserError
-from hali_tf.evaluation import plots
+from hali_tf.evaluation import figures, markdown, plots
 from hali_tf.evaluation.latents import Coder
 
 TITLE = "Inpainting (section 6.1)"
@@ -25,67 +27,92 @@ def unanswerable(context):
     del context
 
 
-def answer(context):
-    """RMSE inside each mask by round, for the run and the baselines; figures.
+def inputs(context):
+    """The user's mask, which is also checked before anything is computed.
 
     Raises:
-      UserError: the user's mask cannot be used.
+      UserError: it cannot be used.
     """
+    mask = _free_mask(context)
+    return {"mask": hashlib.sha256(np.packbits(mask)).hexdigest() if context.mask else ""}
+
+
+def _free_mask(context):
+    return read_mask(context.mask, context.source.image_shape[:2]) if context.mask else None
+
+
+def answer(context):
+    """RMSE inside each mask by round, for the run and the baselines; figures."""
     images = np.asarray(context.split("test").images[:_IMAGES])
     masks = standard_masks(*images.shape[1:3])
     if context.mask:
-        masks["free"] = read_mask(context.mask, images.shape[1:3])
+        masks["free"] = _free_mask(context)
+    coders = {subject.name: Coder(subject.model) for subject in context.subjects}
     result = {
         "images": len(images),
-        "schedule": {s.name: schedule(s.model.num_levels) for s in context.subjects},
-        "masks": {},
+        "schedule": {name: schedule(coder.num_levels) for name, coder in coders.items()},
+        "masks": {name: {"missing": float(mask.mean())} for name, mask in masks.items()},
     }
-    coders = {subject.name: Coder(subject.model) for subject in context.subjects}
-    tasks = [(name, subject) for name in masks for subject in coders]
     shown = {}
+    tasks = [(name, subject) for name in masks for subject in coders]
     for name, subject in context.progress(tasks, "inpaint"):
-        mask = masks[name]
-        rounds = inpaint(coders[subject], images, mask)
-        start, *after = [rmse(images, filled, mask) for filled in rounds]
-        numbers = result["masks"].setdefault(name, {"missing": float(mask.mean()), "naive": start})
-        numbers.setdefault("rmse", {})[subject] = after
+        rounds = inpaint(coders[subject], images, masks[name])
+        start, *after = [rmse(images, filled, masks[name]) for filled in rounds]
+        result["masks"][name]["naive"] = start
+        result["masks"][name].setdefault("rmse", {})[subject] = after
         shown[name, subject] = rounds[:, :_SHOWN]
+    own, *others = coders
     for name, mask in masks.items():
-        _draw(context, name, images[:_SHOWN], mask, shown)
-        _draw_curve(context, name, result["masks"][name])
+        rows, columns = strips(images[:_SHOWN], mask, shown[name, own], coders[own].num_levels)
+        ends = [shown[name, other][-1][:, np.newaxis] for other in others]
+        plots.save_strips(
+            context.path(_picture(name)), np.concatenate([rows, *ends], axis=1),
+            [*columns, *(other.replace(" ", "\n") for other in others)], [""] * len(rows),
+        )  # fmt: skip
+    panels = {
+        f"RMSE, {name}": {
+            **{subject: [of["naive"], *after] for subject, after in of["rmse"].items()},
+            "naive fill": [of["naive"]] * (ROUNDS + 1),
+        }
+        for name, of in result["masks"].items()
+    }
+    figures.save_curves(context.path("inpainting.png"), panels, range(ROUNDS + 1), "round")
     return result
 
 
 def report(answer):
-    """Table of errors, and the figures of each mask."""
-    names = list(answer["schedule"])
-    levels = "; ".join(f"{name}: {_in_words(levels)}" for name, levels in answer["schedule"].items())
-    lines = [
-        f"RMSE of the missing pixels on the scale [0, 1], {answer['images']} test images. The naive "
-        f"fill is the mean colour of an image's known pixels. Rounds: {levels}.",
-        "",
-        "| mask | missing | naive fill | " + " | ".join(
-            f"{name}, {part}" for name in names for part in ("round 1", f"round {ROUNDS}")) + " |",
-        "|---" * (3 + 2 * len(names)) + "|",
+    """Markdown."""
+    own, *others = answer["schedule"]
+    ends = {name: numbers["rmse"][own][-1] for name, numbers in answer["masks"].items()}
+    first = "; ".join(
+        f"{name} {end:.4f}, {'below' if end < naive else 'not below'} the naive fill's {naive:.4f}"
+        for name, end in ends.items()
+        for naive in [answer["masks"][name]["naive"]]
+    )
+    levels = answer["schedule"][own]
+    last_rounds = [r for r in range(1, ROUNDS + 1) if r == ROUNDS or levels[r - 1] != levels[r]]
+    rows = [
+        [name, f"{numbers['missing']:.0%}", numbers["naive"], numbers["rmse"][own][0],
+         *(numbers["rmse"][own][r - 1] for r in last_rounds),
+         *(numbers["rmse"][other][-1] for other in others)]
+        for name, numbers in answer["masks"].items()
     ]  # fmt: skip
-    for mask, numbers in answer["masks"].items():
-        cells = [
-            f"{numbers['rmse'][name][part]:.4f}" for name in names for part in (0, -1)
-        ]
-        lines.append(f"| {mask} | {numbers['missing']:.0%} | {numbers['naive']:.4f} | "
-                     + " | ".join(cells) + " |")  # fmt: skip
-    lines.append("")
-    own = names[0]
-    for mask, numbers in answer["masks"].items():
-        better = numbers["rmse"][own][-1] < numbers["naive"]
-        lines += [
-            f"{mask.capitalize()}: {own} ends {'below' if better else 'not below'} the naive fill.",
-            "",
-            f"![{mask}, images](inpainting_{_file(mask)}.png)",
-            f"![{mask}, error by round](inpainting_{_file(mask)}_error.png)",
-            "",
-        ]
-    return "\n".join(lines)
+    head = ["mask", "missing", "naive fill", f"{own}, round 1",
+            *(f"round {r} (level {levels[r - 1]})" for r in last_rounds),
+            *(f"{other}, round {ROUNDS}" for other in others)]  # fmt: skip
+    parts = [
+        f"RMSE of the missing pixels after {ROUNDS} rounds: {first}.",
+        f"On the scale [0, 1], over {answer['images']:,} test images. The naive fill is the mean "
+        "colour of an image's known pixels, and what the rounds start from.",
+        markdown.table(head, rows),
+        "![error by round](inpainting.png)",
+        *(f"![{name}]({_picture(name)})" for name in answer["masks"]),
+    ]
+    return "\n\n".join(parts)
+
+
+def _picture(mask):
+    return f"inpainting_{mask.replace(' ', '_')}.png"
 
 
 def schedule(num_levels):
@@ -202,36 +229,3 @@ def strips(images, mask, rounds, num_levels):
         np.stack([images, masked, *rounds[first_and_last]], axis=1),
         ["original", "masked", *columns],
     )
-
-
-def _draw(context, name, images, mask, shown):
-    """The run's own rounds, and beside them how each baseline ends."""
-    own, *others = context.subjects
-    rows, columns = strips(images, mask, shown[name, own.name], own.model.num_levels)
-    ends = [shown[name, other.name][-1][:, np.newaxis] for other in others]
-    plots.save_strips(
-        context.path(f"inpainting_{_file(name)}.png"),
-        np.concatenate([rows, *ends], axis=1),
-        [*columns, *(other.name for other in others)],
-        [""] * len(images),
-    )
-
-
-def _draw_curve(context, name, numbers):
-    rounds = range(ROUNDS + 1)
-    curves = {s: (rounds, [numbers["naive"], *after]) for s, after in numbers["rmse"].items()}
-    curves["naive fill"] = (rounds, [numbers["naive"]] * len(rounds))
-    plots.save_curves(
-        context.path(f"inpainting_{_file(name)}_error.png"), curves,
-        "round", f"RMSE of the missing pixels, {name}", dashed=["naive fill"],
-    )  # fmt: skip
-
-
-def _in_words(levels):
-    """[2, 2, 1, 1] as "level 2 twice ..."."""
-    counts = {level: levels.count(level) for level in levels}
-    return ", then ".join(f"{count} at level {level}" for level, count in counts.items())
-
-
-def _file(name):
-    return name.replace(" ", "_")

@@ -1,15 +1,17 @@
-"""Figures with words in them: strips of images with headings, and curves."""
+"""Strips of images with words beside them."""
+
+import os
 
 import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
 
 from hali_tf.evaluation.figures import grid
 from hali_tf.files import replacing
 
-_DPI = 100
-_SMALLEST, _GAP = 96, 2  # pixels: an image is drawn at least so wide, and so far from the next
+_SMALLEST = 96  # pixels; an image is drawn at least so wide
+_GAP, _MARGIN = 2, 8  # pixels between images, before enlarging, and around words
+_FONT = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
 
 def save_strips(path, rows, columns, labels):
@@ -17,53 +19,29 @@ def save_strips(path, rows, columns, labels):
 
     Args:
       path: of the file; replaced if it is there.
-      rows: uint8 [R, N, H, W, C].
-      columns: N headings.
-      labels: R labels.
+      rows: uint8 [R, N, H, W, C], enlarged by a whole factor.
+      columns: N headings, of one line or more.
+      labels: R labels, of one line or more.
     """
     rows = np.asarray(rows)
-    count, width, height, side = rows.shape[:4]
-    factor = -(-_SMALLEST // side)  # whole, and before matplotlib has it: pixels stay squares
-    canvas = grid(rows.reshape(-1, *rows.shape[2:]), width, _GAP)
-    canvas = canvas.repeat(factor, axis=0).repeat(factor, axis=1)
-    figure = Figure(figsize=(canvas.shape[1] / _DPI, canvas.shape[0] / _DPI), dpi=_DPI)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.imshow(np.broadcast_to(canvas, canvas.shape[:2] + (3,)), interpolation="nearest")
-    axes.set_xticks(_centres(width, side, factor), columns, fontsize=9)
-    axes.set_yticks(_centres(count, height, factor), labels, fontsize=9)
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    _save(figure, path)
-
-
-def _centres(count, side, factor):
-    """Where the middles of `count` images lie along an axis, in pixels."""
-    return [factor * (i * (side + _GAP) + side / 2) - 0.5 for i in range(count)]
-
-
-def save_curves(path, curves, x_label, y_label, dashed=()):
-    """Writes lines as PNG.
-
-    Args:
-      path: of the file; replaced if it is there.
-      curves: label to (x values, y values).
-      x_label, y_label: of the axes.
-      dashed: labels of the lines that are something to compare with.
-    """
-    figure = Figure(figsize=(6, 4), dpi=_DPI)
-    axes = figure.add_subplot()
-    for label, (x, y) in curves.items():
-        axes.plot(x, y, "--" if label in dashed else "o-", markersize=3, label=label)
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    _save(figure, path)
-
-
-def _save(figure, path):
-    FigureCanvasAgg(figure)
-    with replacing(path) as beside, matplotlib.rc_context({"savefig.facecolor": "white"}):
-        figure.savefig(beside, format="png", bbox_inches="tight", pad_inches=0.1)
+    _, count, height, width, channels = rows.shape
+    factor = -(-_SMALLEST // width)
+    canvas = grid(rows.reshape(-1, height, width, channels), count, _GAP)
+    picture = Image.fromarray(canvas[..., 0] if channels == 1 else canvas)
+    picture = picture.resize([factor * s for s in picture.size], Image.Resampling.NEAREST)
+    font = ImageFont.truetype(_FONT, 13)
+    measure = ImageDraw.Draw(picture).multiline_textbbox
+    left = 2 * _MARGIN + max(measure((0, 0), label, font)[2] for label in labels)
+    top = 2 * _MARGIN + max(measure((0, 0), heading, font)[3] for heading in columns)
+    size = left + picture.width + _MARGIN, top + picture.height + _MARGIN
+    page = Image.new("RGB", size, "white")
+    page.paste(picture, (left, top))
+    draw = ImageDraw.Draw(page)
+    for i, heading in enumerate(columns):
+        x = left + factor * (i * (width + _GAP) + width / 2)
+        draw.multiline_text((x, top - _MARGIN), heading, "black", font, "md", align="center")
+    for i, label in enumerate(labels):
+        y = top + factor * (i * (height + _GAP) + height / 2)
+        draw.multiline_text((left - _MARGIN, y), label, "black", font, "rm", align="right")
+    with replacing(path) as beside:
+        page.save(beside, format="PNG")

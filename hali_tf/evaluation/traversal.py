@@ -12,7 +12,7 @@ cycles an image: features a quarter of the image wide, or wider.
 
 import numpy as np
 
-from hali_tf.evaluation import plots
+from hali_tf.evaluation import figures, markdown, plots
 from hali_tf.evaluation.latents import Coder, scale
 
 TITLE = "What each level holds (section 6.2)"
@@ -57,48 +57,45 @@ def answer(context):
     result["higher_levels_are_more_global"] = (
         all(low < high for low, high in zip(shares, shares[1:])) if top > 1 else None
     )
-    plots.save_curves(
-        context.path("traversal_spectrum.png"),
-        {name: (range(len(level["share_up_to"])), level["share_up_to"])
-         for name, level in result["levels"].items()},
-        "cycles an image, at most", "share of the energy of the change",
+    curves = {name: level["share_up_to"] for name, level in result["levels"].items()}
+    figures.save_curves(
+        context.path("traversal_spectrum.png"), {"share of the energy of the change": curves},
+        range(len(curves["z_1"])), "cycles an image, at most",
     )  # fmt: skip
     return result
 
 
 def report(answer):
-    """The shares, whether the claim holds, and the strips of each level."""
-    lines = [
-        f"Low-frequency share: of the energy of the image's change, what lies at up to "
-        f"{answer['cutoff']} cycles an image; over all components of a level, each multiplied by "
-        f"both ends of its range, on {answer['samples']} samples. Strength: RMS of the change on "
-        "the scale [0, 1].",
-        "",
-        "| level | components | range | low-frequency share | strongest components (strength, share) |",
-        "|---|---|---|---|---|",
-    ]
-    for name, level in answer["levels"].items():
-        strongest = ", ".join(
-            f"{k['component']} ({k['rms_change']:.3f}, {k['low_frequency_share']:.0%})"
-            for k in level["strongest"]
-        )
-        lines.append(
-            f"| {name} | {level['components']} | {level['scalars'][0]:g} to "
-            f"{level['scalars'][-1]:g} | {level['low_frequency_share']:.1%} | {strongest} |"
-        )
+    """Markdown."""
+    shares = {name: level["low_frequency_share"] for name, level in answer["levels"].items()}
+    first = ", ".join(f"{share:.1%} for {name}" for name, share in shares.items())
     holds = answer["higher_levels_are_more_global"]
-    if holds is not None:
-        lines += ["", "The paper's claim, that higher levels hold the global and lower ones the "
-                  f"local, {'holds' if holds else 'does not hold'} by this measure."]  # fmt: skip
-    lines += ["", "![share of the energy by frequency](traversal_spectrum.png)", ""]
-    for name, level in answer["levels"].items():
-        lines += [
-            f"Strongest components of {name}, each on the same samples; the sample itself last:",
-            "",
-            f"![{name}](traversal_{name}.png)",
-            "",
-        ]
-    return "\n".join(lines)
+    claim = "" if holds is None else (
+        " The paper's claim, higher levels global and lower ones local, "
+        f"{'holds' if holds else 'does not hold'} by this measure."
+    )  # fmt: skip
+    rows = [
+        [name, level["components"], f"{level['scalars'][0]:g} to {level['scalars'][-1]:g}",
+         f"{level['low_frequency_share']:.1%}",
+         ", ".join(f"{k['component']} ({k['rms_change']:.3f}, {k['low_frequency_share']:.0%})"
+                   for k in level["strongest"])]
+        for name, level in answer["levels"].items()
+    ]  # fmt: skip
+    parts = [
+        f"Share of low frequencies in what single components change: {first}.{claim}",
+        f"Of the energy of the image's change, what lies at up to {answer['cutoff']} cycles an "
+        "image (features a quarter of the image wide, or wider); over all components of a level, "
+        f"each multiplied by both ends of its range, on {answer['samples']} samples. A map of z_1 "
+        "is multiplied everywhere at once: where that changes the tone of large areas, it counts "
+        "as low frequency. Strength is the RMS of the change on the scale [0, 1].",
+        markdown.table(
+            ["level", "components", "range", "low frequencies", "strongest (strength, low)"], rows
+        ),
+        "![share of the energy by frequency](traversal_spectrum.png)",
+        "The strongest components of each level on the same samples, the sample itself last:",
+        *(f"![{name}](traversal_{name}.png)" for name in answer["levels"]),
+    ]
+    return "\n\n".join(parts)
 
 
 def scalars(level, top):
