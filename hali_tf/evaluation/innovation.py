@@ -74,7 +74,7 @@ def report(answer):
         f"{labels[best]['correlation_validation']:+.2f} on validation images."
     )
     head = ["label", "entry", "correlation, training", "validation"]
-    columns = ["entry", "correlation", "correlation_validation"]
+    columns = {"entry": "d", "correlation": "+.3f", "correlation_validation": "+.3f"}
     how = (
         "For each label, the entry of the highest correlation on training images, and that "
         "correlation on validation images."
@@ -92,8 +92,9 @@ def report(answer):
             "labels, for comparison; others: how many of the other decisions change with it."
         )
         head += ["changed", "by other entries", "others"]
-        columns += ["changed", "changed_by_other_entries", "others_changed"]
-    rows = [[name, *(row[column] for column in columns)] for name, row in labels.items()]
+        columns.update(changed=".0%", changed_by_other_entries=".0%", others_changed=".1f")
+    rows = [[name, *(f"{row[c]:{form}}" for c, form in columns.items())]
+            for name, row in labels.items()]  # fmt: skip
     return "\n\n".join([first, *figure, how, markdown.table(head, rows)])
 
 

@@ -18,7 +18,7 @@ from hali_tf.evaluation.latents import Coder
 
 TITLE = "Inpainting (section 6.1)"
 ROUNDS = 12
-_IMAGES, _SHOWN = 256, 8
+_IMAGES, _SHOWN = 128, 8
 _GREY = 128  # how a missing pixel is drawn
 
 

@@ -17,7 +17,7 @@ from hali_tf.evaluation.latents import Coder, scale
 
 TITLE = "What each level holds (section 6.2)"
 CUTOFF = 2  # cycles an image
-_SAMPLES = 16
+_SAMPLES = 8
 _SHOWN_COMPONENTS, _SHOWN_SAMPLES = 4, 3
 
 

@@ -75,12 +75,12 @@ def test_answer_says_whether_the_claim_holds(tmp_path):
     assert (one["components"], two["components"]) == (1, 2)
     # The first entry of z_2 makes a constant, the second a chessboard of 2.8 cycles; the one map of
     # z_1 is their sum. So both levels have the same share, but for what is cut off at 0 and 255.
-    squares = (np.random.default_rng(0).standard_normal((16, 2), np.float32) ** 2).sum(axis=0)
+    squares = (np.random.default_rng(0).standard_normal((8, 2), np.float32) ** 2).sum(axis=0)
     expected = squares[0] / squares.sum()
     assert one["low_frequency_share"] == pytest.approx(expected, abs=0.05)
     assert two["low_frequency_share"] == pytest.approx(expected, abs=0.01)
     assert two["strongest"][0]["component"] == squares.argmax()
-    strongest = np.sqrt(squares.max() * (40**2 + 20**2) / 2 / 16) / 255
+    strongest = np.sqrt(squares.max() * (40**2 + 20**2) / 2 / 8) / 255
     assert two["strongest"][0]["rms_change"] == pytest.approx(strongest, rel=0.02)
     holds = one["low_frequency_share"] < two["low_frequency_share"]
     assert answer["higher_levels_are_more_global"] is holds
