@@ -72,6 +72,8 @@ def _check(verb, pictures, flags):
     for name in ("seed", "mask", "level", "component"):
         if flags[name].present and name not in own:
             raise UsageError(f"--{name}: {verb} has no use for it; drop it (see --help)")
+    if flags.seed < 0:
+        raise UsageError(f"--seed={flags.seed}: expected at least 0")
     if not flags.out.lower().endswith(".png"):
         raise UsageError(f"--out={flags.out}: expected the name of a file to write, ending in .png")
     if not os.path.isdir(os.path.dirname(flags.out) or "."):

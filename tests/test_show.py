@@ -86,6 +86,7 @@ def test_every_verb_draws(run_dir, pictures, tmp_path, arguments, columns, rows)
         (("reconstruct", "a", "--out=figure.jpg"), "ending in .png"),
         (("reconstruct", "a", "--out=no/such/figure.png"), "its folder is not there"),
         (("traverse", "a", "--component=x"), "component"),
+        (("sample", "--seed=-1"), "--seed=-1: expected at least 0"),
     ],
 )
 def test_wrong_usage_is_one_line(run_dir, arguments, words):

@@ -39,12 +39,13 @@ def inputs(context):
 def answer(context):
     """The entry of each label, what the classifier says of it; strips of validation images."""
     coder, held_out = Coder(context.subject.model), context.split("validation")
-    images = np.asarray(held_out.images[:_CORRELATED])
+    used = _MEASURED if held_out.labels is None else _CORRELATED
+    images = np.asarray(held_out.images[:used])
     zs = coder.encode(images)
     result = {"scalars": SCALARS.tolist(), "labels": {}}
     if held_out.labels is None:
         components = context.progress(range(zs[-1].shape[-1]), "innovate")
-        spectra = traversal.effects(coder, zs[-1][:_MEASURED], coder.num_levels, components)
+        spectra = traversal.effects(coder, zs[-1], coder.num_levels, components)
         shown = {f"entry {k}": k for k in traversal.by_strength(spectra)[:_SHOWN_ENTRIES]}
     else:
         result["labels"] = _entries(context, coder, zs[-1], held_out.labels[:_CORRELATED])
@@ -173,11 +174,16 @@ def strips(coder, images, zs, entries):
 def _entries(context, coder, z_validation, validation_labels):
     """Label name to its entry and correlations."""
     source, train = context.source, context.split("train")
-    labels = _binary(source, train.labels[:_CORRELATED])
-    z = coder.encode(np.asarray(train.images[:_CORRELATED]))[-1]
-    on_training = correlations(z, labels)
-    on_validation = correlations(z_validation, _binary(source, validation_labels, labels.shape[1]))
-    names = source.label_names or [f"class {c}" for c in range(labels.shape[1])]
+    step = -(-len(train.images) // _CORRELATED)  # all classes, where they are in order
+    z, train_labels = coder.encode(np.asarray(train.images[::step]))[-1], train.labels[::step]
+    names = source.label_names
+    if not source.multi_label:  # 0 and 1 for each class
+        classes = np.arange(train.labels.max() + 1)
+        names = names or [f"class {c}" for c in classes]
+        train_labels = train_labels[:, np.newaxis] == classes
+        validation_labels = validation_labels[:, np.newaxis] == classes
+    on_training = correlations(z, train_labels)
+    on_validation = correlations(z_validation, validation_labels)
     return {
         str(name): {
             "entry": int(k),
@@ -186,14 +192,6 @@ def _entries(context, coder, z_validation, validation_labels):
         }
         for i, (name, k) in enumerate(zip(names, np.argmax(np.abs(on_training), axis=1)))
     }
-
-
-def _binary(source, labels, count=None):
-    """Attributes as they are; class numbers as 0 and 1 for each class."""
-    if source.multi_label:
-        return labels
-    count = count or len(source.label_names or ()) or labels.max() + 1
-    return np.eye(count)[labels]
 
 
 def _most_correlated(labels):

@@ -83,12 +83,7 @@ def answer(context):
 def report(answer):
     """Markdown."""
     own, *others = answer["schedule"]
-    ends = {name: numbers["rmse"][own][-1] for name, numbers in answer["masks"].items()}
-    first = "; ".join(
-        f"{name} {end:.4f}, {'below' if end < naive else 'not below'} the naive fill's {naive:.4f}"
-        for name, end in ends.items()
-        for naive in [answer["masks"][name]["naive"]]
-    )
+    first = "; ".join(_against_naive(name, own, of) for name, of in answer["masks"].items())
     levels = answer["schedule"][own]
     last_rounds = [r for r in range(1, ROUNDS + 1) if r == ROUNDS or levels[r - 1] != levels[r]]
     rows = [
@@ -109,6 +104,12 @@ def report(answer):
         *(f"![{name}]({_picture(name)})" for name in answer["masks"]),
     ]
     return "\n\n".join(parts)
+
+
+def _against_naive(name, subject, numbers):
+    end, naive = numbers["rmse"][subject][-1], numbers["naive"]
+    order = "below" if end < naive else "not below"
+    return f"{name} {end:.4f}, {order} the naive fill's {naive:.4f}"
 
 
 def _picture(mask):
