@@ -1,5 +1,6 @@
 """What the project's commands share: parsing, one-line errors, exit codes."""
 
+import functools
 import sys
 
 from absl import app, flags, logging
@@ -7,20 +8,24 @@ from absl import app, flags, logging
 from hali_tf.errors import UserError
 
 
-def run(main, description):
-    """Runs a command's `main()` and exits: 0 done, 1 an error, 2 a wrong flag, 128 + a signal.
+def run(main, description, positional=False):
+    """Runs a command's `main` and exits: 0 done, 1 an error, 2 a wrong flag, 128 + a signal.
 
     Args:
-      main: takes nothing and returns nothing; flags are parsed when it is called.
+      main: returns nothing; flags are parsed when it is called.
       description: the head of --help.
+      positional: whether there may be arguments that are no flags; `main` is called with them.
     """
     sys.modules["__main__"].__doc__ = description
     logging.use_absl_handler()
     logging.set_verbosity(logging.WARNING)
-    app.run(lambda _: sys.exit(_guarded(main)), flags_parser=_parse)
+    app.run(
+        lambda arguments: sys.exit(_guarded(main, arguments[1:])),
+        flags_parser=functools.partial(_parse, positional=positional),
+    )
 
 
-def _parse(arguments):
+def _parse(arguments, positional):
     if {"--help", "-help", "--helpshort", "-h"} & set(arguments):
         _print_help()
         sys.exit(0)
@@ -29,7 +34,7 @@ def _parse(arguments):
     except flags.Error as error:
         _complain(error)
         sys.exit(2)
-    if len(rest) > 1:
+    if len(rest) > 1 and not positional:
         _complain(f"{rest[1]}: not a flag; expected --name=value (see --help)")
         sys.exit(2)
     return rest
@@ -43,9 +48,9 @@ def _print_help():
             print(flags.FLAGS.module_help(module))
 
 
-def _guarded(main):
+def _guarded(main, arguments):
     try:
-        main()
+        main(*arguments)
     except UserError as error:
         _complain(error)
         return error.exit_code

@@ -30,7 +30,8 @@ class Subject:
       name: "HALI", "ALI" or "VAE"; with the run folder's name where two have the same.
       run_dir: its folder.
       config: of its run.
-      model: restored; has encode, decode, reconstruct, sample, num_levels, latent_shapes.
+      model: restored; has encode, decode, decode_latents, reconstruct, sample, num_levels,
+        latent_shapes.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Context:
       folder: RUN/evaluation.
       limit: use at most so many images of a split, from the first; 0 for all.
       classifier_dir: folder of the attribute classifier; "" if the user named none.
+      mask: PNG file of a mask to inpaint; "" if the user named none.
       seed: of every draw.
     """
 
@@ -69,6 +71,7 @@ class Context:
     folder: str
     limit: int = 0
     classifier_dir: str = ""
+    mask: str = ""
     seed: int = 0
 
     @property

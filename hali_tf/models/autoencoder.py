@@ -115,6 +115,10 @@ class Autoencoder(keras.Model):
         """See `Generative.decode`."""
         return self.average.decode(z, level)
 
+    def decode_latents(self, z, level=None):
+        """See `Generative.decode_latents`."""
+        return self.average.decode_latents(z, level)
+
     def reconstruct(self, images, level):
         """See `Generative.reconstruct`."""
         return self.average.reconstruct(images, level)

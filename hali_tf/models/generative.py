@@ -50,6 +50,10 @@ class Generative(tf.Module):
         """
         return to_uint8(self.decoder(z, level=level)[0])
 
+    def decode_latents(self, z, level=None):
+        """[z_1, ..., z_l] on the way of `decode`: the means of p(z_{k-1} | z_k) below `z` itself."""
+        return self.decoder(z, level=level)[1]
+
     def reconstruct(self, images, level):
         """Encodes up to z_l and decodes from it (paper, section 3.2), by the means throughout."""
         return self.decode(self.encode(images)[level - 1].mean, level)

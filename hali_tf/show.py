@@ -1,0 +1,95 @@
+"""Shows what a trained run makes of your own pictures: one labelled PNG.
+
+python -m hali_tf.show --run_dir=RUN VERB [IMAGE ...] --out=FILE.png
+
+  reconstruct IMAGE...        each picture, and its reconstruction from every level
+  sample                      64 samples of the model; --seed=1 for others
+  interpolate IMAGE IMAGE...  the way from each picture to the next, in the latents of every level
+  inpaint IMAGE...            the centre of each picture predicted from the rest, or with
+                              --mask=FILE.png what is white there (of the size of the model's images)
+  traverse IMAGE...           components of the top level's latent multiplied by -3 to 3, or with
+                              --level=1 feature maps of z_1 by -4 to 4
+  innovate IMAGE...           entries of the top level's latent multiplied, and what this changes in
+                              z_1 carried over to the picture's own z_1, so that its details stay
+
+traverse and innovate show --component=K, or the components that change the pictures most.
+
+A picture is JPEG, PNG or any other format that Pillow reads, of any size: turned upright, laid on
+white where it is transparent, cut to its central square, brought to the size and the channels of
+the model. FILE.png is replaced if it is there.
+
+  python -m hali_tf.show --run_dir=runs/faces reconstruct me.jpg you.png --out=us.png
+  python -m hali_tf.show --run_dir=runs/faces inpaint me.jpg --mask=hat.png --out=hat_off.png
+  python -m hali_tf.show --run_dir=runs/faces innovate me.jpg --component=17 --out=smile.png
+"""
+
+import os
+
+from hali_tf import command
+from hali_tf import config as configuration
+from hali_tf.errors import UsageError, UserError
+
+# Of each verb: the fewest pictures, the most, and the flags that it has beside those of all.
+_VERBS = {
+    "reconstruct": (1, None, ()),
+    "sample": (0, 0, ("seed",)),
+    "interpolate": (2, None, ()),
+    "inpaint": (1, None, ("mask",)),
+    "traverse": (1, None, ("level", "component")),
+    "innovate": (1, None, ("component",)),
+}
+
+
+def main(verb="", *pictures):
+    """Reads the flags and the pictures, draws, says where."""
+    flags = configuration.run_flags()
+    _check(verb, pictures, flags)
+    from hali_tf.evaluation import plots, showing
+    from hali_tf.evaluation.latents import Coder
+    from hali_tf.training import run
+
+    config, model = run.load_run(flags.run_dir, flags.checkpoint)
+    coder, own = Coder(model), {name: flags[name].value for name in _VERBS[verb][2]}
+    images = showing.read(pictures, coder.image_shape, config.data)
+    names = [os.path.basename(path) for path in pictures]
+    strips = getattr(showing, verb)(coder, images, names, **own)
+    try:
+        plots.save_strips(flags.out, *strips)
+    except OSError as error:
+        raise UserError(f"--out={flags.out}: cannot be written ({error.strerror})") from error
+    print(f"written to {flags.out}")
+
+
+def _check(verb, pictures, flags):
+    """Raises UsageError for what can be seen without the run."""
+    verbs = ", ".join(_VERBS)
+    if verb not in _VERBS:
+        raise UsageError(f"expected a verb, one of {verbs}; received {verb or 'none'} (see --help)")
+    fewest, most, own = _VERBS[verb]
+    if len(pictures) < fewest or most is not None and len(pictures) > most:
+        expected = "no pictures" if most == 0 else f"{fewest} or more pictures"
+        raise UsageError(f"{verb}: expected {expected}; received {len(pictures)}")
+    for name in ("seed", "mask", "level", "component"):
+        if flags[name].present and name not in own:
+            raise UsageError(f"--{name}: {verb} has no use for it; drop it (see --help)")
+    if flags.seed < 0:
+        raise UsageError(f"--seed={flags.seed}: expected at least 0")
+    if not flags.out.lower().endswith(".png"):
+        raise UsageError(f"--out={flags.out}: expected the name of a file to write, ending in .png")
+    if not os.path.isdir(os.path.dirname(flags.out) or "."):
+        raise UsageError(f"--out={flags.out}: its folder is not there; make it first")
+
+
+if __name__ == "__main__":
+    configuration.define_run_flags(
+        "hali_tf.show",
+        out=("", "PNG file to write; replaced if it is there."),
+        mask=("", "inpaint: image of the model's size, white where the picture is to be predicted; "
+              "empty: the centre."),
+        level=(0, "traverse: the level l of z_l; 0: the top one."),
+        component=(-1, "traverse, innovate: number of the entry, or feature map, from 0; -1: those "
+                   "that change the pictures most."),
+        seed=(0, "sample: other samples for another number."),
+        checkpoint=("last", "last or best."),
+    )  # fmt: skip
+    command.run(main, __doc__, positional=True)

@@ -1,0 +1,147 @@
+"""Innovation by hand, and the question on random and labelled images."""
+
+import dataclasses
+import json
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import hali_tf.evaluation
+from hali_tf.data import Source, Split
+from hali_tf.evaluation import innovation
+from hali_tf.evaluation.latents import Coder
+from tests.evaluation.linear import Linear
+from tests.evaluation.test_inpainting import linear_context
+
+
+def test_innovation_keeps_what_the_top_does_not_know():
+    # Around 100: uniform 10, chessboard 20, and 1 that neither holds. In z: 1, 2 and 0.1.
+    images = np.array([[131, 89], [91, 129]], np.uint8)[np.newaxis, ..., np.newaxis]
+    coder = Coder(Linear())
+    z_1, z_2 = coder.encode(images)
+    np.testing.assert_allclose(z_2, [[1.0, 2.0]])
+    changed = innovation.innovate(coder, z_1, z_2, 1, -3.0)
+    # The chessboard's 20 become -60, all else stays.
+    np.testing.assert_array_equal(changed[0, ..., 0], [[51, 169], [171, 49]])
+    np.testing.assert_array_equal(innovation.innovate(coder, z_1, z_2, 1, 1.0), images)
+    np.testing.assert_array_equal(
+        innovation.innovate(coder, z_1, z_2, 0, 0.0)[0, ..., 0], [[121, 79], [81, 119]]
+    )
+
+
+def test_correlations_are_those_of_numpy():
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, 2, (50, 3), dtype=np.uint8)
+    z = (draw.standard_normal((50, 4)) + labels[:, :1]).astype(np.float32)
+    expected = np.corrcoef(z.T, labels.T)[4:, :4]
+    np.testing.assert_allclose(innovation.correlations(z, labels), expected, atol=1e-6)
+
+
+def test_constants_correlate_with_nothing():
+    z = np.array([[1, 2], [1, 3], [1, 4]], np.float32)
+    labels = np.array([[0, 1], [1, 1], [1, 1]])
+    correlations = innovation.correlations(z, labels)
+    np.testing.assert_allclose(correlations, [[0, 3**0.5 / 2], [0, 0]], atol=1e-7)
+
+
+def bright_and_chequered(images):
+    """Decisions: brighter than 100 on average; brighter on the white squares than on the black."""
+    x = images[..., 0].astype(int) - 100
+    signs = 1 - 2 * (np.indices(x.shape[1:]).sum(axis=0) % 2)
+    return np.stack([x.sum((1, 2)) > 0, (signs * x).sum((1, 2)) > 0], axis=1).astype(np.uint8)
+
+
+def test_changes_are_shares_of_the_images():
+    # Uniform and chessboard parts: (10, 20), (10, 0).
+    images = np.array([[[130, 90], [90, 130]], [[110, 110], [110, 110]]], np.uint8)[..., np.newaxis]
+    coder = Coder(Linear())
+    changes = innovation.changes(coder, coder.encode(images), [0, 1], bright_and_chequered)
+    np.testing.assert_array_equal(changes, [[1, 0], [0, 0.5]])
+
+
+def test_strips_end_with_the_original():
+    images = np.array([[[131, 89], [91, 129]]] * 2, np.uint8)[..., np.newaxis]
+    coder = Coder(Linear())
+    rows, columns, labels = innovation.strips(
+        coder, images, coder.encode(images), {"first": 0, "second": 1}
+    )
+    assert rows.shape == (4, 8, 2, 2, 1)
+    assert labels == ["first", "second"] * 2
+    assert columns == ["× -3", "× -2", "× -1", "× 0", "× 1", "× 2", "× 3", "original"]
+    np.testing.assert_array_equal(rows[:, 4], rows[:, -1])  # here z_1 loses nothing
+    assert rows[0, :, 0, 0, 0].tolist() == [91, 101, 111, 121, 131, 141, 151, 131]
+    assert rows[3, 0, 0, 0, 0] == 51
+
+
+def test_one_level_cannot_answer(tmp_path):
+    context, _ = linear_context(tmp_path)
+    assert innovation.unanswerable(context) is None
+    context.subject.model.num_levels = 1
+    assert "one level" in innovation.unanswerable(context)
+
+
+def labelled(tmp_path, labels_of, **fields):
+    """The context of `linear_context` with labels computed from the images."""
+    context, images = linear_context(tmp_path)
+    source = Source(
+        "random", (4, 4, 1), lambda split: Split(images, labels_of(images)), **fields
+    )
+    return dataclasses.replace(context, source=source)
+
+
+def check_report(tmp_path, answer):
+    text = innovation.report(answer)
+    assert "(innovation.png)" in text
+    with Image.open(tmp_path / "innovation.png") as picture:
+        assert min(picture.size) > 100
+    return text
+
+
+def test_attributes_find_their_entries_and_are_measured(tmp_path, monkeypatch):
+    classifier = types.SimpleNamespace(decide=bright_and_chequered)
+    attributes = types.SimpleNamespace(load=lambda folder: {"CLASSIFIER": classifier}[folder])
+    monkeypatch.setattr(hali_tf.evaluation, "attributes", attributes, raising=False)
+    context = labelled(
+        tmp_path, bright_and_chequered, label_names=("Bright", "Chequered"), multi_label=True
+    )
+    plain = json.loads(json.dumps(innovation.answer(context)))
+    assert plain["labels"]["Bright"]["entry"] == 0 and plain["labels"]["Chequered"]["entry"] == 1
+    assert plain["labels"]["Bright"]["correlation"] > 0.5 and "measured" not in plain
+    assert "by other entries" not in check_report(tmp_path, plain)
+    context = dataclasses.replace(context, classifier_dir="CLASSIFIER")
+    answer = json.loads(json.dumps(innovation.answer(context)))
+    bright = answer["labels"]["Bright"]
+    # Times -3 the mean goes to the other side of 100, but for those that are just 100.
+    assert bright["changed"] > 0.95
+    assert bright["changed_by_other_entries"] == 0 and bright["others_changed"] < 0.05
+    assert answer["measured"]["images"] == 100
+    assert answer["measured"]["changed"] == pytest.approx(
+        np.mean([row["changed"] for row in answer["labels"].values()])
+    )
+    assert "by other entries" in check_report(tmp_path, answer)
+
+
+def test_classes_find_their_entries(tmp_path):
+    context = labelled(tmp_path, lambda images: bright_and_chequered(images)[:, 1].astype(np.int64))
+    answer = json.loads(json.dumps(innovation.answer(context)))
+    rows = answer["labels"]
+    assert list(rows) == ["class 0", "class 1"]
+    assert rows["class 0"]["entry"] == rows["class 1"]["entry"] == 1
+    assert rows["class 0"]["correlation"] == pytest.approx(-rows["class 1"]["correlation"])
+    assert "| class 1 | 1 |" in check_report(tmp_path, answer)
+
+
+def test_without_labels_the_strongest_are_shown(tmp_path):
+    context, _ = linear_context(tmp_path)
+    answer = json.loads(json.dumps(innovation.answer(context)))
+    assert answer["labels"] == {}
+    assert "no labels" in check_report(tmp_path, answer)
+
+
+def test_inputs_name_the_classifier(tmp_path):
+    context, _ = linear_context(tmp_path)
+    assert innovation.inputs(context) == {"classifier": ""}
+    context = dataclasses.replace(context, classifier_dir=str(tmp_path))
+    assert innovation.inputs(context) == {"classifier": str(tmp_path.resolve())}

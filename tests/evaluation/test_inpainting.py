@@ -1,0 +1,163 @@
+"""Inpainting by hand, and the question on real digits."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hali_tf.data import Source, Split
+from hali_tf.errors import UserError
+from hali_tf.evaluation import inpainting
+from hali_tf.evaluation.latents import Coder
+from hali_tf.evaluation.question import Context, Subject
+from tests.evaluation.linear import Linear
+
+
+class Pulls:
+    """Level 2 gives 60 everywhere; level 1 goes half the way from the image to 100."""
+
+    num_levels = 2
+
+    def reconstruct(self, images, level):
+        return np.full_like(images, 60) if level == 2 else np.uint8((images.astype(int) + 100) // 2)
+
+
+MASK = np.array([[True, False], [False, False]])
+
+
+def test_rounds_go_down_the_levels_and_keep_what_is_known():
+    images = np.array([[[7], [10]], [[20], [30]]], np.uint8)[np.newaxis]
+    rounds = inpainting.inpaint(Pulls(), images, MASK)
+    assert rounds.shape == (13, 1, 2, 2, 1) and rounds.dtype == np.uint8
+    missing = rounds[:, 0, 0, 0, 0].tolist()
+    assert missing == [20] + [60] * 6 + [80, 90, 95, 97, 98, 99]  # 20: mean of 10, 20 and 30
+    known = rounds[:, 0, ..., 0][:, ~MASK]
+    np.testing.assert_array_equal(known, np.tile([10, 20, 30], (13, 1)))
+
+
+def test_what_is_missing_is_not_used():
+    images = np.array([[[7], [10]], [[20], [30]]], np.uint8)[np.newaxis]
+    other = images.copy()
+    other[0, 0, 0] = 255
+    np.testing.assert_array_equal(
+        inpainting.inpaint(Coder(Linear()), images, MASK),
+        inpainting.inpaint(Coder(Linear()), other, MASK),
+    )
+
+
+def test_linear_model_fills_in_what_it_can_represent():
+    # 110 but for one pixel: uniform and chessboard parts converge to the uniform image.
+    images = np.full([1, 2, 2, 1], 110, np.uint8)
+    images[0, 0, 0] = 50
+    rounds = inpainting.inpaint(Coder(Linear()), images, MASK)
+    assert (rounds[1:, 0, 0, 0, 0] == 110).all()
+
+
+def test_naive_fill_is_the_mean_of_each_colour():
+    image = np.array([[[9, 9, 9], [0, 100, 200]], [[3, 100, 100], [0, 100, 0]]], np.uint8)
+    filled = inpainting.naive_fill(image[np.newaxis], MASK)
+    np.testing.assert_array_equal(filled[0, 0, 0], [1, 100, 100])
+    np.testing.assert_array_equal(filled[0][~MASK], image[~MASK])
+
+
+@pytest.mark.parametrize(
+    "levels, expected",
+    [(1, [1] * 12), (2, [2] * 6 + [1] * 6), (3, [3] * 4 + [2] * 4 + [1] * 4)],
+)
+def test_schedule_shares_the_rounds_equally(levels, expected):
+    assert inpainting.schedule(levels) == expected
+
+
+def test_standard_masks():
+    masks = inpainting.standard_masks(4, 4)
+    assert np.argwhere(masks["centre"]).tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
+    assert masks["right half"].tolist() == [[False, False, True, True]] * 4
+    assert masks["lower half"].tolist() == [[False] * 4] * 2 + [[True] * 4] * 2
+    assert inpainting.standard_masks(64, 64)["centre"].mean() == 0.25
+
+
+def test_rmse_counts_missing_pixels_only():
+    images = np.zeros([1, 2, 2, 1], np.uint8)
+    filled = images + np.array([[51, 200], [200, 200]], np.uint8)[..., np.newaxis]
+    assert inpainting.rmse(images, filled, MASK) == pytest.approx(0.2)
+    two = np.array([[True, True], [False, False]])
+    assert inpainting.rmse(images, filled, two) == pytest.approx(np.hypot(51, 200) / 255 / 2**0.5)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "P"])
+def test_mask_is_white_where_missing(tmp_path, mode):
+    values = np.uint8([[255, 0, 0], [0, 0, 255]])
+    Image.fromarray(values).convert(mode).save(tmp_path / "mask.png")
+    mask = inpainting.read_mask(str(tmp_path / "mask.png"), (2, 3))
+    np.testing.assert_array_equal(mask, values == 255)
+
+
+def picture(path, mode="L", size=(3, 2), colour=0):
+    Image.new(mode, size, colour).save(path)
+
+
+@pytest.mark.parametrize(
+    "write, words",
+    [
+        (lambda path: None, "cannot be read (No such file"),
+        (lambda path: path.mkdir(), "cannot be read (Is a directory"),
+        (lambda path: path.write_text("no"), "not an image"),
+        (picture, "covers nothing"),
+        (lambda path: picture(path, colour=255), "covers all"),
+        (lambda path: picture(path, size=(2, 3)), "expected 3x2 pixels, as the model's images"),
+        (lambda path: picture(path, "RGBA"), "received mode RGBA"),
+        (lambda path: picture(path, "LA"), "received mode LA"),
+        (lambda path: picture(path, "I;16"), "received mode I"),
+    ],
+)
+def test_mask_that_cannot_be_used(tmp_path, write, words):
+    path = tmp_path / "mask.png"
+    write(path)
+    with pytest.raises(UserError) as error:
+        inpainting.read_mask(str(path), (2, 3))
+    message = str(error.value)
+    assert message.startswith(f"--mask={path}: ") and words in message and "\n" not in message
+
+
+def linear_context(tmp_path, mask="", names=("HALI",)):
+    """Random images; the linear model under each name."""
+    images = np.random.default_rng(0).integers(60, 141, (200, 4, 4, 1), dtype=np.uint8)
+    source = Source("random", (4, 4, 1), lambda split: Split(images))
+    subjects = tuple(Subject(name, str(tmp_path), None, Linear(4)) for name in names)
+    return Context(subjects, source, str(tmp_path), limit=150, mask=mask), images[:150]
+
+
+def test_answer_holds_errors_of_all_and_draws_them(tmp_path):
+    mask = np.arange(16).reshape(4, 4) == 6
+    Image.fromarray(np.uint8(mask * 255)).save(tmp_path / "free.png")
+    context, images = linear_context(tmp_path, str(tmp_path / "free.png"), ("HALI", "ALI"))
+    answer = json.loads(json.dumps(inpainting.answer(context)))
+    assert answer["images"] == 128
+    assert list(answer["masks"]) == ["centre", "right half", "lower half", "free"]
+    free = answer["masks"]["free"]
+    assert free["missing"] == 1 / 16 and free["rmse"]["HALI"] == free["rmse"]["ALI"]
+    images = images[:128]
+    rounds = inpainting.inpaint(Coder(Linear(4)), images, mask)
+    expected = [np.sqrt(np.mean((r[:, 1, 2] / 255 - images[:, 1, 2] / 255) ** 2)) for r in rounds]
+    np.testing.assert_allclose([free["naive"], *free["rmse"]["ALI"]], expected)
+    text = inpainting.report(answer)
+    assert f"{free['naive']:.4g}" in text and "round 6 (level 2)" in text
+    for name in ("inpainting.png", "inpainting_right_half.png", "inpainting_free.png"):
+        assert f"({name})" in text
+        with Image.open(tmp_path / name) as picture:
+            assert min(picture.size) > 100
+
+
+def test_inputs_change_with_the_mask(tmp_path):
+    centre = inpainting.standard_masks(4, 4)["centre"]
+    for name, mask in (("a", centre), ("b", ~centre), ("c", centre)):
+        Image.fromarray(np.uint8(mask * 255)).save(tmp_path / f"{name}.png")
+    a, b, c = (
+        inpainting.inputs(linear_context(tmp_path, str(tmp_path / f"{name}.png"))[0])
+        for name in "abc"
+    )
+    assert a == c != b
+    assert inpainting.inputs(linear_context(tmp_path)[0]) == {"mask": ""}
+    with pytest.raises(UserError, match="--mask="):
+        inpainting.inputs(linear_context(tmp_path, str(tmp_path / "none.png"))[0])

@@ -1,0 +1,93 @@
+"""Spectra, shares and strips of images whose content is known."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hali_tf.evaluation import traversal
+from hali_tf.evaluation.latents import Coder
+from tests.evaluation.linear import Linear
+from tests.evaluation.test_inpainting import linear_context
+
+
+def wave(u, v, side=16):
+    """A cosine of u cycles down and v across, [1, side, side, 1]."""
+    y, x = np.mgrid[:side, :side]
+    return np.cos(2 * np.pi * (u * y + v * x) / side)[np.newaxis, ..., np.newaxis]
+
+
+@pytest.mark.parametrize("u, v, place", [(0, 0, 0), (1, 0, 1), (0, 2, 2), (1, 1, 2), (3, 4, 5), (8, 8, 12)])
+def test_energy_lies_at_its_frequency(u, v, place):
+    energy = traversal.spectrum(wave(u, v))
+    assert energy.shape == (13,)  # the longest: 8 and 8 cycles, 11.3
+    np.testing.assert_allclose(energy[place], np.sum(wave(u, v) ** 2))
+    np.testing.assert_allclose(np.delete(energy, place), 0, atol=1e-9)
+
+
+def test_energies_sum_to_the_squares():
+    differences = np.random.default_rng(0).standard_normal((5, 8, 8, 3))
+    np.testing.assert_allclose(traversal.spectrum(differences).sum(), np.sum(differences**2))
+
+
+def test_low_share_is_pooled_over_components():
+    # A wave has half the energy of the constant: low 1 of 1.5, and 0.5 of 0.5 + 0.5.
+    one = traversal.spectrum(wave(0, 0) + wave(3, 0))
+    two = traversal.spectrum(wave(2, 0) + wave(0, 3))
+    assert traversal.low_frequency_share(one) == pytest.approx(2 / 3)
+    assert traversal.low_frequency_share(two) == pytest.approx(1 / 2)
+    assert traversal.low_frequency_share(np.stack([one, two])) == pytest.approx(1.5 / 2.5)
+    assert traversal.low_frequency_share(np.zeros([2, 5])) == 0
+
+
+def test_range_of_the_top_and_below():
+    assert traversal.scalars(2, 2).tolist() == [-3, -2, -1, 0, 1, 2, 3]
+    assert traversal.scalars(1, 2).tolist() == [-4, -3, -2, -1, 0, 1, 2, 3, 4]
+    assert len(traversal.scalars(1, 1)) == 7
+
+
+def test_effects_by_hand():
+    # At -3 and 3 an entry moves by -4 and 2 times itself, a pixel by ten times that.
+    z_2 = np.array([[0.5, 1.0]], np.float32)
+    spectra = traversal.effects(Coder(Linear()), z_2, 2, range(2))
+    squares = 4 * (40**2 + 20**2) / 255**2
+    # Frequencies of 2x2 pixels: 0, 1, and 1.4 for the chessboard.
+    expected = [[squares / 4, 0, 0], [0, 0, squares]]
+    np.testing.assert_allclose(spectra, expected, rtol=1e-5, atol=1e-9)
+    assert traversal.by_strength(spectra).tolist() == [1, 0]
+
+
+def test_strips_end_unchanged():
+    z_2 = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    rows, columns, labels = traversal.strips(Coder(Linear()), z_2, 2, [1, 0])
+    assert rows.shape == (4, 8, 2, 2, 1) and columns[-1] == "unchanged" and columns[4] == "× 1"
+    assert labels == ["z_2[1]", "z_2[1]", "z_2[0]", "z_2[0]"]
+    np.testing.assert_array_equal(rows[:, 4], rows[:, -1])
+    assert rows[0, :, 0, 0, 0].tolist() == [110] * 8  # the second entry of the first image is 0
+    assert rows[2, :, 0, 0, 0].tolist() == [70, 80, 90, 100, 110, 120, 130, 110]
+
+
+def test_answer_says_whether_the_claim_holds(tmp_path):
+    context, _ = linear_context(tmp_path)
+    answer = json.loads(json.dumps(traversal.answer(context)))
+    one, two = answer["levels"]["z_1"], answer["levels"]["z_2"]
+    assert (one["components"], two["components"]) == (1, 2)
+    # The first entry of z_2 makes a constant, the second a chessboard of 2.8 cycles; the one map of
+    # z_1 is their sum. So both levels have the same share, but for what is cut off at 0 and 255.
+    squares = (np.random.default_rng(0).standard_normal((8, 2), np.float32) ** 2).sum(axis=0)
+    expected = squares[0] / squares.sum()
+    assert one["low_frequency_share"] == pytest.approx(expected, abs=0.05)
+    assert two["low_frequency_share"] == pytest.approx(expected, abs=0.01)
+    assert two["strongest"][0]["component"] == squares.argmax()
+    strongest = np.sqrt(squares.max() * (40**2 + 20**2) / 2 / 8) / 255
+    assert two["strongest"][0]["rms_change"] == pytest.approx(strongest, rel=0.02)
+    holds = one["low_frequency_share"] < two["low_frequency_share"]
+    assert answer["higher_levels_are_more_global"] is holds
+    assert one["share_up_to"][-1] == pytest.approx(1)
+    text = traversal.report(answer)
+    assert ("does not hold" in text.partition("\n\n")[0]) is not holds
+    for name in ("traversal_z_1.png", "traversal_z_2.png", "traversal_spectrum.png"):
+        assert f"({name})" in text
+        with Image.open(tmp_path / name) as picture:
+            assert min(picture.size) > 100

@@ -1,0 +1,113 @@
+"""The command: flags and arguments to a PNG, and what it refuses."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.exporting.runs import make_run
+
+
+def show(*arguments):
+    """Exit code, stdout and stderr of the command."""
+    done = subprocess.run(
+        [sys.executable, "-m", "hali_tf.show", *map(str, arguments)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("run") / "digits", width=0.1)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Photographs of other sizes and kinds than the run's images."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for name, shape in (("a.jpg", (40, 60, 3)), ("b.png", (20, 20, 4))):
+        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(folder / name)
+    Image.fromarray(np.uint8(np.arange(256).reshape(16, 16) % 16 > 8) * 255).save(folder / "mask.png")
+    return folder
+
+
+def test_inpaint_replaces_the_figure(run_dir, pictures, tmp_path):
+    out = tmp_path / "figure.png"
+    out.write_text("what was there")
+    code, printed, err = show(
+        f"--run_dir={run_dir}", "inpaint", pictures / "a.jpg", pictures / "b.png", f"--out={out}",
+        f"--mask={pictures / 'mask.png'}",
+    )  # fmt: skip
+    assert code == 0, err
+    assert printed == f"written to {out}\n"
+    with Image.open(out) as picture:
+        assert picture.width > 6 * 96 and picture.height > 2 * 96
+    assert [p.name for p in tmp_path.iterdir()] == ["figure.png"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments, columns, rows",
+    [
+        (("reconstruct", "a.jpg", "b.png"), 3, 2),
+        (("sample", "--seed=3"), 8, 8),
+        (("interpolate", "a.jpg", "b.png"), 10, 2),
+        (("inpaint", "a.jpg"), 6, 1),
+        (("traverse", "a.jpg", "--level=1"), 10, 4),
+        (("traverse", "a.jpg", "--component=3"), 8, 1),
+        (("innovate", "a.jpg", "b.png"), 8, 8),
+    ],
+)
+def test_every_verb_draws(run_dir, pictures, tmp_path, arguments, columns, rows):
+    verb, *rest = arguments
+    rest = [a if a.startswith("--") else pictures / a for a in rest]
+    code, _, err = show(verb, *rest, f"--run_dir={run_dir}", f"--out={tmp_path / 'figure.png'}")
+    assert code == 0, err
+    with Image.open(tmp_path / "figure.png") as picture:
+        # Images of 96 pixels and gaps of 12; the rest is words.
+        assert 0 < picture.width - columns * 108 < 200 and 0 < picture.height - rows * 108 < 80
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ((), "expected a verb, one of reconstruct, sample, interpolate, inpaint, traverse, innovate"),
+        (("paint", "a"), "received paint"),
+        (("reconstruct",), "reconstruct: expected 1 or more pictures; received 0"),
+        (("interpolate", "a"), "interpolate: expected 2 or more pictures; received 1"),
+        (("sample", "a"), "sample: expected no pictures; received 1"),
+        (("reconstruct", "a", "--mask=m.png"), "--mask: reconstruct has no use for it"),
+        (("innovate", "a", "--level=1"), "--level: innovate has no use for it"),
+        (("reconstruct", "a", "--out="), "--out=: expected the name of a file"),
+        (("reconstruct", "a", "--out=figure.jpg"), "ending in .png"),
+        (("reconstruct", "a", "--out=no/such/figure.png"), "its folder is not there"),
+        (("traverse", "a", "--component=x"), "component"),
+        (("sample", "--seed=-1"), "--seed=-1: expected at least 0"),
+    ],
+)
+def test_wrong_usage_is_one_line(run_dir, arguments, words):
+    code, out, err = show(f"--run_dir={run_dir}", "--out=figure.png", *arguments)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1 and words in err
+
+
+def test_run_without_checkpoint(pictures, tmp_path):
+    from hali_tf.config import Config
+
+    arguments = ("reconstruct", pictures / "a.jpg", f"--out={tmp_path / 'figure.png'}")
+    code, _, err = show(f"--run_dir={tmp_path / 'none'}", *arguments)
+    assert code == 2 and "--run_dir=" in err
+    (tmp_path / "config.json").write_text(Config(run_dir="x", channels=1).validate().to_json())
+    code, _, err = show(f"--run_dir={tmp_path}", *arguments)
+    assert code == 1
+    assert "no checkpoint; train the run first" in err.splitlines()[-1] and "Traceback" not in err
+
+
+def test_help_teaches():
+    code, out, _ = show("--help")
+    assert code == 0
+    assert "interpolate IMAGE IMAGE..." in out and "--component" in out and "innovate me.jpg" in out
