@@ -1,5 +1,7 @@
 """The variational autoencoder that the paper compares with: ALI's encoder and decoder on the ELBO."""
 
+import math
+
 import tensorflow as tf
 
 from hali_tf import losses
@@ -44,7 +46,11 @@ class VAE(Autoencoder):
         return ((self.optimizer, self._coder_variables()),)
 
     def _gradients(self, images, seed, replica, scales):
-        """Gradients of -ELBO in nats an image, by one draw of z for each."""
+        """Gradients of -ELBO by one draw of z for each image.
+
+        Of its nats an entry of x: those an image overflow mixed_float16. What is logged of the
+        ELBO is nats an image.
+        """
         x = to_unit(images)
         noise = self._draws(images, seed, replica).normal(self.latent_shapes[0], POSTERIOR, 1)
         sigma = tf.maximum(tf.sqrt(self.variance), _LEAST_SIGMA)
@@ -53,7 +59,7 @@ class VAE(Autoencoder):
             mean, _ = self.decoder(z, training=True)
             log_likelihood = losses.log_likelihood(x, mean, sigma)
             kl = losses.kl_to_prior(q)
-            loss = scales[0] * self._mean(kl - log_likelihood)
+            loss = scales[0] * self._mean(kl - log_likelihood) / math.prod(self.image_shape)
         gradients = tape.gradient(loss, self._coder_variables())
         square = tf.reduce_mean(tf.square(x - mean))
         self.variance.assign(self._momentum * self.variance + (1 - self._momentum) * square)
