@@ -13,13 +13,13 @@ from hali_tf.training.metrics_file import read
 from hali_tf.training.run import load_run
 from tests.test_train import assert_same_weights, train
 
-FLAGS = ("--model=vae", "--width=0.5", "--batch_size=16", "--steps=300", "--checkpoint_every=150",
-         "--log_every=50")  # fmt: skip
+FLAGS = ("--model=vae", "--width=0.5", "--batch_size=16", "--steps=120", "--checkpoint_every=60",
+         "--log_every=20")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run of 300 steps on digits."""
+    """A run of 120 steps on digits."""
     folder = tmp_path_factory.mktemp("vae") / "run"
     code, _, err = train(folder, *FLAGS)
     assert code == 0, err
@@ -30,7 +30,7 @@ def test_it_learns(run):
     summary = json.loads((run / "summary.json").read_text())
     assert summary["ratio_1"] < 0.8
     logged = [line for line in read(run / "metrics.jsonl") if "elbo" in line]
-    assert [line["step"] for line in logged] == [50, 100, 150, 200, 250, 300]
+    assert [line["step"] for line in logged] == [20, 40, 60, 80, 100, 120]
     first, last = logged[0], logged[-1]
     assert last["elbo"] > first["elbo"] and last["sigma_x"] < first["sigma_x"]
     assert last["kl"] > 1  # the posterior tells images apart
@@ -42,9 +42,9 @@ def test_it_learns(run):
 def test_resumed_run_ends_with_the_same_bits(run, tmp_path):
     folder = tmp_path / "resumed"
     shutil.copytree(run, folder)
-    for path in folder.glob("checkpoints/ckpt-300*"):
+    for path in folder.glob("checkpoints/ckpt-120*"):
         path.unlink()
-    (folder / "checkpoints" / "checkpoint").write_text('model_checkpoint_path: "ckpt-150"')
+    (folder / "checkpoints" / "checkpoint").write_text('model_checkpoint_path: "ckpt-60"')
     code, _, err = train(folder, *FLAGS)
     assert code == 0, err
     assert_same_weights(run, folder)
