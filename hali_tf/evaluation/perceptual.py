@@ -85,7 +85,7 @@ def answer(context):
     validation = context.split("validation")
     final = distances(subject.model, validation, progress=True)
     lines = metrics_file.read(os.path.join(subject.run_dir, "metrics.jsonl"))
-    course = [line for line in lines if "perceptual_1" in line]
+    course = [line for line in lines if line.get("perceptual_pairs")]  # 0 if all images are equal
     names = [f"perceptual_{l}" for l in range(1, subject.model.num_levels + 1)]
     steps = [line["step"] for line in course]
     absolute = {f"z_{l}": [line[n] for line in course] for l, n in enumerate(names, start=1)}
