@@ -1,7 +1,7 @@
 """Evaluates a run: the paper's questions, answered with numbers and pictures.
 
 python -m hali_tf.evaluate --run_dir=runs/digits [--only=reconstruction,samples]
-    [--baselines=runs/digits_ali,runs/digits_vae]
+    [--baselines=runs/digits_ali,runs/digits_vae] [--limit=4000]
 
 Writes RUN_DIR/evaluation/: NAME.json for each question, pictures, and report.md with all of them;
 prints the results. It can be stopped: what was answered for the same checkpoints and flags is not
@@ -30,52 +30,67 @@ def main():
     import tensorflow as tf  # after the flags: --help and a wrong flag answer at once
 
     tf.get_logger().setLevel("ERROR")
-    evaluate(
-        flags.run_dir, only, _list(flags.baselines), flags.checkpoint, flags.limit,
+    context = open_context(
+        flags.run_dir, _list(flags.baselines), flags.checkpoint, flags.limit,
         flags.attribute_classifier,
     )  # fmt: skip
+    evaluate(context, only)
 
 
 def _list(text):
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def evaluate(run_dir, only=(), baselines=(), checkpoint="last", limit=0, classifier_dir=""):
-    """Answers the questions about a run and prints the results.
+def open_context(run_dir, baselines=(), checkpoint="last", limit=0, classifier_dir=""):
+    """Loads what an evaluation works on, and makes its folder.
 
     Args:
       run_dir: folder of the run.
-      only: names of questions; all that the run can answer by default.
       baselines: folders of runs to compare with.
       checkpoint: "last" or "best", of each run.
       limit: use at most so many held-out images; 0 for all.
       classifier_dir: of the attribute classifier; "" for none.
 
+    Returns:
+      `hali_tf.evaluation.question.Context`.
+
     Raises:
-      UserError: a run cannot be used, a question of `only` cannot be answered, or one failed; the
-        answers to the others are written.
+      UserError: a run or its data cannot be used, or the folder not be written.
     """
-    from hali_tf.evaluation import questions, report
-    from hali_tf.evaluation.answers import Answers
     from hali_tf.evaluation.question import Context
     from hali_tf.evaluation.subjects import load_subjects
     from hali_tf.training.run import open_data
 
     subjects = load_subjects(run_dir, baselines, checkpoint)
     folder = os.path.join(run_dir, "evaluation")
-    context = Context(subjects, open_data(subjects[0].config), folder, limit, classifier_dir)
-    for name in only:
-        reason = questions.module(name).unanswerable(context)
-        if reason:
-            raise UserError(f"--only={name}: {run_dir} cannot answer: {reason}")
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error})") from error
+    return Context(subjects, open_data(subjects[0].config), folder, limit, classifier_dir)
+
+
+def evaluate(context, only=()):
+    """Answers the questions about a run, writes and prints the results.
+
+    Args:
+      context: `hali_tf.evaluation.question.Context`.
+      only: names of questions; all that the run can answer by default.
+
+    Raises:
+      UserError: a question of `only` cannot be answered, or one failed; the answers to the others
+        are written.
+    """
+    from hali_tf.evaluation import questions, report
+    from hali_tf.evaluation.answers import Answers
+
+    for name in only:
+        reason = questions.module(name).unanswerable(context)
+        if reason:
+            raise UserError(f"--only={name}: {context.subject.run_dir} cannot answer: {reason}")
     answers, texts, missing, failed = Answers(context), {}, {}, []
     for name in QUESTIONS:
-        module = questions.module(name)
-        answer, before = answers.read(name), True
+        module, answer, note = questions.module(name), answers.read(name), " (answered before)"
         if answer is None and only and name not in only:
             missing[name] = "not asked for these checkpoints and flags"
             continue
@@ -87,24 +102,23 @@ def evaluate(run_dir, only=(), baselines=(), checkpoint="last", limit=0, classif
                     print(f"{name}: left out: {reason}")
                     continue
                 answers.write(name, module.answer(context))
-                answer, before = answers.read(name), False
+                answer, note = answers.read(name), ""
+                report.show_in_tensorboard(context, module.report(answer))
             texts[name] = module.report(answer)
         except Exception as error:  # whatever it is, the other questions are answered
             if not isinstance(error, UserError):
                 traceback.print_exc()
             failed.append(name)
-            missing[name] = f"failed: {error}"
+            missing[name] = f"failed: {' '.join(str(error).split()) or type(error).__name__}"
             print(f"{name}: {missing[name]}", file=sys.stderr)
-            continue
-        if not before:
-            report.show_in_tensorboard(context, texts[name])
-        print(f"{name}{' (answered before)' * before}: {report.first_paragraph(texts[name])}")
+        else:
+            print(f"{name}{note}: {report.first_paragraph(texts[name])}")
     report.write_report(context, texts, missing)
     print(f"all of it: {context.path('report.md')}")
     if failed:
         raise UserError(
-            f"{', '.join(failed)} failed; the other answers are in {folder}, and the same command "
-            "asks only what is missing"
+            f"{', '.join(failed)} failed; the other answers are in {context.folder}, and the same "
+            "command asks only what is missing"
         )
 
 

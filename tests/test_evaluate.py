@@ -1,5 +1,6 @@
 """The evaluation command: real questions on small runs, and stops, failures and restarts."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -9,10 +10,13 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from hali_tf import evaluate
+from hali_tf.data import open_source
 from hali_tf.errors import UserError
 from hali_tf.evaluation import questions
+from hali_tf.evaluation.question import Context, Subject
 from tests.exporting.runs import make_run
 
 
@@ -113,15 +117,27 @@ def question(name, calls, **members):
 
 
 @pytest.fixture
-def ask(runs, tmp_path, monkeypatch):
-    """Function that evaluates a copy of the run with questions made by hand: their modules, flags."""
-    shutil.copytree(runs[0], tmp_path / "run")
+def context(tmp_path):
+    """Of a model that nobody asks anything, at step 3, begun at one o'clock, with the digits."""
+    folder = tmp_path / "run" / "evaluation"
+    folder.mkdir(parents=True)
+    (tmp_path / "run" / "run.json").write_text('[{"time": "01:00"}, {"time": "02:00"}]')
+    config = types.SimpleNamespace(architecture="hali16", width=1.0)
+    model = types.SimpleNamespace(step=tf.Variable(3))
+    subject = Subject("HALI", str(tmp_path / "run"), config, model)
+    return Context((subject,), open_source("digits"), str(folder))
 
-    def evaluated(modules, **flags):
+
+@pytest.fixture
+def ask(context, monkeypatch):
+    """Function that evaluates with questions made by hand: their modules, --only, the context."""
+
+    def evaluated(modules, only=(), context=context):
         monkeypatch.setattr(evaluate, "QUESTIONS", tuple(modules))
         monkeypatch.setattr(questions, "module", modules.__getitem__)
-        evaluate.evaluate(str(tmp_path / "run"), **flags)
-        return (tmp_path / "run" / "evaluation" / "report.md").read_text()
+        evaluate.evaluate(context, only)
+        with open(context.path("report.md"), encoding="utf-8") as f:
+            return f.read()
 
     return evaluated
 
@@ -138,7 +154,7 @@ def test_answered_questions_are_not_answered_again(ask, capsys):
     assert "## About two\n\ntwo saw 250.\n\nAnd pi is 3.14.\n" in first
 
 
-def test_other_flags_and_inputs_answer_anew(ask):
+def test_other_limit_and_inputs_answer_anew(ask, context):
     calls, classifier = [], ["a"]
     modules = {
         "one": question("one", calls),
@@ -148,31 +164,27 @@ def test_other_flags_and_inputs_answer_anew(ask):
     classifier[0] = "b"
     ask(modules)
     assert calls == ["one", "two", "two"]
-    assert "one saw 5." in ask(modules, limit=5)
+    assert "one saw 5." in ask(modules, context=dataclasses.replace(context, limit=5))
     assert calls[3:] == ["one", "two"]
 
 
-def test_other_checkpoints_answer_anew(ask, runs, tmp_path):
-    from hali_tf.training import run
-    from hali_tf.training.checkpoints import Checkpoints
-
-    calls, modules = [], {}
-    modules["one"] = question("one", calls)
+def test_other_checkpoints_and_baselines_answer_anew(ask, context, tmp_path):
+    calls, run = [], context.subject
+    modules = {"one": question("one", calls)}
     ask(modules)
-    _, model = run.load_run(str(tmp_path / "run"))
-    model.step.assign(3)
-    Checkpoints(str(tmp_path / "run"), model).save()
+    run.model.step.assign(4)
     ask(modules)
-    ask(modules, baselines=[runs[1]])
-    assert calls == ["one", "one", "one"]
-    # A baseline that was trained anew, in the same folder and for as many steps.
-    shutil.copytree(runs[1], tmp_path / "ali")
-    ask(modules, baselines=[str(tmp_path / "ali")])
-    starts = json.loads((tmp_path / "ali" / "run.json").read_text())
-    starts[0]["time"] = "2099-01-01T00:00:00+00:00"
-    (tmp_path / "ali" / "run.json").write_text(json.dumps(starts))
-    ask(modules, baselines=[str(tmp_path / "ali")])
-    assert len(calls) == 5
+    assert len(calls) == 2
+    shutil.copytree(run.run_dir, tmp_path / "ali")
+    ali = dataclasses.replace(run, name="ALI", run_dir=str(tmp_path / "ali"))
+    both = dataclasses.replace(context, subjects=(run, ali))
+    ask(modules, context=both)
+    ask(modules, context=both)
+    assert len(calls) == 3
+    # Trained anew, in the same folder and for as many steps.
+    (tmp_path / "ali" / "run.json").write_text('[{"time": "03:00"}]')
+    ask(modules, context=both)
+    assert len(calls) == 4
 
 
 def test_stopped_evaluation_goes_on_with_what_is_missing(ask):
@@ -190,7 +202,7 @@ def test_stopped_evaluation_goes_on_with_what_is_missing(ask):
 
 
 @pytest.mark.parametrize("error", [ValueError("no\nway"), UserError("no way")])
-def test_failing_question_loses_no_other(ask, tmp_path, capsys, error):
+def test_failing_question_loses_no_other(ask, context, capsys, error):
     calls = []
 
     def fail(context):
@@ -203,7 +215,8 @@ def test_failing_question_loses_no_other(ask, tmp_path, capsys, error):
     with pytest.raises(UserError, match="^one failed; the other answers are in"):
         ask(modules)
     assert calls == ["two"]
-    report = (tmp_path / "run" / "evaluation" / "report.md").read_text()
+    with open(context.path("report.md"), encoding="utf-8") as f:
+        report = f.read()
     assert "two saw 250." in report and "- one: failed: no" in report
     assert ("Traceback" in capsys.readouterr().err) == isinstance(error, ValueError)
 
@@ -233,15 +246,17 @@ def test_only_asks_what_is_named_and_keeps_the_rest(ask):
     assert calls == ["two", "one"]
 
 
-def test_folder_that_cannot_be_written_is_named(ask, tmp_path):
+def test_folder_that_cannot_be_written_is_named(runs, tmp_path):
+    shutil.copytree(runs[1], tmp_path / "run", ignore=shutil.ignore_patterns("evaluation"))
     (tmp_path / "run" / "evaluation").write_text("in the way")
     with pytest.raises(UserError, match="evaluation: cannot be written"):
-        ask({"one": question("one", [])})
+        evaluate.open_context(str(tmp_path / "run"))
 
 
-def test_damaged_answer_is_asked_again(ask, tmp_path):
+def test_damaged_answer_is_asked_again(ask, context):
     calls = []
     ask({"one": question("one", calls)})
-    (tmp_path / "run" / "evaluation" / "one.json").write_text('{"answer": ')
+    with open(context.path("one.json"), "w", encoding="utf-8") as f:
+        f.write('{"answer": ')
     ask({"one": question("one", calls)})
     assert calls == ["one", "one"]

@@ -27,12 +27,12 @@ def test_subjects_are_named_by_their_models(runs):
 
 
 def test_runs_of_one_model_are_told_apart_by_their_folders(runs, tmp_path):
-    for folder in ("b", "c/hali"):
-        shutil.copytree(runs["hali"], tmp_path / folder)
-    names = [s.name for s in load_subjects(runs["hali"], [f"{tmp_path}/b/", runs["ali"]], "last")]
-    assert names == ["HALI hali", "HALI b", "ALI"]
-    names = [s.name for s in load_subjects(runs["hali"], [f"{tmp_path}/c/hali"], "last")]
-    assert names == [f"HALI {runs['hali']}", f"HALI {tmp_path}/c/hali"]
+    shutil.copytree(runs["ali"], tmp_path / "b")
+    names = [s.name for s in load_subjects(runs["ali"], [f"{tmp_path}/b/", runs["hali"]], "last")]
+    assert names == ["ALI ali", "ALI b", "HALI"]
+    shutil.copytree(runs["ali"], tmp_path / "ali")
+    names = [s.name for s in load_subjects(runs["ali"], [f"{tmp_path}/ali"], "last")]
+    assert names == [f"ALI {runs['ali']}", f"ALI {tmp_path}/ali"]
 
 
 def test_baseline_on_other_images_is_refused(runs):
@@ -42,7 +42,7 @@ def test_baseline_on_other_images_is_refused(runs):
 
 def test_baseline_on_another_folder_is_refused(runs, tmp_path):
     for name in ("one", "two"):
-        shutil.copytree(runs["hali"], tmp_path / name)
+        shutil.copytree(runs["ali"], tmp_path / name)
         path = tmp_path / name / "config.json"
         config = {**json.loads(path.read_text()), "data": "folder", "data_dir": f"photos/{name}"}
         path.write_text(json.dumps(config))
