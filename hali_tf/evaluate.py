@@ -126,7 +126,7 @@ if __name__ == "__main__":
     configuration.define_run_flags(
         "hali_tf.evaluate",
         only=("", f"Questions, of {', '.join(QUESTIONS)}; empty: all that the run can answer."),
-        baselines=("", "Folders of runs on the same data to compare with, such as runs/ali,runs/vae."),
+        baselines=("", "Folders of runs on the same data to compare with: runs/ali,runs/vae."),
         checkpoint=("last", "last or best."),
         limit=(0, "Use at most so many images of a held-out split; 0: all."),
         attribute_classifier=("", "Folder that hali_tf.evaluation.attributes wrote."),

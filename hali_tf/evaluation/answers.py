@@ -1,4 +1,4 @@
-"""What was answered: NAME.json for each question, valid as long as what it was asked of is the same."""
+"""What was answered: NAME.json for each question, valid for what it was asked of."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""How far two sets of feature vectors are from each other, in memory that does not grow with N^2."""
+"""How far two sets of feature vectors are from each other, in memory that grows with N alone."""
 
 import numpy as np
 from sklearn import config_context
@@ -32,7 +32,7 @@ def frechet_distance(a, b):
 
 
 def kernel_distance(a, b):
-    """Unbiased squared maximum mean discrepancy under (x.y / D + 1)^3 (KID, Bińkowski et al., 2018).
+    """Squared MMD under the kernel (x.y / D + 1)^3, unbiased (KID, Bińkowski et al., 2018).
 
     Args:
       a, b: float [N, D], N at least 2.
@@ -68,7 +68,8 @@ def precision_recall(real, generated, k=3):
 
 def _share_inside(points, others, k):
     with config_context(working_memory=_MEGABYTES):
-        reach = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(others).kneighbors()[0][:, -1]
+        neighbours = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(others)
+        reach = neighbours.kneighbors()[0][:, -1]  # an image is no neighbour of its own
         inside = pairwise_distances_chunked(
             points, others, reduce_func=lambda distances, _: (distances <= reach).any(axis=1)
         )

@@ -20,7 +20,6 @@ _WAVELENGTH, _SIGMA, _RADIUS = 4.0, 2.0, 4  # pixels of the scale
 _SMALLEST = 8
 _FAINT = 0.1  # energies are divided by sqrt(sum of their squares + this squared)
 _CELLS = 4
-_OPPONENTS = np.array([[1 / 3, 1 / 2, -1 / 4], [1 / 3, -1 / 2, -1 / 4], [1 / 3, 0, 1 / 2]], np.float32)
 
 
 def gabors():

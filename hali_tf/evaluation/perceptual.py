@@ -72,12 +72,13 @@ def distances(model, split, limit=None, batch_size=128, progress=False):
 
 def unanswerable(context):
     """Why there is no distance, or None."""
-    model = context.subject.config.model
-    return None if has_discriminator(context.subject.model) else f"a {model} has no discriminator"
+    if has_discriminator(context.subject.model):
+        return None
+    return f"a {context.subject.config.model.upper()} has no discriminator"
 
 
 def answer(context):
-    """The distances at the checkpoint, their course in training, and whether the paper's claims hold.
+    """The distances at the checkpoint, their course in training, whether the paper's claims hold.
 
     Of the run's own model alone: distances under the discriminators of two models do not compare.
     """
@@ -121,17 +122,18 @@ def claims(steps, courses):
       Dict with "falls", {level: {"spearman", "first", "last", "holds"}}, and "below_next",
       {level: {"share" of evaluations, "holds"}}. "holds" is None where nothing can be said.
     """
+    levels, falls, below = list(courses), {}, {}
     if len(steps) < _FEWEST:
-        return {"falls": {l: {"holds": None} for l in courses}, "below_next": {
-            l: {"holds": None} for l in list(courses)[:-1]}}  # fmt: skip
-    falls, below = {}, {}
+        return {
+            "falls": {level: {"holds": None} for level in levels},
+            "below_next": {level: {"holds": None} for level in levels[:-1]},
+        }
     for level, values in courses.items():
         rho = 0.0 if len(set(values)) == 1 else float(spearmanr(steps, values).statistic)
         falls[level] = {
             "spearman": rho, "first": values[0], "last": values[-1],
             "holds": rho <= _FALLING and values[-1] < values[0],
         }  # fmt: skip
-    levels = list(courses)
     for level, above in zip(levels, levels[1:]):
         share = float(np.mean(np.less(courses[level], courses[above])))
         below[level] = {"share": share, "holds": share == 1.0}
@@ -147,24 +149,23 @@ def report(answer):
     steps = answer["course"]["steps"]
     parts = [
         in_words(answer),
-        f"On {answer['images']:,} validation images at step {answer['step']:,}; the course is of the "
-        "evaluations during training, on a part of them. f is the embedding of an image together "
-        "with its own encodings, noise and dropout off. The ratio to random pairs, which the paper "
-        "does not have, leaves out that the scale of f changes as the discriminator learns.",
+        f"On {answer['images']:,} validation images at step {answer['step']:,}; the course is that of "
+        "the evaluations during training, on a part of them and in the run's precision. f is the "
+        "embedding of an image together with its own encodings, noise and dropout off. The ratio to "
+        "random pairs, which the paper does not have, leaves out that the scale of f changes as the "
+        "discriminator learns.",
         markdown.table(["", "distance", "/ random pairs"], rows),
     ]
     if len(steps) > 1:
-        parts.append("![Distance under the discriminator in the course of training](perceptual.png)")
+        parts.append("![Distance under the discriminator during training](perceptual.png)")
     return "\n\n".join([*parts, answer["criterion"]])
 
 
 def in_words(answer):
     """Whether the paper's statements hold, as sentences."""
-    if len(answer["course"]["steps"]) < _FEWEST:
-        return (
-            f"Too few evaluations during training ({len(answer['course']['steps'])}) to say whether "
-            "the distances fall."
-        )
+    count = len(answer["course"]["steps"])
+    if count < _FEWEST:
+        return f"Too few evaluations during training ({count}) to say whether the distances fall."
     sentences = []
     for measure, words in (("distance", "The distance"), ("ratio", "Its ratio to random pairs")):
         claim = answer["claims"][measure]

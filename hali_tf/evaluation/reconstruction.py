@@ -1,4 +1,4 @@
-"""How well each level reconstructs (paper, section 5.1): per-pixel error, SSIM, feature distance."""
+"""How well each level reconstructs (paper, section 5.1): RMSE, SSIM, feature distance."""
 
 import numpy as np
 import tensorflow as tf
@@ -126,8 +126,11 @@ def _parts(count):
 
 def _means(pairs):
     """Means of `compare` over batches of pairs, with the root of the "mse" as "rmse"."""
-    batches_ = [compare(a, b) for a, b in pairs]
-    means = {name: float(np.mean(np.concatenate([b[name] for b in batches_]))) for name in batches_[0]}
+    measured = [compare(a, b) for a, b in pairs]
+    means = {
+        name: float(np.mean(np.concatenate([batch[name] for batch in measured])))
+        for name in measured[0]
+    }
     return {"rmse": float(np.sqrt(means.pop("mse"))), **means}
 
 
@@ -142,8 +145,8 @@ def report(answer):
     head = ["", "RMSE", "/ random pairs", "SSIM", "feature distance", "/ random pairs"]
     return "\n\n".join([
         in_words(answer["rows"]),
-        f"{answer['images']:,} test images, by the means of all levels. RMSE is per pixel on the scale "
-        "[0, 1]; the ratio to random pairs is BiGAN's (Donahue et al., 2017). SSIM is that of Wang et "
+        f"{answer['images']:,} test images, by the means of all levels. RMSE is per pixel, of values "
+        "in [0, 1]; the ratio to random pairs is BiGAN's (Donahue et al., 2017). SSIM is that of Wang et "
         "al. (2004), 1 for equal images. The feature distance, beyond the paper, has the form of "
         f"LPIPS (Zhang et al., 2018) but not its network: it is taken in {answer['features']}.",
         markdown.table(head, rows),

@@ -21,7 +21,7 @@ _FEWEST = 10
 def unanswerable(context):
     """Why samples cannot be measured, or None."""
     if _count(context) < _FEWEST:
-        return f"fewer than {_FEWEST} training or held-out images"
+        return f"fewer than {_FEWEST} training or held-out images, or a lower --limit"
     return None
 
 
@@ -98,6 +98,7 @@ def report(answer):
          row["recall"], row["nearest"]]
         for name, row in answer["rows"].items()
     ]  # fmt: skip
+    head = ["", "Fréchet distance", "kernel distance x 1000", "precision", "recall", "nearest"]
     parts = [
         in_words(answer["rows"]),
         f"{answer['images']:,} samples of each model, or held-out images, against as many training "
@@ -106,28 +107,34 @@ def report(answer):
         "table, with no published number. Precision and recall are those of Kynkäänniemi et al. "
         "(2019), k = 3. The last column is the mean distance to the nearest of "
         f"{answer['training_images']:,} training images.",
-        markdown.table(["", "Fréchet distance", "kernel distance x 1000", "precision", "recall", "nearest"], rows),
+        markdown.table(head, rows),
     ]
     for name, (samples, nearest) in answer["pictures"].items():
-        parts.append(f"Samples of {name}, and below, in the first row, some of them, each above its "
-                     f"{_NEIGHBOURS} nearest training images:")  # fmt: skip
-        parts.append(f"![Samples of {name}]({samples})")
-        parts.append(f"![Samples of {name} and their nearest training images]({nearest})")
+        parts += [
+            f"Samples of {name}; then some of them, each above its {_NEIGHBOURS} nearest training "
+            "images:",
+            f"![Samples of {name}]({samples})",
+            f"![Samples of {name} and their nearest training images]({nearest})",
+        ]
     return "\n\n".join(parts)
 
 
 def in_words(rows):
     """The result as sentences."""
-    held_out, models = rows["held-out images"], {k: v for k, v in rows.items() if k != "held-out images"}
+    held_out = rows["held-out images"]
+    models = {name: row for name, row in rows.items() if row is not held_out}
     sentences = [
         f"{name}: Fréchet distance {row['frechet_distance']:.3g} (held-out images "
         f"{held_out['frechet_distance']:.3g}), precision {row['precision']:.2f} "
-        f"({held_out['precision']:.2f}), recall {row['recall']:.2f} ({held_out['recall']:.2f}); "
-        f"{row['nearest'] / held_out['nearest']:.2f} times as far from the nearest training image as "
-        "held-out images are (copies: 0)."
+        f"({held_out['precision']:.2f}), recall {row['recall']:.2f} ({held_out['recall']:.2f}), "
+        f"mean distance to the nearest training image {row['nearest']:.2f} "
+        f"({held_out['nearest']:.2f}; of copies 0)."
         for name, row in models.items()
     ]
     if len(models) > 1:
-        best = [min(models, key=lambda name: models[name][of]) for of in ("frechet_distance", "kernel_distance")]
-        sentences.append(f"Nearest to the data: {best[0]} by the Fréchet, {best[1]} by the kernel distance.")
+        frechet, kernel = (
+            min(models, key=lambda name: models[name][measure])
+            for measure in ("frechet_distance", "kernel_distance")
+        )
+        sentences.append(f"Nearest to the data: {frechet} by Fréchet, {kernel} by kernel distance.")
     return " ".join(sentences)

@@ -28,7 +28,7 @@ def load_subjects(run_dir, baselines, checkpoint):
     places = [os.path.realpath(path) for path in run_dirs]
     for i, path in enumerate(run_dirs):
         if places[i] in places[:i]:
-            raise UsageError(f"--baselines={path}: named twice, or the run itself; name each run once")
+            raise UsageError(f"--baselines={path}: named twice, or the run itself; name each once")
     loaded = [load_run(path, checkpoint) for path in run_dirs]
     own = _data(loaded[0][0])
     for path, (config, _) in zip(baselines, loaded[1:]):

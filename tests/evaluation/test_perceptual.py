@@ -107,5 +107,5 @@ def test_run_without_a_course_still_has_distances(context_of):
 
 def test_model_without_discriminator_cannot_answer(context_of):
     context = context_of(object())
-    assert perceptual.unanswerable(context) == "a hali has no discriminator"
+    assert perceptual.unanswerable(context) == "a HALI has no discriminator"
     assert perceptual.unanswerable(context_of(Shifts())) is None
