@@ -254,11 +254,13 @@ def run_flags():
     """Values of the defined flags as a namespace, --run_dir checked.
 
     Raises:
-      UsageError: --run_dir is empty or no folder.
+      UsageError: --run_dir is empty or no folder, --checkpoint neither last nor best.
     """
     run_dir = flags.FLAGS.run_dir
     if not run_dir or not os.path.isdir(run_dir):
         raise UsageError(
             f"--run_dir={run_dir}: no such folder; expected a folder that hali_tf.train made"
         )
+    if "checkpoint" in flags.FLAGS:
+        _check("checkpoint", flags.FLAGS.checkpoint, {"one_of": ("last", "best")})
     return flags.FLAGS

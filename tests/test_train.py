@@ -108,7 +108,10 @@ def test_metrics_have_a_line_a_step_and_an_evaluation(run):
     assert all(names <= line.keys() for line in logged)
     assert logged[-1]["learning_rate"] == pytest.approx(1e-3)
     assert logged[-1]["images_per_second"] > 0
-    assert [line["step"] for line in lines if "rmse_1" in line] == [2, 4]
+    evaluations = [line for line in lines if "rmse_1" in line]
+    assert [line["step"] for line in evaluations] == [2, 4]
+    names = {"rmse_2", "ratio_2", "perceptual_1", "perceptual_2", "perceptual_pairs"}
+    assert all(names <= line.keys() for line in evaluations)
 
 
 def test_summary_says_what_the_command_printed(run):
@@ -140,7 +143,7 @@ def test_tensorboard_has_scalars_and_images(run):
     events.Reload()
     tags = set(events.Tags()["tensors"])
     assert {"train/d_loss", "train/g_loss", "train/images_per_second", "validation/rmse_1",
-            "test/rmse_2", "reconstructions", "samples"} <= tags  # fmt: skip
+            "validation/perceptual_2", "test/rmse_2", "reconstructions", "samples"} <= tags  # fmt: skip
     assert [event.step for event in events.Tensors("train/d_loss")] == [1, 2, 3, 4]
     assert [event.step for event in events.Tensors("samples")] == [2, 4]
 

@@ -5,7 +5,10 @@ A question is a module of this package, listed in `hali_tf.evaluation.questions`
   TITLE                     a heading that names the paper's section
   unanswerable(context)     None, or why the run cannot answer ("the data has no attributes")
   answer(context)           a dict for JSON; pictures go beside it, by `context.path`
-  report(answer)            Markdown: tables, the pictures, what follows from them in words
+  report(answer)            Markdown: tables, the pictures, what follows from them in words; the
+                            first paragraph, the result in a sentence or two, is also printed
+  inputs(context)           only where the answer depends on more than models, data, limit and seed
+                            (a classifier): a dict for JSON; another value makes it answer anew
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import re
 from typing import Tuple
 
 import keras
@@ -43,6 +47,11 @@ class Subject:
     def step(self):
         """The step of its checkpoint."""
         return int(self.model.step.numpy())
+
+    @property
+    def slug(self):
+        """The name as part of file names."""
+        return re.sub(r"\W+", "_", self.name.lower())
 
     def levels(self):
         """(label, l) of each level: ("HALI z_1", 1), ...; plain "ALI" where there is one only."""

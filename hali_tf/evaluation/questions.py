@@ -7,11 +7,6 @@ QUESTIONS = (
     "reconstruction",
     "perceptual",
     "samples",
-    "attributes",
-    "inpainting",
-    "traversal",
-    "innovation",
-    "representation",
 )
 
 

@@ -69,13 +69,18 @@ def record_start(config):
         os.makedirs(os.path.join(config.run_dir, "figures"), exist_ok=True)
         write_text(os.path.join(config.run_dir, "config.json"), config.to_json())
         path = os.path.join(config.run_dir, "run.json")
-        starts = []
-        if os.path.exists(path):
-            with open(path, encoding="utf-8") as f:
-                starts = json.load(f)
-        write_json(path, [*starts, _start()])
+        write_json(path, [*read_starts(config.run_dir), _start()])
     except OSError as error:
         raise UserError(f"--run_dir={config.run_dir}: cannot be written ({error})") from error
+
+
+def read_starts(run_dir):
+    """What run.json holds: a dict for each start of the run, the first one first."""
+    path = os.path.join(run_dir, "run.json")
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as f:
+        return json.load(f)
 
 
 def _start():

@@ -40,3 +40,14 @@ def test_png_is_enlarged_by_a_whole_factor(tmp_path, channels, mode):
     np.testing.assert_array_equal(pixels[::3, ::3], image)
     np.testing.assert_array_equal(pixels[2::3, 2::3], image)
     assert [p.name for p in tmp_path.iterdir()] == ["picture.png"]
+
+
+def test_curves_are_drawn_side_by_side(tmp_path):
+    path = tmp_path / "curves.png"
+    figures.save_curves(path, {"a": {"z_1": [3, 2], "z_2": [4, 3]}}, [10, 20])
+    figures.save_curves(tmp_path / "two.png", {"a": {"z_1": [3, 2]}, "b": {"z_1": [1, 0]}}, [10, 20])
+    with Image.open(path) as one, Image.open(tmp_path / "two.png") as two:
+        assert (2 * one.width, one.height) == two.size
+        colours = np.asarray(one.convert("RGB")).reshape(-1, 3)
+    for colour in ((31, 119, 180), (255, 127, 14)):  # matplotlib's first two
+        assert (colours == colour).all(1).sum() > 50

@@ -2,19 +2,12 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
+from PIL import Image
+from scipy.signal import correlate2d
 
 from hali_tf.data import Split
-from hali_tf.evaluation import reconstruction
-
-
-class Shifts:
-    """Reconstructs every image `10 * level` brighter."""
-
-    num_levels = 2
-
-    def reconstruct(self, images, level):
-        return images + tf.cast(10 * level, tf.uint8)
+from hali_tf.evaluation import features, reconstruction
+from tests.evaluation.models import Shifts
 
 
 def split_of(count):
@@ -59,3 +52,73 @@ def test_table_names_each_level():
     first, pairs, *levels = text.splitlines()
     assert "step 5, digits" in first and "0.4000" in pairs
     assert ["0.125" in levels[0], "0.250" in levels[1]] == [True, True]
+
+
+def ssim(a, b):
+    """Wang et al. (2004), Equation 13, of [H, W] in 0..255, by SciPy."""
+    x = np.arange(11) - 5
+    window = np.exp(-(x**2) / (2 * 1.5**2))
+    window = np.outer(window, window) / window.sum() ** 2
+
+    def mean(image):
+        return correlate2d(image, window, "valid")
+
+    (c_1, c_2), (m_a, m_b) = ((0.01 * 255) ** 2, (0.03 * 255) ** 2), (mean(a), mean(b))
+    v_a, v_b, v_ab = mean(a * a) - m_a**2, mean(b * b) - m_b**2, mean(a * b) - m_a * m_b
+    similarity = (2 * m_a * m_b + c_1) * (2 * v_ab + c_2)
+    return np.mean(similarity / ((m_a**2 + m_b**2 + c_1) * (v_a + v_b + c_2)))
+
+
+def test_compare_equals_scipys():
+    rng = np.random.default_rng(0)
+    a = rng.integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    b = np.clip(a + rng.normal(0, 40, a.shape), 0, 255).astype(np.uint8)
+    measured = {name: value.numpy() for name, value in reconstruction.compare(a, b).items()}
+    x, y = a.astype(float), b.astype(float)
+    np.testing.assert_allclose(measured["mse"], (((x - y) / 255) ** 2).mean((1, 2, 3)), rtol=1e-5)
+    expected = [
+        np.mean([ssim(x[i, ..., c], y[i, ..., c]) for c in range(3)]) for i in range(len(a))
+    ]
+    np.testing.assert_allclose(measured["ssim"], expected, atol=1e-4)
+    np.testing.assert_array_equal(measured["feature_distance"], features.distance(a, b))
+
+
+def test_answer_measures_each_level_of_each_subject(context_of, source, monkeypatch):
+    monkeypatch.setattr(reconstruction, "_BATCH", 4)
+    context = context_of(Shifts(), Shifts(num_levels=1))
+    answer = reconstruction.answer(context)
+    assert list(answer["rows"]) == ["A z_1", "A z_2", "B"]
+    assert answer["rows"]["A z_2"]["rmse"] == pytest.approx(20 / 255)
+    assert answer["rows"]["B"] == answer["rows"]["A z_1"]
+    pairs = answer["random_pairs"]
+    images = source.load("test").images
+    assert pairs["rmse"] == pytest.approx(reconstruction.random_pairs(images))
+    assert answer["rows"]["B"]["rmse_ratio"] == pytest.approx(10 / 255 / pairs["rmse"])
+    assert pairs["ssim"] < answer["rows"]["A z_2"]["ssim"] < answer["rows"]["B"]["ssim"] < 1
+    assert answer["images"] == 6
+    report = reconstruction.report(answer)
+    assert "A z_1 is nearest to the originals by every measure" in report.split("\n\n")[0]
+    with Image.open(context.path("reconstruction.png")) as picture:
+        # Six images in a row of eight places, and three rows of reconstructions below.
+        assert picture.width / picture.height == pytest.approx((8 * 18 - 2) / (4 * 18 - 2))
+
+
+def test_limit_of_the_evaluation_cuts_the_images(context_of):
+    assert reconstruction.answer(context_of(Shifts(), limit=3))["images"] == 3
+
+
+def test_one_image_evaluates_without_ratios(context_of):
+    answer = reconstruction.answer(context_of(Shifts(), limit=1))
+    assert answer["rows"]["A z_1"]["rmse_ratio"] is None
+    assert "| A z_1 | 0.03922 | – |" in reconstruction.report(answer)
+
+
+def test_words_name_the_nearest_by_each_measure():
+    rows = {
+        "HALI z_1": {"rmse": 0.1, "ssim": 0.5, "feature_distance": 0.2},
+        "ALI": {"rmse": 0.2, "ssim": 0.6, "feature_distance": 0.3},
+    }
+    assert reconstruction.in_words(rows) == (
+        "Per-pixel RMSE: HALI z_1 0.1000, ALI 0.2000. Nearest to the originals: HALI z_1 by RMSE, "
+        "ALI by SSIM, HALI z_1 by feature distance."
+    )

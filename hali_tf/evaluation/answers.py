@@ -1,0 +1,62 @@
+"""What was answered: NAME.json for each question, valid for what it was asked of."""
+
+import json
+import os
+
+import hali_tf
+from hali_tf.evaluation import questions
+from hali_tf.files import write_json
+from hali_tf.training.run import read_starts
+
+
+class Answers:
+    """The answers in an evaluation's folder.
+
+    Args:
+      context: `question.Context`.
+    """
+
+    def __init__(self, context):
+        self._context = context
+
+    def read(self, name):
+        """The answer to the question; None if there is none, or one of other models or flags."""
+        file = self._file(name)
+        return file["answer"] if file and file["asked_of"] == self._asked_of(name) else None
+
+    def write(self, name, answer):
+        """Keeps an answer."""
+        file = {
+            "question": questions.module(name).TITLE,
+            "asked_of": self._asked_of(name),
+            "answer": answer,
+        }
+        write_json(self._context.path(f"{name}.json"), file)
+
+    def _file(self, name):
+        try:
+            with open(self._context.path(f"{name}.json"), encoding="utf-8") as f:
+                file = json.load(f)
+        except (OSError, ValueError):
+            return None
+        return file if {"asked_of", "answer"} <= file.keys() else None
+
+    def _asked_of(self, name):
+        """All that the answer depends on, as it comes back from JSON."""
+        inputs = getattr(questions.module(name), "inputs", lambda context: {})
+        asked_of = {
+            "hali_tf": hali_tf.__version__,
+            "subjects": [
+                {
+                    "name": subject.name,
+                    "run_dir": os.path.realpath(subject.run_dir),
+                    "began": next((start["time"] for start in read_starts(subject.run_dir)), None),
+                    "step": subject.step,
+                }
+                for subject in self._context.subjects
+            ],
+            "limit": self._context.limit,
+            "seed": self._context.seed,
+            **inputs(self._context),
+        }
+        return json.loads(json.dumps(asked_of))

@@ -1,0 +1,111 @@
+"""Equation 8 with an f whose distances are known, and the claims on curves made by hand."""
+
+import json
+
+import numpy as np
+import pytest
+
+from hali_tf.data import Split
+from hali_tf.evaluation import perceptual
+from tests.evaluation.models import Shifts
+
+
+def test_distances_by_hand(source):
+    split = source.load("validation")
+    measured = perceptual.distances(Shifts(), split, batch_size=3)
+    # Of 256 pixels each is 10 * level brighter.
+    assert measured["perceptual_1"] == pytest.approx(10 * 16)
+    assert measured["perceptual_2"] == pytest.approx(20 * 16)
+    flat = split.images.reshape(8, -1).astype(float)
+    order = np.random.default_rng(0).permutation(8)
+    pairs = np.linalg.norm(flat[order] - flat[np.roll(order, 1)], axis=1)
+    assert measured["perceptual_pairs"] == pytest.approx(pairs.mean())
+
+
+def test_distance_is_a_mean_of_roots():
+    """Of images at distances 0 and 160 it is 80, not a root mean square."""
+
+    class Half(Shifts):
+        def reconstruct(self, images, level):
+            return images + images // 100 * 10
+
+    images = np.stack([np.zeros((16, 16, 1)), np.full((16, 16, 1), 100)]).astype(np.uint8)
+    assert perceptual.distances(Half(num_levels=1), Split(images))["perceptual_1"] == 80
+
+
+def test_limit_takes_the_first(source):
+    split = source.load("validation")
+    assert perceptual.distances(Shifts(), split, limit=3) == perceptual.distances(
+        Shifts(), Split(split.images[:3])
+    )
+
+
+def test_claims_that_hold():
+    claims = perceptual.claims(
+        [1, 2, 3, 4, 5], {"z_1": [5, 4, 3, 2, 1], "z_2": [9, 8, 8.5, 7, 6]}
+    )
+    assert claims["falls"]["z_1"] == {
+        "spearman": pytest.approx(-1), "first": 5, "last": 1, "holds": True
+    }  # fmt: skip
+    assert claims["falls"]["z_2"]["spearman"] == pytest.approx(-0.9)  # 1 - 6 * 38 / 120
+    assert claims["falls"]["z_2"]["holds"]
+    assert claims["below_next"] == {"z_1": {"share": 1.0, "holds": True}}
+
+
+def test_claims_that_do_not_hold():
+    claims = perceptual.claims(
+        [1, 2, 3, 4, 5], {"z_1": [5, 9, 9, 9, 4], "z_2": [6, 6, 10, 10, 10], "z_3": [8, 8, 8, 8, 8]}
+    )
+    assert not claims["falls"]["z_1"]["holds"]  # lower at the end, but not on the way
+    assert not claims["falls"]["z_2"]["holds"]
+    assert claims["falls"]["z_3"]["spearman"] == 0 and not claims["falls"]["z_3"]["holds"]
+    assert claims["below_next"] == {
+        "z_1": {"share": 0.8, "holds": False}, "z_2": {"share": 0.4, "holds": False}
+    }  # fmt: skip
+
+
+def test_few_evaluations_decide_nothing():
+    claims = perceptual.claims([1, 2], {"z_1": [2, 1], "z_2": [3, 2]})
+    assert claims["falls"]["z_1"]["holds"] is None
+    assert claims["below_next"]["z_1"]["holds"] is None
+
+
+def course(context, distances):
+    """Writes the metrics.jsonl of a run whose evaluations had these distances, and other lines."""
+    with open(context.path("metrics.jsonl"), "w", encoding="utf-8") as f:
+        for step, (one, two) in enumerate(distances, start=1):
+            f.write(json.dumps({"step": 10 * step, "d_loss": 1.0}) + "\n")
+            values = {"perceptual_1": one, "perceptual_2": two, "perceptual_pairs": 2 * step}
+            f.write(json.dumps({"step": 10 * step, "rmse_1": 0.1, **values}) + "\n")
+
+
+def test_answer_joins_checkpoint_and_course(context_of):
+    context = context_of(Shifts())
+    course(context, [(4, 6), (3, 7), (3.5, 5), (2, 4), (1, 3)])
+    answer = perceptual.answer(context)
+    assert answer["step"] == 7 and answer["images"] == 8
+    assert answer["distance"] == {"z_1": pytest.approx(160), "z_2": pytest.approx(320)}
+    assert answer["course"]["steps"] == [10, 20, 30, 40, 50]
+    assert answer["course"]["distance"]["z_2"] == [6, 7, 5, 4, 3]
+    assert answer["course"]["ratio"]["z_1"] == [2, 3 / 4, 3.5 / 6, 2 / 8, 1 / 10]
+    assert answer["claims"]["distance"]["below_next"]["z_1"] == {"share": 1.0, "holds": True}
+    report = perceptual.report(answer)
+    assert report.startswith("The distance falls for z_1 (4 to 1, rho -0.90), falls for z_2")
+    assert "z_1 is below z_2 at 100% of the evaluations: the paper's order holds." in report
+    assert "(perceptual.png)" in report
+    with open(context.path("perceptual.png"), "rb") as f:
+        assert f.read(4) == b"\x89PNG"
+
+
+def test_run_without_a_course_still_has_distances(context_of):
+    answer = perceptual.answer(context_of(Shifts()))
+    report = perceptual.report(answer)
+    assert report.startswith("Too few evaluations during training (0)")
+    assert "| z_1 | 160.0 |" in report
+    assert "perceptual.png" not in report
+
+
+def test_model_without_discriminator_cannot_answer(context_of):
+    context = context_of(object())
+    assert perceptual.unanswerable(context) == "a HALI has no discriminator"
+    assert perceptual.unanswerable(context_of(Shifts())) is None

@@ -1,0 +1,66 @@
+"""Measures of samples that are copies, held-out images, or one image over and over."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hali_tf.evaluation import features, samples
+from tests.evaluation.models import Shifts
+
+
+@pytest.fixture
+def images(source):
+    return {name: source.load(name).images for name in ("train", "validation", "test")}
+
+
+def many(images):
+    """Enough of them for a grid of 64."""
+    return np.resize(images, (64, *images.shape[1:]))
+
+
+def test_sets_have_the_size_of_the_smallest(context_of):
+    assert samples._count(context_of(Shifts())) == 8 + 6
+    assert samples._count(context_of(Shifts(), limit=4)) == 4
+    assert samples.unanswerable(context_of(Shifts())) is None
+    assert "fewer than 10" in samples.unanswerable(context_of(Shifts(), limit=4))
+
+
+def test_copies_and_new_images_are_told_apart(context_of, images, monkeypatch):
+    monkeypatch.setattr(samples, "_BATCH", 5)
+    held_out = np.concatenate([images["test"], images["validation"]])
+    context = context_of(Shifts(many(images["train"])), Shifts(many(held_out)))
+    answer = samples.answer(context)
+    assert (answer["images"], answer["training_images"]) == (14, 20)
+    rows = answer["rows"]
+    assert rows["A"]["nearest"] == pytest.approx(0, abs=1e-3)
+    assert rows["held-out images"]["nearest"] > 0.1
+    assert rows["B"] == rows["held-out images"]
+    words = samples.in_words(rows)
+    assert words.startswith("A: Fréchet distance ")
+    assert "nearest training image 0.00 (" in words and "Nearest to the data: " in words
+
+
+def test_one_image_over_and_over_has_no_recall(context_of, images):
+    context = context_of(Shifts(np.repeat(images["train"][:1], 64, axis=0)))
+    row = samples.answer(context)["rows"]["A"]
+    assert (row["precision"], row["recall"]) == (1.0, pytest.approx(1 / 14, abs=1 / 14))
+
+
+def test_neighbours_are_shown_below_their_samples(context_of, images):
+    context = context_of(Shifts(many(images["train"])))
+    answer = samples.answer(context)
+    grid, nearest = answer["pictures"]["A"]
+    with Image.open(context.path(nearest)) as picture:
+        factor = picture.width // (8 * 18 - 2)
+        pixels = np.asarray(picture)[::factor, ::factor]
+    for column in range(8):
+        x = 18 * column
+        tiles = [pixels[18 * row : 18 * row + 16, x : x + 16] for row in range(4)]
+        np.testing.assert_array_equal(tiles[0], images["train"][column, ..., 0])
+        np.testing.assert_array_equal(tiles[0], tiles[1])  # a copy is its own nearest
+        train = features.embed(images["train"]).numpy()
+        order = np.argsort(np.linalg.norm(train - train[column], axis=1))
+        np.testing.assert_array_equal(tiles[2], images["train"][order[1], ..., 0])
+    with Image.open(context.path(grid)) as picture:
+        assert picture.width == picture.height  # 8 x 8
+    assert f"({grid})" in samples.report(answer) and f"({nearest})" in samples.report(answer)

@@ -1,0 +1,262 @@
+"""The evaluation command: real questions on small runs, and stops, failures and restarts."""
+
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hali_tf import evaluate
+from hali_tf.data import open_source
+from hali_tf.errors import UserError
+from hali_tf.evaluation import questions
+from hali_tf.evaluation.question import Context, Subject
+from tests.exporting.runs import make_run
+
+
+def command(*flags):
+    """The command, done: its exit code, stdout and stderr."""
+    process = subprocess.run(
+        [sys.executable, "-m", "hali_tf.evaluate", *flags],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    return process.returncode, process.stdout, process.stderr
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Folders of a small HALI and a small ALI on the digits."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    return [make_run(folder / name, width=0.01, model=name) for name in ("hali", "ali")]
+
+
+@pytest.fixture(scope="module")
+def evaluated(runs):
+    """Folder of the evaluation of the first run beside the second, and what the command printed."""
+    code, out, err = command(f"--run_dir={runs[0]}", f"--baselines={runs[1]}", "--limit=12")
+    assert code == 0, err
+    return f"{runs[0]}/evaluation", out
+
+
+def read(folder, name):
+    with open(f"{folder}/{name}", encoding="utf-8") as f:
+        return json.load(f) if name.endswith(".json") else f.read()
+
+
+def test_every_question_has_its_answer(evaluated):
+    folder, out = evaluated
+    reconstruction = read(folder, "reconstruction.json")
+    assert reconstruction["question"] == "Reconstruction (section 5.1)"
+    assert [s["name"] for s in reconstruction["asked_of"]["subjects"]] == ["HALI", "ALI"]
+    assert list(reconstruction["answer"]["rows"]) == ["HALI z_1", "HALI z_2", "ALI"]
+    assert reconstruction["answer"]["images"] == 12
+    assert list(read(folder, "samples.json")["answer"]["rows"]) == ["held-out images", "HALI", "ALI"]
+    perceptual = read(folder, "perceptual.json")["answer"]
+    assert 0 < perceptual["distance"]["z_1"] and 0 < perceptual["random_pairs"]
+    for name in questions.QUESTIONS:
+        assert f"\n{name}: " in f"\n{out}"
+
+
+def test_report_has_all_tables_and_pictures(evaluated):
+    folder, out = evaluated
+    report = read(folder, "report.md")
+    assert f"{folder}/report.md" in out
+    headings = re.findall("^## (.*)$", report, re.MULTILINE)
+    assert headings == [questions.module(name).TITLE for name in questions.QUESTIONS]
+    assert "Data: digits, 16x16x1, at most 12 of a split." in report
+    rmse = read(folder, "reconstruction.json")["answer"]["rows"]["ALI"]["rmse"]
+    assert f"| ALI | {rmse:.4g}" in report
+    pictures = re.findall(r"\]\((.*?)\)", report)
+    assert {"reconstruction.png", "samples_hali.png", "nearest_ali.png"} <= set(pictures)
+    for picture in pictures:
+        with open(f"{folder}/{picture}", "rb") as f:
+            assert f.read(4) == b"\x89PNG"
+
+
+def test_pictures_are_in_tensorboard(evaluated, runs):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(f"{runs[0]}/logs", size_guidance={"tensors": 0})
+    events.Reload()
+    tags = set(events.Tags()["tensors"])
+    assert {"evaluation/reconstruction", "evaluation/samples_ali"} <= tags
+    assert [event.step for event in events.Tensors("evaluation/reconstruction")] == [0]
+
+
+def test_wrong_flags_are_one_line(runs):
+    for flag, words in (
+        ("--only=reconstruct", "--only=reconstruct: no such question; choose of reconstruction, "),
+        ("--limit=-1", "--limit=-1: expected a number of images"),
+        ("--checkpoint=first", "--checkpoint=first: expected one of last, best"),
+    ):
+        code, out, err = command(f"--run_dir={runs[0]}", flag)
+        assert (code, out, len(err.splitlines())) == (2, "", 1)
+        assert words in err
+
+
+def question(name, calls, **members):
+    """A question that counts how often it is answered."""
+
+    def answer(context):
+        calls.append(name)
+        return {"seen": len(context.split("test").images), 1: float(np.pi)}
+
+    return types.SimpleNamespace(**{
+        "TITLE": f"About {name}",
+        "unanswerable": lambda context: None,
+        "answer": answer,
+        "report": lambda answer: f"{name} saw {answer['seen']}.\n\nAnd pi is {answer['1']:.2f}.",
+        **members,
+    })  # fmt: skip
+
+
+@pytest.fixture
+def context(tmp_path):
+    """Of a model that nobody asks anything, at step 3, begun at one o'clock, with the digits."""
+    folder = tmp_path / "run" / "evaluation"
+    folder.mkdir(parents=True)
+    (tmp_path / "run" / "run.json").write_text('[{"time": "01:00"}, {"time": "02:00"}]')
+    config = types.SimpleNamespace(architecture="hali16", width=1.0)
+    model = types.SimpleNamespace(step=tf.Variable(3))
+    subject = Subject("HALI", str(tmp_path / "run"), config, model)
+    return Context((subject,), open_source("digits"), str(folder))
+
+
+@pytest.fixture
+def ask(context, monkeypatch):
+    """Function that evaluates with questions made by hand: their modules, --only, the context."""
+
+    def evaluated(modules, only=(), context=context):
+        monkeypatch.setattr(evaluate, "QUESTIONS", tuple(modules))
+        monkeypatch.setattr(questions, "module", modules.__getitem__)
+        evaluate.evaluate(context, only)
+        with open(context.path("report.md"), encoding="utf-8") as f:
+            return f.read()
+
+    return evaluated
+
+
+def test_answered_questions_are_not_answered_again(ask, capsys):
+    calls = []
+    modules = {name: question(name, calls) for name in ("one", "two")}
+    first = ask(modules)
+    assert calls == ["one", "two"]
+    assert "one: one saw 250.\n" in capsys.readouterr().out
+    assert ask(modules) == first
+    assert calls == ["one", "two"]
+    assert "one (answered before): one saw 250.\n" in capsys.readouterr().out
+    assert "## About two\n\ntwo saw 250.\n\nAnd pi is 3.14.\n" in first
+
+
+def test_other_limit_and_inputs_answer_anew(ask, context):
+    calls, classifier = [], ["a"]
+    modules = {
+        "one": question("one", calls),
+        "two": question("two", calls, inputs=lambda context: {"classifier": classifier}),
+    }
+    ask(modules)
+    classifier[0] = "b"
+    ask(modules)
+    assert calls == ["one", "two", "two"]
+    assert "one saw 5." in ask(modules, context=dataclasses.replace(context, limit=5))
+    assert calls[3:] == ["one", "two"]
+
+
+def test_other_checkpoints_and_baselines_answer_anew(ask, context, tmp_path):
+    calls, run = [], context.subject
+    modules = {"one": question("one", calls)}
+    ask(modules)
+    run.model.step.assign(4)
+    ask(modules)
+    assert len(calls) == 2
+    shutil.copytree(run.run_dir, tmp_path / "ali")
+    ali = dataclasses.replace(run, name="ALI", run_dir=str(tmp_path / "ali"))
+    both = dataclasses.replace(context, subjects=(run, ali))
+    ask(modules, context=both)
+    ask(modules, context=both)
+    assert len(calls) == 3
+    # Trained anew, in the same folder and for as many steps.
+    (tmp_path / "ali" / "run.json").write_text('[{"time": "03:00"}]')
+    ask(modules, context=both)
+    assert len(calls) == 4
+
+
+def test_stopped_evaluation_goes_on_with_what_is_missing(ask):
+    calls = []
+
+    def stop(context):
+        raise KeyboardInterrupt
+
+    one, two = (question(name, calls) for name in ("one", "two"))
+    with pytest.raises(KeyboardInterrupt):
+        ask({"one": one, "two": question("two", calls, answer=stop)})
+    report = ask({"one": one, "two": two})
+    assert calls == ["one", "two"]
+    assert "one saw 250." in report and "two saw 250." in report
+
+
+@pytest.mark.parametrize("error", [ValueError("no\nway"), UserError("no way")])
+def test_failing_question_loses_no_other(ask, context, capsys, error):
+    calls = []
+
+    def fail(context):
+        raise error
+
+    modules = {
+        "one": question("one", calls, answer=fail),
+        "two": question("two", calls),
+    }
+    with pytest.raises(UserError, match="^one failed; the other answers are in"):
+        ask(modules)
+    assert calls == ["two"]
+    with open(context.path("report.md"), encoding="utf-8") as f:
+        report = f.read()
+    assert "two saw 250." in report and "- one: failed: no" in report
+    assert ("Traceback" in capsys.readouterr().err) == isinstance(error, ValueError)
+
+
+def test_question_that_cannot_be_answered_is_left_out_with_the_reason(ask, capsys):
+    calls = []
+    modules = {
+        "one": question("one", calls, unanswerable=lambda context: "the data has no attributes"),
+        "two": question("two", calls),
+    }
+    report = ask(modules)
+    assert calls == ["two"]
+    assert "one: left out: the data has no attributes\n" in capsys.readouterr().out
+    assert "- one: the data has no attributes\n" in report
+    with pytest.raises(UserError, match="^--only=one: .* cannot answer: the data has no attributes"):
+        ask(modules, only=["two", "one"])
+
+
+def test_only_asks_what_is_named_and_keeps_the_rest(ask):
+    calls = []
+    modules = {name: question(name, calls) for name in ("one", "two", "three")}
+    report = ask(modules, only=["two"])
+    assert calls == ["two"]
+    assert "- one: not asked" in report
+    ask(modules, only=["one"])
+    assert "two saw 250." in ask(modules, only=["one"])
+    assert calls == ["two", "one"]
+
+
+def test_folder_that_cannot_be_written_is_named(runs, tmp_path):
+    shutil.copytree(runs[1], tmp_path / "run", ignore=shutil.ignore_patterns("evaluation"))
+    (tmp_path / "run" / "evaluation").write_text("in the way")
+    with pytest.raises(UserError, match="evaluation: cannot be written"):
+        evaluate.open_context(str(tmp_path / "run"))
+
+
+def test_damaged_answer_is_asked_again(ask, context):
+    calls = []
+    ask({"one": question("one", calls)})
+    with open(context.path("one.json"), "w", encoding="utf-8") as f:
+        f.write('{"answer": ')
+    ask({"one": question("one", calls)})
+    assert calls == ["one", "one"]
