@@ -215,7 +215,7 @@ class ClassifierConfig:
         "or a file (vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5).",
     )
     frozen_blocks: int = _field(
-        3, "How many of VGG16's five blocks stay as they are; their output is computed once.",
+        4, "How many of VGG16's five blocks stay as they are; their output is computed once.",
         at_least=0, below=6,
     )  # fmt: skip
     encoder_of: str = _field(

@@ -146,7 +146,8 @@ class AttributeClassifier(keras.Model):
         self.image_shape = tuple(image_shape)
         self.thresholds = np.asarray(thresholds, np.float32)
         self.trunk = trunk
-        self.head = keras.layers.Dense(len(self.names))
+        # From zeros: the features' scale is not known, and large first logits would cost steps.
+        self.head = keras.layers.Dense(len(self.names), kernel_initializer="zeros")
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self._seed = seed
         self._probabilities = tf.function(self._from_images, reduce_retracing=True)
@@ -225,6 +226,12 @@ def save(folder, classifier, card):
             **card,
         },
     )
+
+
+def identity(folder):
+    """[path, time of change] of a classifier; None where there is none."""
+    path = os.path.join(folder, "classifier.json")
+    return [os.path.realpath(path), os.path.getmtime(path)] if os.path.exists(path) else None
 
 
 def card(folder):

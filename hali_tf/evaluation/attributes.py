@@ -15,7 +15,7 @@ import numpy as np
 from hali_tf import command
 from hali_tf import config as configuration
 from hali_tf.errors import UserError
-from hali_tf.evaluation import published, scores
+from hali_tf.evaluation import markdown, published, scores
 
 TITLE = "Attributes that reconstructions keep (section 5.2, Tables 1 and 5)"
 _BATCH = 128
@@ -37,6 +37,13 @@ def load(folder):
     from hali_tf.evaluation import attribute_classifier
 
     return attribute_classifier.load(folder)
+
+
+def inputs(context):
+    """Which classifier, and when it was made."""
+    from hali_tf.evaluation import attribute_classifier
+
+    return {"classifier": attribute_classifier.identity(context.classifier_dir)}
 
 
 def unanswerable(context):
@@ -150,41 +157,46 @@ def agreement(on_images, on_reconstructions):
 
 
 def report(answer):
-    """The reading, the summary (Table 1) and the table of attributes (Table 5)."""
+    """The result in words, the summary (Table 1), the tables of attributes (Table 5)."""
     paper = published.attribute_preservation()
     if set(paper["Data"]) != set(answer["attributes"]):
         paper = {}
+    means = [f"{label} {row['mean']:.1f} %" for label, row in answer["summary"]["balanced"].items()]
     parts = [
+        "Agreement of the classifier's decisions on images and reconstructions, balanced, mean of "
+        f"{len(answer['attributes'])} attributes: {', '.join(means)}.",
         _READING,
         f"{answer['images']} images. Published: {published.source('attribute_preservation')}.",
         _summary(answer, paper),
-        *(f"{words}: {'yes' if holds else 'no'}." for words, holds in answer["orders"].items()),
+        " ".join(f"{words}: {'yes' if ok else 'no'}." for words, ok in answer["orders"].items()),
         "Balanced agreement for each attribute, with the published score in parentheses:",
         _by_attribute(answer, "balanced", paper),
         "Plain agreement:",
         _by_attribute(answer, "plain", {}),
     ]
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def _summary(answer, paper):
     """Table 1; a row that only the paper has is empty on our side."""
-    ours = {m: dict(rows) for m, rows in answer["summary"].items()}
+    ours = {measure: dict(rows) for measure, rows in answer["summary"].items()}
     for measure, values in answer["data"].items():
-        ours[measure]["Data"] = {**scores.summary({"": values})[""], "best": ""}
-    theirs = {}
+        ours[measure]["Data"] = scores.mean_and_std(values)
+    models = {label: list(c.values()) for label, c in paper.items() if label != "Data"}
+    theirs = scores.summary(models) if paper else {}
     if paper:
-        theirs = scores.summary({k: list(c.values()) for k, c in paper.items() if k != "Data"})
-        theirs["Data"] = {**scores.summary({"": list(paper["Data"].values())})[""], "best": ""}
+        theirs["Data"] = scores.mean_and_std(list(paper["Data"].values()))
     head = ["", "balanced", "std", "best", "plain", "kept", "published", "std", "best"]
     rows = []
     for label in dict.fromkeys(["Data", *answer["levels"], *theirs]):
-        balanced, plain, kept = (ours[m].get(label) for m in ("balanced", "plain", "kept"))
-        rows.append([
-            label, *scores.cells(balanced), *scores.cells(plain)[:1], *scores.cells(kept)[:1],
-            *scores.cells(theirs.get(label)),
-        ])  # fmt: skip
-    return scores.table(head, rows)
+        balanced, plain, kept, there = (
+            table.get(label, {})
+            for table in (ours["balanced"], ours["plain"], ours["kept"], theirs)
+        )
+        cells = [balanced.get(name) for name in ("mean", "std", "best")]
+        cells += [plain.get("mean"), kept.get("mean")]
+        rows.append([label, *cells, *(there.get(name) for name in ("mean", "std", "best"))])
+    return markdown.table(head, rows)
 
 
 def _by_attribute(answer, measure, paper):
@@ -193,12 +205,12 @@ def _by_attribute(answer, measure, paper):
     columns.update({label: rows[measure] for label, rows in answer["levels"].items()})
     rows = []
     for i, name in enumerate(answer["attributes"]):
-        row = [name]
+        row = [name.replace("_", " ")]
         for label, values in columns.items():
             beside = f" ({paper[label][name]})" if label in paper else ""
             row.append(f"{values[i]:.1f}{beside}")
         rows.append(row)
-    return scores.table(["", *columns], rows)
+    return markdown.table(["", *columns], rows)
 
 
 def main():

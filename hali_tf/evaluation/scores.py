@@ -1,4 +1,4 @@
-"""Accuracies of decisions a column (an attribute, or the class), and tables of them."""
+"""Accuracies of decisions, a column an attribute (or one for the class), and their summary."""
 
 import numpy as np
 from sklearn.metrics import recall_score
@@ -21,7 +21,7 @@ def balanced_accuracy(truth, decisions):
 
 
 def summary(columns):
-    """The paper's summary of a table: how each column does over the rows.
+    """How each column of a table does over its rows, in the form of the paper's Tables 1 and 2.
 
     Args:
       columns: name to a value a row.
@@ -32,24 +32,12 @@ def summary(columns):
     """
     highest = np.max(list(columns.values()), axis=0)
     return {
-        name: {
-            "mean": float(np.mean(values)),
-            "std": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-            "best": int(np.sum(np.asarray(values) == highest)),
-        }
+        name: {**mean_and_std(values), "best": int(np.sum(np.asarray(values) == highest))}
         for name, values in columns.items()
     }
 
 
-def cells(row):
-    """Mean, std and best of a row of `summary` as text; empty for None."""
-    if row is None:
-        return [""] * 3
-    mean, std, best = row["mean"], row["std"], row["best"]
-    return [f"{mean:.2f}", "" if std is None else f"{std:.2f}", str(best)]
-
-
-def table(head, rows):
-    """Markdown: `head` a list of cells, `rows` a list of such; the first column is left-aligned."""
-    lines = [head, [":--", *["--:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+def mean_and_std(values):
+    """As in `summary`."""
+    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "std": std}
