@@ -51,7 +51,11 @@ def _fit_and_decide(x, labels, others, c):
     def column(y):
         if len(np.unique(y)) == 1:  # an attribute that all or none have
             return np.full(len(others), y[0])
-        machine = LinearSVC(C=c, class_weight="balanced", dual="auto", random_state=0)
+        # liblinear regularises the intercept too, which would pull the boundary of a rare attribute
+        # away from the middle; scaled, it is cheap.
+        machine = LinearSVC(
+            C=c, class_weight="balanced", dual="auto", intercept_scaling=10, random_state=0
+        )
         return machine.fit(x, y).predict(others)
 
     return np.stack(Parallel(-1, prefer="threads")(delayed(column)(y) for y in labels.T), axis=1)

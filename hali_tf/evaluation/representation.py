@@ -62,8 +62,9 @@ def answer(context):
     order = np.random.default_rng(context.seed).permutation(len(labels))
     rows, supervised = {}, {}
     for subject in context.subjects:
-        found = _features(context, subject, validation)
-        found_test = _features(context, subject, test)
+        encode = _encoder(subject.model)
+        found = _features(context, subject, encode, validation)
+        found_test = _features(context, subject, encode, test)
         for label in context.progress(list(found), "SVMs"):
             rows[label] = _probe(
                 found.pop(label)[order], labels[order], found_test.pop(label), test_labels
@@ -131,29 +132,32 @@ def _probe(features, labels, test_features, test_labels):
     }
 
 
-def _features(context, subject, split):
-    """Label to features of all images of a split, float32 [N, F]."""
+def _encoder(model):
+    """A function of uint8 images to the pooled means of all levels and the pooled rows of all."""
     import tensorflow as tf
 
     from hali_tf.models.hali import to_unit
 
     @tf.function(reduce_retracing=True)
-    def parts(images):
-        """The pooled means of all levels, and the pooled rows of all."""
-        levels = subject.model.average.encoder.maps(to_unit(images))
+    def encode(images):
+        levels = model.average.encoder.maps(to_unit(images))
         maps = [pool(row, 1) for rows, _ in levels for row in rows]
         return [pool(mean, _GRID) for _, mean in levels], tf.concat(maps, axis=1)
 
+    return encode
+
+
+def _features(context, subject, encode, split):
+    """Label to features of all images of a split, float32 [N, F]."""
     means, maps = [], []
     starts = range(0, len(split.images), _BATCH)
     for start in context.progress(starts, f"encode with {subject.name}"):
-        batch = parts(tf.constant(np.asarray(split.images[start : start + _BATCH])))
-        means.append([z.numpy() for z in batch[0]])
-        maps.append(batch[1].numpy())
+        z, m = encode(np.asarray(split.images[start : start + _BATCH]))
+        means.append([level.numpy() for level in z])
+        maps.append(m.numpy())
     zs = [np.concatenate(level) for level in zip(*means)]
     found = {label: zs[level - 1] for label, level in subject.levels()}
-    if len(zs) > 1:
-        found[_together(subject)] = np.concatenate(zs, axis=1)
+    found[_together(subject)] = np.concatenate(zs, axis=1)  # the same, where there is one level
     found[_maps(subject)] = np.concatenate(maps)
     return found
 
