@@ -202,6 +202,80 @@ class Config:
         ]
 
 
+@dataclasses.dataclass(frozen=True)
+class ClassifierConfig:
+    """What an attribute classifier is made of; a field is a flag of the same name."""
+
+    data: str = _field("", "Data set with attributes, as for hali_tf.train: celeba.")
+    data_dir: str = _field("", "Where the data set is.")
+    cache_dir: str = _field("", "Where decoded images are kept; empty: ~/.cache/hali_tf.")
+    image_size: int = _field(
+        0, "Side of the images in pixels, that of the runs to evaluate; 0: the data set's.",
+        at_least=0,
+    )  # fmt: skip
+    out: str = _field("", "Folder to make; with --encoder_of, RUN/supervised if empty.")
+    weights: str = _field(
+        "imagenet",
+        "Of VGG16's convolutions at the start: imagenet (downloaded by keras.applications), none, "
+        "or a file (vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5).",
+    )
+    frozen_blocks: int = _field(
+        4, "How many of VGG16's five blocks stay as they are; their output is computed once.",
+        at_least=0, below=6,
+    )  # fmt: skip
+    encoder_of: str = _field(
+        "", "Folder of a run: learn its data's attributes with its encoder, from random weights and "
+        "end to end, instead of VGG16: the upper reference of the question representation.",
+    )  # fmt: skip
+    epochs: int = _field(6, "Passes over the training images.", at_least=1)
+    batch_size: int = _field(64, "Images a step.", at_least=1)
+    learning_rate: float = _field(
+        0.0, "Of Adam at the start; it falls to 0 by a cosine. 0: 1e-4, from random weights 1e-3.",
+        at_least=0,
+    )  # fmt: skip
+    precision: str = _field(
+        "auto", "auto: mixed_bfloat16 where the processor computes in it, else float32.",
+        one_of=("auto", "float32", "mixed_bfloat16"),
+    )  # fmt: skip
+    seed: int = _field(0, "Of everything random.", at_least=0, below=2**31)
+
+    def validate(self):
+        """Returns the config with --out resolved.
+
+        Raises:
+          UsageError: names the flag, what it takes and what it got.
+        """
+        for field in dataclasses.fields(self):
+            _check(field.name, getattr(self, field.name), field.metadata)
+        if self.encoder_of:
+            for name in ("data", "data_dir", "image_size"):
+                if getattr(self, name):
+                    raise UsageError(
+                        f"--{name} with --encoder_of, whose run says which data; drop one of the two"
+                    )
+            out = self.out or os.path.join(self.encoder_of, "supervised")
+            return dataclasses.replace(
+                self, out=out, weights="none", frozen_blocks=0,
+                learning_rate=self.learning_rate or 1e-3,
+            )  # fmt: skip
+        if not self.data:
+            raise UsageError("--data is empty; name a data set with attributes: --data=celeba")
+        if not self.out:
+            raise UsageError("--out is empty; name the folder to make, such as runs/vgg16")
+        if self.weights == "none" and self.frozen_blocks:
+            raise UsageError(
+                f"--weights=none with --frozen_blocks={self.frozen_blocks}: random weights must be "
+                "trained; set --frozen_blocks=0"
+            )
+        if self.weights not in ("imagenet", "none") and not os.path.isfile(self.weights):
+            raise UsageError(
+                f"--weights={self.weights}: no such file; expected imagenet, none, or a file of "
+                "VGG16's weights in Keras' format"
+            )
+        rate = self.learning_rate or (1e-3 if self.weights == "none" else 1e-4)
+        return dataclasses.replace(self, learning_rate=rate)
+
+
 def _check(name, value, checks):
     """Raises UsageError if the value of a flag is outside of what its field's metadata say."""
     if "one_of" in checks and value not in checks["one_of"]:
@@ -225,9 +299,18 @@ _DEFINE = {
 
 def define_train_flags():
     """Defines a flag for each field of `Config`."""
-    for field in dataclasses.fields(Config):
+    _define(Config, "hali_tf.train")
+
+
+def define_classifier_flags():
+    """Defines a flag for each field of `ClassifierConfig`."""
+    _define(ClassifierConfig, "hali_tf.evaluation.attributes")
+
+
+def _define(record, module):
+    for field in dataclasses.fields(record):
         _DEFINE[type(field.default)](
-            field.name, field.default, field.metadata["help"], module_name="hali_tf.train"
+            field.name, field.default, field.metadata["help"], module_name=module
         )
 
 
@@ -237,8 +320,20 @@ def config_from_flags():
     Raises:
       UsageError: a flag, or two together, cannot work.
     """
-    values = {field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(Config)}
-    return Config(**values).validate()
+    return _from_flags(Config).validate()
+
+
+def classifier_config_from_flags():
+    """The validated `ClassifierConfig` of the command line.
+
+    Raises:
+      UsageError: a flag, or two together, cannot work.
+    """
+    return _from_flags(ClassifierConfig).validate()
+
+
+def _from_flags(record):
+    return record(**{f.name: flags.FLAGS[f.name].value for f in dataclasses.fields(record)})
 
 
 def define_run_flags(module, **extra):

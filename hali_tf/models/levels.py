@@ -38,6 +38,14 @@ class Rows(keras.layers.Layer):
                 x = layer(x)
         return x
 
+    def outputs(self, x):
+        """The output of every layer for `x`, without dropout, the last one as of `call`."""
+        outputs = []
+        for layer in self.stack:
+            x = x if isinstance(layer, Dropout) else layer(x)
+            outputs.append(x)
+        return outputs
+
     def initialize_from(self, x):
         """Weight normalisation's data-dependent initialisation; returns the output for `x`."""
         for layer in self.stack:

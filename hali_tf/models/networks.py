@@ -45,6 +45,23 @@ class Encoder(keras.layers.Layer):
             draws.append(z)
         return gaussians, draws
 
+    def maps(self, x):
+        """What the encoder makes of images on the way to z_L.
+
+        Args:
+          x: images in [-1, 1], [B, H, W, C].
+
+        Returns:
+          A list a level: the feature maps of its rows below the Gaussian, [B, h, w, c] each, and
+          the mean of z_l, [B, h, w, c] too (1 x 1 where z_l is a vector).
+        """
+        levels = []
+        for level in self.levels:
+            *maps, q = level.body.outputs(x)
+            levels.append((maps, q.mean))
+            x = q.mean
+        return levels
+
 
 class Decoder(keras.layers.Layer):
     """z_L -> ... -> z_1 -> x.

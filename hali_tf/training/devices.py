@@ -38,11 +38,17 @@ def resolve_auto(config):
     gpus = tf.config.list_physical_devices("GPU")
     precision, jit_compile = config.precision, config.jit_compile
     if precision == "auto":
-        native = all(map(_gpu_has_bfloat16, gpus)) if gpus else _cpu_has_bfloat16()
-        precision = "mixed_bfloat16" if native else "float32"
+        precision = native_precision()
     if jit_compile == "auto":
         jit_compile = "true" if gpus and not config.sync_batch_norm else "false"
     return dataclasses.replace(config, precision=precision, jit_compile=jit_compile)
+
+
+def native_precision():
+    """mixed_bfloat16 where this machine computes in it, else float32."""
+    gpus = tf.config.list_physical_devices("GPU")
+    native = all(map(_gpu_has_bfloat16, gpus)) if gpus else _cpu_has_bfloat16()
+    return "mixed_bfloat16" if native else "float32"
 
 
 def _gpu_has_bfloat16(gpu):

@@ -1,0 +1,234 @@
+"""What linear classifiers read from the encoder's features (paper, section 7.1, Tables 2 and 6).
+
+Linear SVMs are trained on the validation split, their regularisation is chosen inside of it, and
+they are counted on the test split, which chooses nothing. The features are
+
+  z_1, z_2    the mean of q(z_l | z_{l-1}), feature maps averaged over a grid of 4x4; both together
+  maps        the output of every row of the encoder below the Gaussians, averaged over the image
+
+For attributes the paper's measure is balanced accuracy. Data with classes gets one SVM of as many
+classes. Memory: float32 features of both splits of one model at a time, about 13 KiB an image at
+full width, of 40,000 images for the whole of CelebA; liblinear's copy of the validation split is
+six times its features, for each core.
+"""
+
+import os
+
+import numpy as np
+
+from hali_tf.evaluation import markdown, probes, published, scores
+
+TITLE = "Attribute prediction from the encoder (section 7.1, Tables 2 and 6)"
+_BATCH = 128
+_GRID = 4
+_FEW = (100, 1000)  # labels, beside all of them
+_PROTOCOL = """\
+Linear SVMs, balanced class weights, on standardised features of encoders that saw no label: trained
+on {validation} images of the validation split, C chosen on one in five of them, counted on {test} of
+the test split. z_1 is averaged over a grid of 4x4; maps are the outputs of all rows of the encoder
+below the Gaussians, averaged over the image. 100 and 1000: the SVMs of so many labels, drawn from
+the validation split. Neighbours: in place of SVMs the {neighbours} nearest images, by the value whose
+share among them exceeds its share among all the most. Best: how often a row is the highest, equal
+ones counted for each. Deviations are those of a sample. Per cent; all but plain is balanced accuracy."""
+
+
+def inputs(context):
+    """Which supervised references there are, and when they were made."""
+    from hali_tf.evaluation import attribute_classifier
+
+    return {"supervised": [attribute_classifier.identity(_reference(s)) for s in context.subjects]}
+
+
+def unanswerable(context):
+    """Without labels."""
+    for name in ("validation", "test"):
+        if context.split(name).labels is None:
+            return f"the data has no labels in its {name} split"
+    return None
+
+
+def answer(context):
+    """Accuracies on the test split in per cent.
+
+    Returns:
+      Dict: "validation" and "test", numbers of images; "attributes", names, None for classes;
+      "rows", label to dict of "size" of the features, the chosen "C", "balanced" and "plain" (a value
+      an attribute, or one), and mean balanced accuracies: "curve" by number of labels, "neighbours";
+      "summary" of "balanced"; "supervised", label to balanced accuracies of the encoders that were
+      trained with labels; "orders".
+    """
+    validation, test = context.split("validation"), context.split("test")
+    labels, test_labels = _columns(validation.labels), _columns(test.labels)
+    order = np.random.default_rng(context.seed).permutation(len(labels))
+    rows, supervised = {}, {}
+    for subject in context.subjects:
+        encode = _encoder(subject.model)
+        found = _features(context, subject, encode, validation)
+        found_test = _features(context, subject, encode, test)
+        for label in context.progress(list(found), "SVMs"):
+            rows[label] = _probe(
+                found.pop(label)[order], labels[order], found_test.pop(label), test_labels
+            )
+        reference = _supervised(subject, context.source.label_names)
+        if reference:
+            supervised[f"{subject.name} encoder, supervised"] = reference
+    summary = scores.summary({label: row["balanced"] for label, row in rows.items()})
+    return {
+        "validation": len(labels),
+        "test": len(test_labels),
+        "attributes": list(context.source.label_names) if context.source.multi_label else None,
+        "rows": rows,
+        "summary": summary,
+        "supervised": supervised,
+        "orders": _orders(context.subjects, {k: row["mean"] for k, row in summary.items()}),
+    }
+
+
+def _orders(subjects, means):
+    """Whether the run's own features are above each baseline's of the same kind."""
+    own, *others = subjects
+    return {
+        f"{kind(own)} above {kind(other)}": means[kind(own)] > means[kind(other)]
+        for other in others
+        for kind in (_together, _maps)
+    }
+
+
+def _together(subject):
+    """Label of the means of all levels."""
+    labels = [label for label, _ in subject.levels()]
+    levels = ", ".join(f"z_{l}" for l in range(1, len(labels) + 1))
+    return labels[0] if len(labels) == 1 else f"{subject.name} {levels}"
+
+
+def _maps(subject):
+    return f"{subject.name} maps"
+
+
+def _columns(labels):
+    """Labels as [N, A]: class numbers are one column."""
+    return labels if labels.ndim == 2 else labels[:, np.newaxis]
+
+
+def _probe(features, labels, test_features, test_labels):
+    """A row of the answer."""
+
+    def balanced(decisions):
+        return scores.balanced_accuracy(test_labels, decisions)
+
+    decisions, c = probes.svm(features, labels, test_features)
+    curve = {
+        str(n): float(np.mean(balanced(probes.svm(features[:n], labels[:n], test_features)[0])))
+        for n in _FEW
+        if n < len(labels)
+    }
+    return {
+        "size": features.shape[1],
+        "C": c,
+        "balanced": balanced(decisions).tolist(),
+        "plain": scores.accuracy(test_labels, decisions).tolist(),
+        "curve": {**curve, str(len(labels)): float(np.mean(balanced(decisions)))},
+        "neighbours": float(np.mean(balanced(probes.nearest(features, labels, test_features)))),
+    }
+
+
+def _encoder(model):
+    """A function of uint8 images to the pooled means of all levels and the pooled rows of all."""
+    import tensorflow as tf
+
+    from hali_tf.models.hali import to_unit
+
+    @tf.function(reduce_retracing=True)
+    def encode(images):
+        levels = model.average.encoder.maps(to_unit(images))
+        maps = [pool(row, 1) for rows, _ in levels for row in rows]
+        return [pool(mean, _GRID) for _, mean in levels], tf.concat(maps, axis=1)
+
+    return encode
+
+
+def _features(context, subject, encode, split):
+    """Label to features of all images of a split, float32 [N, F]."""
+    means, maps = [], []
+    starts = range(0, len(split.images), _BATCH)
+    for start in context.progress(starts, f"encode with {subject.name}"):
+        z, m = encode(np.asarray(split.images[start : start + _BATCH]))
+        means.append([level.numpy() for level in z])
+        maps.append(m.numpy())
+    zs = [np.concatenate(level) for level in zip(*means)]
+    found = {label: zs[level - 1] for label, level in subject.levels()}
+    found[_together(subject)] = np.concatenate(zs, axis=1)  # the same, where there is one level
+    found[_maps(subject)] = np.concatenate(maps)
+    return found
+
+
+def pool(maps, side):
+    """Feature maps [B, h, w, c] averaged over a grid of at most side x side: float32 [B, F]."""
+    import tensorflow as tf
+
+    factors = [-(-size // side) for size in maps.shape[1:3]]
+    maps = tf.nn.avg_pool2d(tf.cast(maps, tf.float32), factors, factors, "SAME")
+    return tf.reshape(maps, [-1, int(np.prod(maps.shape[1:]))])
+
+
+def _reference(subject):
+    """Where `hali_tf.evaluation.attributes --encoder_of` puts what it trains."""
+    return os.path.join(subject.run_dir, "supervised")
+
+
+def _supervised(subject, names):
+    """Balanced test accuracies of the subject's encoder trained with labels, None if it was not."""
+    from hali_tf.evaluation import attribute_classifier
+
+    if attribute_classifier.identity(_reference(subject)) is None:
+        return None
+    card = attribute_classifier.card(_reference(subject))
+    return card["test"]["balanced"] if card["attributes"] == list(names) else None
+
+
+def report(answer):
+    """The result in words, the summary (Table 2), the table of attributes (Table 6)."""
+    names = answer["attributes"]
+    paper = published.attribute_prediction()
+    paper = paper if names and set(paper["HALI"]) == set(names) else {}
+    of = f", mean of {len(names)} attributes" if names else ""
+    means = [f"{label} {row['mean']:.1f} %" for label, row in answer["summary"].items()]
+    parts = [
+        f"Balanced accuracy of linear SVMs on the encoder's features{of}: {', '.join(means)}.",
+        _PROTOCOL.format(neighbours=probes.NEIGHBOURS, **answer),
+        f"Published, in italics: {published.source('attribute_prediction')}." if paper else "",
+        _summary(answer, paper),
+        " ".join(f"{words}: {'yes' if ok else 'no'}." for words, ok in answer["orders"].items()),
+        _by_attribute(answer, paper) if names else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _summary(answer, paper):
+    """Table 2, our rows first, the published ones last."""
+    few = [str(n) for n in _FEW]
+    rows = []
+    for label, row in answer["rows"].items():
+        told = answer["summary"][label]
+        rows.append([
+            label, told["mean"], told["std"], told["best"], float(np.mean(row["plain"])),
+            *(row["curve"].get(n) for n in few), row["neighbours"], row["size"], f"{row['C']:g}",
+        ])  # fmt: skip
+    for label, values in answer["supervised"].items():
+        rows.append([label, *scores.mean_and_std(values).values(), *[None] * 7])
+    theirs = scores.summary({k: list(c.values()) for k, c in paper.items()}) if paper else {}
+    for label, told in theirs.items():
+        rows.append([f"*{label}*", *told.values(), *[None] * 6])
+    head = ["", "mean", "std", "best", "plain", *few, "neighbours", "features", "C"]
+    return markdown.table(head, rows)
+
+
+def _by_attribute(answer, paper):
+    """Table 6: a row an attribute."""
+    names = answer["attributes"]
+    columns = {label: row["balanced"] for label, row in answer["rows"].items()}
+    columns.update(answer["supervised"])
+    columns = {label: [f"{v:.1f}" for v in values] for label, values in columns.items()}
+    columns.update({f"*{k}*": [c[name] for name in names] for k, c in paper.items()})
+    rows = [[n.replace("_", " "), *(c[i] for c in columns.values())] for i, n in enumerate(names)]
+    return markdown.table(["", *columns], rows)

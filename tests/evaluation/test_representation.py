@@ -1,0 +1,140 @@
+"""The question on a model whose features are known: who is trained on what, and what is told."""
+
+import json
+import types
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hali_tf.data import Source, Split
+from hali_tf.evaluation import representation
+from hali_tf.evaluation.question import Context, Subject
+from hali_tf.models import HALI
+from tests.models.conftest import toy
+
+
+class Encoder:
+    """z_1 is the brightness of each image, z_2 nothing."""
+
+    def maps(self, x):
+        brightness = tf.reduce_mean(x, axis=[1, 2, 3], keepdims=True)
+        return [([brightness, x], brightness), ([], tf.zeros_like(brightness))]
+
+
+def subject_of(name="HALI", run_dir=""):
+    average = types.SimpleNamespace(encoder=Encoder())
+    return Subject(name, str(run_dir), None, types.SimpleNamespace(average=average, num_levels=2))
+
+
+def splits(flipped=False):
+    """Attribute "Bright" and one that follows from nothing; in the test split perhaps the reverse."""
+    rng = np.random.default_rng(0)
+    found = {}
+    for name, count in (("validation", 240), ("test", 120)):
+        bright = rng.random(count) > 0.5
+        brightness = np.where(bright, 160, 20) + rng.integers(0, 70, count)
+        images = np.tile(brightness[:, np.newaxis, np.newaxis, np.newaxis], (1, 8, 8, 1))
+        bright = ~bright if flipped and name == "test" else bright
+        labels = np.stack([bright, rng.random(count) > 0.5], axis=1).astype(np.uint8)
+        found[name] = Split(images.astype(np.uint8), labels)
+    return found
+
+
+def context_of(tmp_path, found, *subjects, names=("Bright", "Any"), multi_label=True):
+    source = Source("toy", (8, 8, 1), lambda name: found[name], names, multi_label)
+    return Context(subjects, source, str(tmp_path))
+
+
+def test_features_that_hold_an_attribute_tell_it_and_others_do_not(tmp_path):
+    context = context_of(tmp_path, splits(), subject_of())
+    assert representation.unanswerable(context) is None
+    answer = json.loads(json.dumps(representation.answer(context)))
+    rows = answer["rows"]
+    assert set(rows) == {"HALI z_1", "HALI z_2", "HALI z_1, z_2", "HALI maps"}
+    for label in ("HALI z_1", "HALI z_1, z_2", "HALI maps"):
+        assert rows[label]["balanced"][0] > 95 and rows[label]["balanced"][1] < 65
+        assert rows[label]["neighbours"] > 65
+    assert rows["HALI z_2"]["balanced"] == [50, 50] and rows["HALI z_2"]["size"] == 1
+    assert set(rows["HALI z_1"]["curve"]) == {"100", "240"}
+    text = representation.report(answer)
+    assert "HALI z_2 50.0 %" in text.split("\n\n")[0] and "| Bright |" in text
+    assert "LMLE" not in text  # two attributes are not the paper's forty
+
+
+def test_the_test_split_teaches_nothing_and_the_training_split_is_not_read(tmp_path):
+    """With the test labels reversed all decisions are wrong: nothing was learned from them."""
+    context = context_of(tmp_path, splits(flipped=True), subject_of())  # has no "train"
+    found = representation.answer(context)["rows"]["HALI z_1"]
+    assert found["balanced"][0] < 5
+    straight = representation.answer(context_of(tmp_path, splits(), subject_of()))
+    assert found["C"] == straight["rows"]["HALI z_1"]["C"]
+
+
+def test_baselines_and_the_supervised_reference_stand_beside(tmp_path):
+    (tmp_path / "supervised").mkdir()
+    card = {"attributes": ["Bright", "Any"], "test": {"balanced": [88.0, 66.0]}}
+    (tmp_path / "supervised" / "classifier.json").write_text(json.dumps(card))
+    context = context_of(
+        tmp_path, splits(), subject_of(run_dir=tmp_path), subject_of("VAE", tmp_path / "other")
+    )
+    answer = representation.answer(context)
+    assert answer["supervised"] == {"HALI encoder, supervised": [88.0, 66.0]}
+    # The same encoder twice: none is above the other.
+    assert answer["orders"] == {
+        "HALI z_1, z_2 above VAE z_1, z_2": False, "HALI maps above VAE maps": False,
+    }  # fmt: skip
+    assert "| HALI encoder, supervised | 77.00 |" in representation.report(answer)
+
+
+def test_classes_are_one_column(tmp_path):
+    found = {
+        name: Split(split.images, (split.images[:, 0, 0, 0] // 100).astype(np.int64))
+        for name, split in splits().items()
+    }
+    context = context_of(tmp_path, found, subject_of(), names=None, multi_label=False)
+    answer = representation.answer(context)
+    assert answer["attributes"] is None and len(answer["rows"]["HALI z_1"]["balanced"]) == 1
+    assert "| Bright |" not in representation.report(answer)
+
+
+def test_no_labels(tmp_path):
+    found = {name: Split(split.images) for name, split in splits().items()}
+    assert "no labels" in representation.unanswerable(context_of(tmp_path, found, subject_of()))
+
+
+def test_pool_averages_over_a_grid():
+    maps = np.arange(32, dtype=np.float32).reshape(1, 4, 8, 1)
+    expected = maps.reshape(2, 2, 2, 4).mean(axis=(1, 3)).ravel()
+    np.testing.assert_allclose(representation.pool(maps, 2)[0], expected)
+    assert representation.pool(np.ones([1, 7, 7, 2], np.float32), 4).shape == (1, 32)
+
+
+def test_the_encoders_maps_are_what_it_computes():
+    keras.utils.set_random_seed(0)
+    model = HALI(toy().adapt(1))
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
+    levels = model.average.encoder.maps(tf.cast(images, tf.float32) / 127.5 - 1)
+    assert [len(maps) for maps, _ in levels] == [3, 1]
+    for (_, mean), q in zip(levels, model.encode(images)):
+        np.testing.assert_allclose(tf.reshape(mean, q.mean.shape), q.mean, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_real_faces_before_any_training(shared_data, tmp_path):
+    """Random features of a quarter of the held-out faces tell sex and hat far above chance."""
+    from hali_tf.config import Config
+    from hali_tf.training import run
+
+    config = Config(
+        data="celeba", data_dir=str(shared_data / "celeba_64"), width=0.25, channels=3,
+        run_dir=str(tmp_path), jit_compile="false", precision="float32",
+    ).validate()  # fmt: skip
+    subject = Subject("HALI", str(tmp_path), config, run.make_model(config))
+    context = Context((subject,), run.open_data(config), str(tmp_path), limit=1000)
+    answer = representation.answer(context)
+    best = np.max([row["balanced"] for row in answer["rows"].values()], axis=0)
+    names = answer["attributes"]
+    assert best[names.index("Male")] > 70 and best[names.index("Wearing_Hat")] > 70
+    assert "*LMLE-kNN*" in representation.report(answer)
