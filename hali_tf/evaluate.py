@@ -32,7 +32,7 @@ def main():
     tf.get_logger().setLevel("ERROR")
     context = open_context(
         flags.run_dir, _list(flags.baselines), flags.checkpoint, flags.limit,
-        flags.attribute_classifier,
+        flags.attribute_classifier, flags.mask,
     )  # fmt: skip
     evaluate(context, only)
 
@@ -41,7 +41,7 @@ def _list(text):
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def open_context(run_dir, baselines=(), checkpoint="last", limit=0, classifier_dir=""):
+def open_context(run_dir, baselines=(), checkpoint="last", limit=0, classifier_dir="", mask=""):
     """Loads what an evaluation works on, and makes its folder.
 
     Args:
@@ -50,6 +50,7 @@ def open_context(run_dir, baselines=(), checkpoint="last", limit=0, classifier_d
       checkpoint: "last" or "best", of each run.
       limit: use at most so many held-out images; 0 for all.
       classifier_dir: of the attribute classifier; "" for none.
+      mask: PNG file to inpaint by; "" for none.
 
     Returns:
       `hali_tf.evaluation.question.Context`.
@@ -67,7 +68,7 @@ def open_context(run_dir, baselines=(), checkpoint="last", limit=0, classifier_d
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error})") from error
-    return Context(subjects, open_data(subjects[0].config), folder, limit, classifier_dir)
+    return Context(subjects, open_data(subjects[0].config), folder, limit, classifier_dir, mask)
 
 
 def evaluate(context, only=()):
@@ -130,5 +131,6 @@ if __name__ == "__main__":
         checkpoint=("last", "last or best."),
         limit=(0, "Use at most so many images of a held-out split; 0: all."),
         attribute_classifier=("", "Folder that hali_tf.evaluation.attributes wrote."),
+        mask=("", "PNG of a mask to inpaint by, white where to fill, beside the fixed ones."),
     )
     command.run(main, __doc__)

@@ -32,18 +32,34 @@ the classifier's own accuracy against the labels. Best: for how many attributes 
 of the models, equal ones counted for each. Deviations are those of a sample."""
 
 
-def load(folder):
-    """The `attribute_classifier.AttributeClassifier` of a folder; see there."""
+def load(context):
+    """The `attribute_classifier.AttributeClassifier` that the user named.
+
+    Raises:
+      UserError: it is damaged, or of other attributes or images than the data.
+    """
     from hali_tf.evaluation import attribute_classifier
 
-    return attribute_classifier.load(folder)
+    classifier = attribute_classifier.load(context.classifier_dir)
+    for what, own, theirs in (
+        ("attributes", classifier.names, context.source.label_names),
+        ("images", classifier.image_shape, context.source.image_shape),
+    ):
+        if tuple(own) != tuple(theirs):
+            raise UserError(
+                f"--attribute_classifier={context.classifier_dir}: its {what} are "
+                f"{_short(own)}, those of {context.source.name} are {_short(theirs)}; train one on "
+                "the data of the run, at its --image_size"
+            )
+    return classifier
 
 
 def inputs(context):
     """Which classifier, and when it was made."""
     from hali_tf.evaluation import attribute_classifier
 
-    return {"classifier": attribute_classifier.identity(context.classifier_dir)}
+    folder = context.classifier_dir
+    return {"classifier": attribute_classifier.identity(folder) if folder else None}
 
 
 def unanswerable(context):
@@ -62,12 +78,11 @@ def answer(context):
     """Agreement of the decisions on validation images and on their reconstructions.
 
     Raises:
-      UserError: the classifier is damaged, or of other attributes or images than the data.
+      UserError: as `load`.
     """
     import tensorflow as tf
 
-    classifier = load(context.classifier_dir)
-    _check(classifier, context)
+    classifier = load(context)
     split = context.split("validation")
     decisions = {"Data": []}
     levels = []
@@ -82,20 +97,6 @@ def answer(context):
             decisions.setdefault(label, []).append(classifier.decide(rebuilt))
     decisions = {label: np.concatenate(parts) for label, parts in decisions.items()}
     return tabulate(classifier.names, split.labels, decisions)
-
-
-def _check(classifier, context):
-    """Raises UserError where the classifier does not fit the data."""
-    for what, own, theirs in (
-        ("attributes", classifier.names, context.source.label_names),
-        ("images", classifier.image_shape, context.source.image_shape),
-    ):
-        if tuple(own) != tuple(theirs):
-            raise UserError(
-                f"--attribute_classifier={context.classifier_dir}: its {what} are "
-                f"{_short(own)}, those of {context.source.name} are {_short(theirs)}; train one on "
-                "the data of the run, at its --image_size"
-            )
 
 
 def _short(values):

@@ -10,7 +10,6 @@ images. With an attribute classifier, its decisions on the images before (the re
 z_1) and after tell whether the attribute changes and how many others do.
 """
 
-import os
 
 import numpy as np
 
@@ -32,8 +31,10 @@ def unanswerable(context):
 
 
 def inputs(context):
-    """The attribute classifier."""
-    return {"classifier": os.path.realpath(context.classifier_dir) if context.classifier_dir else ""}
+    """Which attribute classifier, and when it was made."""
+    from hali_tf.evaluation import attributes
+
+    return attributes.inputs(context)
 
 
 def answer(context):
@@ -207,7 +208,7 @@ def _measure(context, coder, zs, result):
     """Adds what the classifier says to the labels' rows, and the means."""
     from hali_tf.evaluation import attributes
 
-    classifier = attributes.load(context.classifier_dir)
+    classifier = attributes.load(context)
     rows = list(result["labels"].values())
     entries = sorted({row["entry"] for row in rows})
     bar = context.progress(entries, "innovate")

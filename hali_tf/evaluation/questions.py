@@ -6,6 +6,11 @@ import importlib
 QUESTIONS = (
     "reconstruction",
     "perceptual",
+    "attributes",
+    "inpainting",
+    "traversal",
+    "innovation",
+    "representation",
     "samples",
 )
 

@@ -101,7 +101,9 @@ def check_report(tmp_path, answer):
 
 def test_attributes_find_their_entries_and_are_measured(tmp_path, monkeypatch):
     classifier = types.SimpleNamespace(decide=bright_and_chequered)
-    attributes = types.SimpleNamespace(load=lambda folder: {"CLASSIFIER": classifier}[folder])
+    attributes = types.SimpleNamespace(
+        load=lambda context: {"CLASSIFIER": classifier}[context.classifier_dir]
+    )
     monkeypatch.setattr(hali_tf.evaluation, "attributes", attributes, raising=False)
     context = labelled(
         tmp_path, bright_and_chequered, label_names=("Bright", "Chequered"), multi_label=True
@@ -140,8 +142,10 @@ def test_without_labels_the_strongest_are_shown(tmp_path):
     assert "no labels" in check_report(tmp_path, answer)
 
 
-def test_inputs_name_the_classifier(tmp_path):
+def test_another_classifier_is_another_question(tmp_path):
     context, _ = linear_context(tmp_path)
-    assert innovation.inputs(context) == {"classifier": ""}
+    assert innovation.inputs(context) == {"classifier": None}
+    card = tmp_path / "classifier.json"
+    card.write_text("{}")
     context = dataclasses.replace(context, classifier_dir=str(tmp_path))
-    assert innovation.inputs(context) == {"classifier": str(tmp_path.resolve())}
+    assert innovation.inputs(context) == {"classifier": [str(card), card.stat().st_mtime]}
