@@ -213,10 +213,11 @@ def save(folder, classifier, card):
     Args:
       folder: that is there.
       classifier: `AttributeClassifier`.
-      card: what else is to be said of it; "encoder" the arguments of its `EncoderTrunk`, or None.
+      card: what else is to be said of it: "encoder", the arguments of its `EncoderTrunk` or None;
+        "config", of its training; ...
     """
     with replacing(os.path.join(folder, "weights.npz")) as beside, open(beside, "wb") as f:
-        np.savez(f, *classifier.get_weights())
+        np.savez(f, *classifier.trunk.get_weights(), *classifier.head.get_weights())
     write_json(
         os.path.join(folder, "classifier.json"),
         {
@@ -261,10 +262,15 @@ def load(folder):
     path = os.path.join(folder, "weights.npz")
     try:
         shape = tuple(about["image_shape"])
-        trunk = EncoderTrunk(shape, **about["encoder"]) if about["encoder"] else VGG16(shape)
+        if about["encoder"]:
+            trunk = EncoderTrunk(shape, **about["encoder"])
+        else:  # as it was trained: Keras orders weights by whether they are
+            trunk = VGG16(shape, frozen_blocks=about["config"]["frozen_blocks"])
         classifier = AttributeClassifier(trunk, about["attributes"], shape, about["thresholds"])
         with np.load(path) as arrays:
-            classifier.set_weights([arrays[name] for name in arrays.files])
+            *trunk_weights, kernel, bias = (arrays[name] for name in arrays.files)
+        classifier.trunk.set_weights(trunk_weights)
+        classifier.head.set_weights([kernel, bias])
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         words = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise UserError(f"{path}: damaged, or not of {folder}/classifier.json ({words})") from error
