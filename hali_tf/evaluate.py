@@ -79,8 +79,8 @@ def evaluate(context, only=()):
       only: names of questions; all that the run can answer by default.
 
     Raises:
-      UserError: a question of `only` cannot be answered, or one failed; the answers to the others
-        are written.
+      UserError: an input or a question of `only` is unusable, before anything is computed; or a
+        question failed, and the answers to the others are written.
     """
     from hali_tf.evaluation import questions, report
     from hali_tf.evaluation.answers import Answers
@@ -90,8 +90,9 @@ def evaluate(context, only=()):
         if reason:
             raise UserError(f"--only={name}: {context.subject.run_dir} cannot answer: {reason}")
     answers, texts, missing, failed = Answers(context), {}, {}, []
-    for name in QUESTIONS:
-        module, answer, note = questions.module(name), answers.read(name), " (answered before)"
+    before = {name: answers.read(name) for name in QUESTIONS}  # reads all inputs: errors come first
+    for name, answer in before.items():
+        module, note = questions.module(name), " (answered before)"
         if answer is None and only and name not in only:
             missing[name] = "not asked for these checkpoints and flags"
             continue

@@ -255,6 +255,17 @@ def test_folder_that_cannot_be_written_is_named(runs, tmp_path):
         evaluate.open_context(str(tmp_path / "run"))
 
 
+def test_unusable_input_is_refused_before_anything_is_computed(ask):
+    calls = []
+
+    def unusable(context):
+        raise UserError("--mask=a.png: all white")
+
+    with pytest.raises(UserError, match="^--mask=a.png"):
+        ask({"one": question("one", calls), "two": question("two", calls, inputs=unusable)})
+    assert calls == []
+
+
 def test_damaged_answer_is_asked_again(ask, context):
     calls = []
     ask({"one": question("one", calls)})

@@ -21,8 +21,8 @@ class Answers:
 
     def read(self, name):
         """The answer to the question; None if there is none, or one of other models or flags."""
-        file = self._file(name)
-        return file["answer"] if file and file["asked_of"] == self._asked_of(name) else None
+        file, asked_of = self._file(name), self._asked_of(name)
+        return file["answer"] if file and file["asked_of"] == asked_of else None
 
     def write(self, name, answer):
         """Keeps an answer."""
