@@ -1,4 +1,4 @@
-"""What HALI, ALI and the VAE share: encoder and decoder with moving averages, and how they train."""
+"""What HALI, ALI and the VAE share: encoder and decoder, their averages, and how they train."""
 
 from typing import Tuple
 
@@ -140,7 +140,7 @@ class Autoencoder(keras.Model):
                 player.build(variables)
 
     def initialize_from_data(self, images):
-        """Data-dependent initialisation by a first batch, uint8 [B, H, W, C], where there is one."""
+        """Data-dependent initialisation by a first batch, uint8 [B, H, W, C]; none by default."""
 
     def train_step(self, images):
         """One update of all that is trained, from one forward pass.

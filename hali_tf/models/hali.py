@@ -1,4 +1,4 @@
-"""HALI (Belghazi et al., 2018): the adversarial game of encoder and decoder with a discriminator."""
+"""HALI (Belghazi et al., 2018): encoder and decoder play against a discriminator."""
 
 import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""The variational autoencoder that the paper compares with: ALI's encoder and decoder on the ELBO."""
+"""The VAE that the paper compares with: ALI's encoder and decoder, trained on the ELBO."""
 
 import math
 
