@@ -56,6 +56,18 @@ class Config:
         0.2, "Sigma of the noise at the inputs of HALI's and ALI's encoder and discriminator.",
         at_least=0,
     )
+    labels_per_class: int = _field(
+        0, "Semi-supervised: learn from so many labels of each class; 0: from none.", at_least=0
+    )
+    classes: int = _field(0, "Of the labels of a semi-supervised run; 0: as the data set has.", at_least=0)
+    label_shift: int = _field(
+        0, "Move labelled images by up to so many pixels at random, which the paper does not.",
+        at_least=0,
+    )  # fmt: skip
+    cycle_labels: float = _field(
+        0.0, "Weight of the cross-entropy of the encoder's label for generated images against the "
+        "one they were generated from; 0: the paper's objective.", at_least=0,
+    )  # fmt: skip
     run_dir: str = _field("", "Folder of the run; a run that is there goes on.")
     steps: int = _field(10000, "Train until this step.", at_least=1)
     batch_size: int = _field(64, "Images a step, over all replicas together.", at_least=1)
@@ -115,6 +127,11 @@ class Config:
                 "--sync_batch_norm with --jit_compile=true: XLA cannot compile statistics that "
                 "cross replicas; drop one of the two"
             )
+        if not self.labels_per_class and (self.label_shift or self.cycle_labels):
+            raise UsageError(
+                "--label_shift and --cycle_labels are for labels, of which there are none; set "
+                "--labels_per_class"
+            )
         self.profile_range()
         name = self.architecture or self._default_architecture()
         if name not in ARCHITECTURES:
@@ -163,8 +180,9 @@ class Config:
         )
 
     def table(self):
-        """The `architectures.Architecture` in the run's channels, width and dropout."""
-        return ARCHITECTURES[self.architecture].adapt(self.channels, self.width, self.dropout)
+        """The `architectures.Architecture` in the run's channels, width, dropout and label."""
+        table = ARCHITECTURES[self.architecture].adapt(self.channels, self.width, self.dropout)
+        return table.with_label(self.classes) if self.labels_per_class else table
 
     def to_json(self):
         """The fields as indented JSON."""

@@ -86,24 +86,39 @@ class HALI(Autoencoder):
         levels = range(1, self.num_levels + 1)
         shapes = dict(zip(levels, self.latent_shapes))
 
-        def noisy(x, purpose):
-            return x + self._noise * draws.normal(self.image_shape, purpose) if self._noise else x
-
         x_q = to_unit(images)
-        posterior = [draws.normal(shapes[l], POSTERIOR, l) for l in levels]
-        q, z_q = self.encoder(noisy(x_q, ENCODER_NOISE), posterior, training=training)
+        q, z_q = self._encode_noisy(x_q, draws, training)
         conditional = [draws.normal(shapes[l], CONDITIONAL, l) for l in levels[:-1]]
         prior = draws.normal(shapes[levels[-1]], PRIOR)
         x_p, z_p = self.decoder(prior, conditional, training=training)
-        x = tf.concat([noisy(x_q, NOISE_Q), noisy(x_p, NOISE_P)], axis=0)
+        x = tf.concat(
+            [self._noisy(x_q, draws, NOISE_Q), self._noisy(x_p, draws, NOISE_P)], axis=0
+        )
         return x, [tf.concat(pair, axis=0) for pair in zip(z_q, z_p)], q
 
-    def _gradients(self, images, seed, replica, scales):
+    def _encode_noisy(self, x, draws, training):
+        """The encoder's `Gaussian`s and draws for images in [-1, 1], to which noise is added."""
+        levels = enumerate(self.latent_shapes, start=1)
+        posterior = [draws.normal(shape, POSTERIOR, l) for l, shape in levels]
+        return self.encoder(self._noisy(x, draws, ENCODER_NOISE), posterior, training=training)
+
+    def _noisy(self, x, draws, purpose):
+        return x + self._noise * draws.normal(self.image_shape, purpose) if self._noise else x
+
+    def _examples(self, batch, seed, replica):
+        """`_joint_examples` of a step, and the terms that join the generator's loss: here none.
+
+        A term, by its name among `VALUES`, is float32 [B], differentiable in encoder and decoder.
+        """
+        draws = self._draws(batch, seed, replica)
+        return (*self._joint_examples(batch, draws, training=True), {})
+
+    def _gradients(self, batch, seed, replica, scales):
         """The update of both players (paper, Algorithm 1), from one forward pass."""
         gradients = self._one_pass_gradients if self._one_pass else self._two_pass_gradients
-        return gradients(images, seed, replica, scales)
+        return gradients(batch, seed, replica, scales)
 
-    def _one_pass_gradients(self, images, seed, replica, scales):
+    def _one_pass_gradients(self, batch, seed, replica, scales):
         """Gradients of both players from one backward pass.
 
         The discriminator's pass gives, beside its own gradients, those of its loss with respect to
@@ -114,9 +129,9 @@ class HALI(Autoencoder):
           (discriminator's gradients, generator's gradients), dict of scalars to log.
         """
         del scales
-        draws = self._draws(images, seed, replica)
         with tf.GradientTape() as generator_tape:
-            x, zs, q = self._joint_examples(images, draws, training=True)
+            x, zs, q, terms = self._examples(batch, seed, replica)
+            means = [self._mean(term) for term in terms.values()]
         inputs = [x, *zs]
         with tf.GradientTape() as tape:
             tape.watch(inputs)
@@ -128,31 +143,36 @@ class HALI(Autoencoder):
         upstream = [
             tf.reshape(factors, [-1] + [1] * (len(g.shape) - 1)) * g for g in input_gradients
         ]
-        g_gradients = generator_tape.gradient(inputs, self._coder_variables(), upstream)
-        return (d_gradients, g_gradients), self._values(s_q, s_p, q, d_gradients, g_gradients)
+        upstream += [tf.ones([])] * len(means)
+        g_gradients = generator_tape.gradient(
+            [*inputs, *means], self._coder_variables(), upstream
+        )
+        values = self._values(s_q, s_p, q, terms, d_gradients, g_gradients)
+        return (d_gradients, g_gradients), values
 
-    def _two_pass_gradients(self, images, seed, replica, scales):
+    def _two_pass_gradients(self, batch, seed, replica, scales):
         """As `_one_pass_gradients`, each loss differentiated by itself and scaled by `scales`."""
-        draws = self._draws(images, seed, replica)
         with tf.GradientTape(persistent=True) as tape:
-            x, zs, q = self._joint_examples(images, draws, training=True)
+            x, zs, q, terms = self._examples(batch, seed, replica)
             s_q, s_p = self._logits(x, zs, seed, replica)
             d_loss = scales[0] * self._mean(losses.discriminator_loss(s_q, s_p))
-            g_loss = scales[1] * self._mean(losses.generator_loss(s_q, s_p))
+            g_loss = self._mean(losses.generator_loss(s_q, s_p))
+            g_loss = scales[1] * sum(map(self._mean, terms.values()), g_loss)
         d_gradients = tape.gradient(d_loss, self.discriminator.trainable_variables)
         g_gradients = tape.gradient(g_loss, self._coder_variables())
         d_unscaled, g_unscaled = (
             [g / tf.cast(scale, g.dtype) for g in gradients]
             for gradients, scale in zip((d_gradients, g_gradients), scales)
         )
-        return (d_gradients, g_gradients), self._values(s_q, s_p, q, d_unscaled, g_unscaled)
+        values = self._values(s_q, s_p, q, terms, d_unscaled, g_unscaled)
+        return (d_gradients, g_gradients), values
 
     def _logits(self, x, zs, seed, replica):
         """s_q and s_p, float32 [B]."""
         seed = random.fold(random.fold(seed, DROPOUT), replica)
         return tf.split(self.discriminator(x, zs, training=True, seed=seed), 2)
 
-    def _values(self, s_q, s_p, q, d_gradients, g_gradients):
+    def _values(self, s_q, s_p, q, terms, d_gradients, g_gradients):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         return {
             "d_loss": tf.reduce_mean(losses.discriminator_loss(s_q, s_p)),
@@ -162,4 +182,5 @@ class HALI(Autoencoder):
             "d_gradient": replicas * tf.linalg.global_norm(d_gradients),
             "g_gradient": replicas * tf.linalg.global_norm(g_gradients),
             **{f"sigma_{l}": tf.reduce_mean(g.stddev) for l, g in enumerate(q, start=1)},
+            **{name: tf.reduce_mean(term) for name, term in terms.items()},
         }

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from hali_tf.errors import UserError
-from hali_tf.evaluation import figures, reconstruction
+from hali_tf.evaluation import figures, labels, reconstruction
 from hali_tf.training.metrics_file import mean_error
 
 _FIGURE_IMAGES = 16
@@ -150,6 +150,8 @@ class Evaluate(StepCallback):
         if not self._due(step):
             return
         errors = reconstruction.errors(self.model, self._held_out, _EVALUATION_IMAGES)
+        if self.model.architecture.classes:  # to look at; nothing is chosen by them
+            errors.update(labels.count_errors(self.model, self._held_out))
         with self._writer.as_default(step):
             for name, value in errors.items():
                 tf.summary.scalar(f"validation/{name}", value)
