@@ -68,6 +68,9 @@ class Config:
         0.0, "Weight of the cross-entropy of the encoder's label for generated images against the "
         "one they were generated from; 0: the paper's objective.", at_least=0,
     )  # fmt: skip
+    supervised_only: bool = _field(
+        False, "Train the encoder alone, on the labelled images: a reference to compare with."
+    )
     run_dir: str = _field("", "Folder of the run; a run that is there goes on.")
     steps: int = _field(10000, "Train until this step.", at_least=1)
     batch_size: int = _field(64, "Images a step, over all replicas together.", at_least=1)
@@ -127,11 +130,7 @@ class Config:
                 "--sync_batch_norm with --jit_compile=true: XLA cannot compile statistics that "
                 "cross replicas; drop one of the two"
             )
-        if not self.labels_per_class and (self.label_shift or self.cycle_labels):
-            raise UsageError(
-                "--label_shift and --cycle_labels are for labels, of which there are none; set "
-                "--labels_per_class"
-            )
+        self._check_labels()
         self.profile_range()
         name = self.architecture or self._default_architecture()
         if name not in ARCHITECTURES:
@@ -151,6 +150,22 @@ class Config:
                 "choose an ali architecture or --model=hali"
             )
         return dataclasses.replace(self, architecture=name, image_size=table.image[0])
+
+    def _check_labels(self):
+        if self.labels_per_class and self.model == "vae":
+            raise UsageError(
+                f"--labels_per_class={self.labels_per_class} with --model=vae, which has no label; "
+                "expected --model=hali or ali"
+            )
+        for name in ("label_shift", "cycle_labels", "supervised_only"):
+            value = getattr(self, name)
+            if value and not self.labels_per_class:
+                raise UsageError(f"--{name}={value} needs labels; set --labels_per_class")
+        if self.supervised_only and self.cycle_labels:
+            raise UsageError(
+                f"--cycle_labels={self.cycle_labels} with --supervised_only, which generates no "
+                "images; drop one of the two"
+            )
 
     def _default_architecture(self):
         # The size each named set comes in; others must say theirs.

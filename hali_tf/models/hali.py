@@ -6,7 +6,7 @@ from hali_tf import losses
 from hali_tf.layers import random
 from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.models.draws import (
-    CONDITIONAL, DROPOUT, ENCODER_NOISE, NOISE_P, NOISE_Q, POSTERIOR, PRIOR, Draws,
+    CONDITIONAL, DROPOUT, ENCODER_NOISE, NOISE_P, NOISE_Q, PRIOR, Draws,
 )  # fmt: skip
 from hali_tf.models.generative import to_unit
 from hali_tf.models.networks import Discriminator
@@ -87,23 +87,13 @@ class HALI(Autoencoder):
         shapes = dict(zip(levels, self.latent_shapes))
 
         x_q = to_unit(images)
-        q, z_q = self._encode_noisy(x_q, draws, training)
+        x_e = draws.noisy(x_q, self._noise, ENCODER_NOISE)
+        q, z_q = self.encoder(x_e, draws.posterior(self.latent_shapes), training=training)
         conditional = [draws.normal(shapes[l], CONDITIONAL, l) for l in levels[:-1]]
         prior = draws.normal(shapes[levels[-1]], PRIOR)
         x_p, z_p = self.decoder(prior, conditional, training=training)
-        x = tf.concat(
-            [self._noisy(x_q, draws, NOISE_Q), self._noisy(x_p, draws, NOISE_P)], axis=0
-        )
-        return x, [tf.concat(pair, axis=0) for pair in zip(z_q, z_p)], q
-
-    def _encode_noisy(self, x, draws, training):
-        """The encoder's `Gaussian`s and draws for images in [-1, 1], to which noise is added."""
-        levels = enumerate(self.latent_shapes, start=1)
-        posterior = [draws.normal(shape, POSTERIOR, l) for l, shape in levels]
-        return self.encoder(self._noisy(x, draws, ENCODER_NOISE), posterior, training=training)
-
-    def _noisy(self, x, draws, purpose):
-        return x + self._noise * draws.normal(self.image_shape, purpose) if self._noise else x
+        noisy = [draws.noisy(x_q, self._noise, NOISE_Q), draws.noisy(x_p, self._noise, NOISE_P)]
+        return tf.concat(noisy, axis=0), [tf.concat(pair, axis=0) for pair in zip(z_q, z_p)], q
 
     def _examples(self, batch, seed, replica):
         """`_joint_examples` of a step, and the terms that join the generator's loss: here none.

@@ -27,7 +27,7 @@ from hali_tf import data
 from hali_tf.config import Config
 from hali_tf.errors import UserError
 from hali_tf.files import write_json, write_text
-from hali_tf.models import HALI, VAE, SemiSupervisedHALI
+from hali_tf.models import HALI, VAE, SemiSupervisedHALI, SupervisedEncoder
 from hali_tf.training.checkpoints import Checkpoints
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-addons", "tensorflow-datasets", "numpy", "Pillow")
@@ -139,6 +139,8 @@ def _kind(config):
         return VAE, {}
     if not config.labels_per_class:
         return HALI, {"noise": config.noise}
+    if config.supervised_only:
+        return SupervisedEncoder, {"noise": config.noise}
     return SemiSupervisedHALI, {"noise": config.noise, "cycle_labels": config.cycle_labels}
 
 

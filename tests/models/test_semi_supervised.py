@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from hali_tf.data import Split, semi_supervised_batches
 from hali_tf.layers import random
+from hali_tf.models import SemiSupervisedHALI, SupervisedEncoder
 
 CLASSES = 3
 SEED = tf.constant([5, 6])
@@ -19,7 +20,8 @@ def _batch(images):
 
 
 def semi_supervised(make_model, **settings):
-    return make_model(classes=CLASSES, **{"cycle_labels": 1.0, **settings})
+    settings = {"kind": SemiSupervisedHALI, "cycle_labels": 1.0, **settings}
+    return make_model(classes=CLASSES, **settings)
 
 
 def repeated(batch, steps):
@@ -29,7 +31,7 @@ def repeated(batch, steps):
 def test_latents_and_uses(make_model, images):
     model = semi_supervised(make_model, compiled=False)
     assert model.latent_shapes == ((4, 4, 3), (9,))
-    y = model.label_scores(images)
+    y = model.encode(images)[-1].probabilities
     np.testing.assert_allclose(tf.reduce_sum(y, axis=1), np.ones(8), rtol=1e-5)
     np.testing.assert_allclose(model.encode(images)[-1].mean[:, 6:], y)
     assert model.reconstruct(images, 2).shape == images.shape
@@ -58,18 +60,19 @@ def test_terms_against_numpy(make_model, batch):
         probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         return -np.log(probabilities[np.arange(8), y])
 
-    draws = model._draws(labelled, random.fold(SEED, -1), 0)
-    noises = [draws.normal(shape, 1, l) for l, shape in enumerate(model.latent_shapes, start=1)]
-    label_loss = expected(labelled / 127.5 - 1, labels, noises, True)
-    np.testing.assert_allclose(terms["label_loss"], label_loss, rtol=1e-4)
     y = zs[-1][8:, 6:].numpy()
     assert (np.sort(y, axis=1) == [0, 0, 1]).all()
+    cycle_loss = expected(x[8:], y.argmax(axis=1), None, False)
+    np.testing.assert_allclose(terms["cycle_loss"], 0.5 * cycle_loss, rtol=1e-4)
+    noises = model._draws(labelled, random.fold(SEED, -1), 0).posterior(model.latent_shapes)
+    label_loss = expected(labelled / 127.5 - 1, labels, noises, True)
+    np.testing.assert_allclose(terms["label_loss"], label_loss, rtol=1e-4)
 
 
 def test_one_pass_equals_two_passes(make_model, batch):
-    model = semi_supervised(make_model, compiled=False)
     results = []
-    for function in (model._one_pass_gradients, model._two_pass_gradients):
+    for name in ("_one_pass_gradients", "_two_pass_gradients"):
+        function = getattr(semi_supervised(make_model, compiled=False), name)
         players, values = tf.function(function, autograph=False)(batch, SEED, 0, SCALES)
         results.append((tf.nest.flatten(players), values))
     (one, values), (two, expected) = results
@@ -110,7 +113,7 @@ def test_labels_are_learned(make_model, batch):
     model = semi_supervised(make_model, ema_decay=0.9)
     history = model.fit(repeated((batch[0], images, labels), 60), verbose=0).history
     assert history["label_loss"][-1] < 1
-    assert model.label_scores(images).numpy().argmax(axis=1).tolist() == labels.tolist()
+    assert model.encode(images)[-1].probabilities.numpy().argmax(axis=1).tolist() == labels.tolist()
 
 
 def test_two_replicas_train(make_model, two_replicas, batch):
@@ -134,3 +137,14 @@ def test_trains_at_any_setting(make_model, batch, settings):
     history = model.fit(repeated(batch, 2), verbose=0).history
     assert all(np.isfinite(v).all() for v in history.values())
     assert ("cycle_loss" in history) == ("cycle_labels" not in settings)
+
+
+def test_supervised_encoder_learns_labels_and_nothing_else(make_model, two_replicas, batch):
+    with two_replicas.scope():
+        model = make_model(classes=CLASSES, kind=SupervisedEncoder)
+    before = [v.numpy() for v in model.decoder.weights]
+    images = (120 * batch[2]).astype(np.uint8)[:, None, None, None] + np.zeros_like(batch[1])
+    history = model.fit(repeated((batch[0], images, batch[2]), 60), verbose=0).history
+    assert history["label_loss"][-1] < 1
+    for expected, actual in zip(before, model.decoder.weights):
+        np.testing.assert_array_equal(actual.numpy(), expected)
