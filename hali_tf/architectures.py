@@ -78,6 +78,19 @@ class Gaussian:
 
 
 @dataclasses.dataclass(frozen=True)
+class LabelledGaussian:
+    """A `Gaussian`, and beside it a linear 1x1 projection to the logits of the label y.
+
+    Attributes:
+      classes: K, the values of y.
+      log_sigma: as of `Gaussian`.
+    """
+
+    classes: int
+    log_sigma: float = -2.5
+
+
+@dataclasses.dataclass(frozen=True)
 class Image:
     """Convolution to the image's channels, tanh."""
 
@@ -91,7 +104,7 @@ class Logit:
     dropout: float = 0.0
 
 
-Row = Union[Conv, ConvTranspose, Residual, Upsample, Gaussian, Image, Logit]
+Row = Union[Conv, ConvTranspose, Residual, Upsample, Gaussian, LabelledGaussian, Image, Logit]
 Rows = Tuple[Row, ...]
 
 
@@ -123,12 +136,14 @@ class Architecture:
       levels: level 1 first.
       joint: the discriminator's rows on all levels together, the last a Logit.
       leaky_slope: slope of the leaky ReLU below zero.
+      classes: K, where the top latent is [z_L, y] with a label y of K values; else 0.
     """
 
     image: Tuple[int, int, int]
     levels: Tuple[Level, ...]
     joint: Rows
     leaky_slope: float = 0.02
+    classes: int = 0
 
     def adapt(self, channels: int, width: float = 1.0, dropout: bool = True) -> Architecture:
         """The same tables for images of other channels, other width, or without dropout.
@@ -157,6 +172,19 @@ class Architecture:
             levels=tuple(map(level, self.levels)),
             joint=tuple(map(row, self.joint)),
         )
+
+    def with_label(self, classes: int) -> Architecture:
+        """The same tables with a label y of `classes` values beside z_L (paper, Equation 9).
+
+        The top latent, a vector, becomes [z_L, y]; the decoder takes it and the discriminator sees
+        it as a whole, and the encoder's last row gives both.
+        """
+        *below, top = self.levels
+        head = LabelledGaussian(classes, top.encoder[-1].log_sigma)
+        top = dataclasses.replace(
+            top, latent=(top.latent[0] + classes,), encoder=(*top.encoder[:-1], head)
+        )
+        return dataclasses.replace(self, levels=(*below, top), classes=classes)
 
 
 def _weight(features, kernel, strides=1, dropout=0.0, padding="same", activation="leaky_relu"):

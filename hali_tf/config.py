@@ -56,6 +56,21 @@ class Config:
         0.2, "Sigma of the noise at the inputs of HALI's and ALI's encoder and discriminator.",
         at_least=0,
     )
+    labels_per_class: int = _field(
+        0, "Semi-supervised: learn from so many labels of each class; 0: from none.", at_least=0
+    )
+    classes: int = _field(0, "Of the labels of a semi-supervised run; 0: as the data set has.", at_least=0)
+    label_shift: int = _field(
+        0, "Move labelled images by up to so many pixels at random, which the paper does not.",
+        at_least=0,
+    )  # fmt: skip
+    cycle_labels: float = _field(
+        0.0, "Weight of the cross-entropy of the encoder's label for generated images against the "
+        "one they were generated from; 0: the paper's objective.", at_least=0,
+    )  # fmt: skip
+    supervised_only: bool = _field(
+        False, "Train the encoder alone, on the labelled images: a reference to compare with."
+    )
     run_dir: str = _field("", "Folder of the run; a run that is there goes on.")
     steps: int = _field(10000, "Train until this step.", at_least=1)
     batch_size: int = _field(64, "Images a step, over all replicas together.", at_least=1)
@@ -115,6 +130,7 @@ class Config:
                 "--sync_batch_norm with --jit_compile=true: XLA cannot compile statistics that "
                 "cross replicas; drop one of the two"
             )
+        self._check_labels()
         self.profile_range()
         name = self.architecture or self._default_architecture()
         if name not in ARCHITECTURES:
@@ -134,6 +150,22 @@ class Config:
                 "choose an ali architecture or --model=hali"
             )
         return dataclasses.replace(self, architecture=name, image_size=table.image[0])
+
+    def _check_labels(self):
+        if self.labels_per_class and self.model == "vae":
+            raise UsageError(
+                f"--labels_per_class={self.labels_per_class} with --model=vae, which has no label; "
+                "expected --model=hali or ali"
+            )
+        for name in ("label_shift", "cycle_labels", "supervised_only"):
+            value = getattr(self, name)
+            if value and not self.labels_per_class:
+                raise UsageError(f"--{name}={value} needs labels; set --labels_per_class")
+        if self.supervised_only and self.cycle_labels:
+            raise UsageError(
+                f"--cycle_labels={self.cycle_labels} with --supervised_only, which generates no "
+                "images; drop one of the two"
+            )
 
     def _default_architecture(self):
         # The size each named set comes in; others must say theirs.
@@ -163,8 +195,9 @@ class Config:
         )
 
     def table(self):
-        """The `architectures.Architecture` in the run's channels, width and dropout."""
-        return ARCHITECTURES[self.architecture].adapt(self.channels, self.width, self.dropout)
+        """The `architectures.Architecture` in the run's channels, width, dropout and label."""
+        table = ARCHITECTURES[self.architecture].adapt(self.channels, self.width, self.dropout)
+        return table.with_label(self.classes) if self.labels_per_class else table
 
     def to_json(self):
         """The fields as indented JSON."""

@@ -50,9 +50,14 @@ def export(run_dir, export_dir, version=0, checkpoint="last"):
     if train.labels is None:
         print(f"{config.data} has no labels: no classify")
     else:
-        head = classifier.fit(model.average, source, train)
+        if config.labels_per_class:
+            names = source.label_names or [str(i) for i in range(config.classes)]
+            head, words = classifier.OwnLabel(names), "the model's own label"
+        else:
+            head = classifier.fit(model.average, source, train)
+            words = "linear on the encoder's features"
         accuracy = classifier.accuracy(model.average, head, source.load("test"))
-        print(f"classify: linear on the encoder's features, test accuracy {accuracy:.4f}")
+        print(f"classify: {words}, test accuracy {accuracy:.4f}")
     card = {
         "model": f"{config.model} ({config.architecture}, width {config.width})",
         "step": int(model.step.numpy()),

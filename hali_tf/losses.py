@@ -26,6 +26,16 @@ def generator_loss(s_q, s_p):
     return tf.nn.softplus(s_q) + tf.nn.softplus(-s_p)
 
 
+def label_loss(logits, labels):
+    """-log q(y | x) for each labelled example (paper, Equation 10), float32 [B].
+
+    Args:
+      logits: of q(y | z_1), float32 [B, K].
+      labels: y, integers [B] from 0 to K - 1.
+    """
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+
 def generator_over_discriminator(s_q, s_p):
     """Factors that turn gradients of the discriminator's loss into the generator's.
 

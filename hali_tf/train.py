@@ -18,7 +18,8 @@ def main():
     config = configuration.config_from_flags()
     import tensorflow as tf  # after the flags: --help and a wrong flag answer at once
 
-    from hali_tf.evaluation import reconstruction
+    from hali_tf import data
+    from hali_tf.evaluation import labels, reconstruction
     from hali_tf.training import callbacks, devices, run
     from hali_tf.training.fit import fit
 
@@ -30,6 +31,8 @@ def main():
         )
     source = run.open_data(config)
     config = dataclasses.replace(config, channels=source.image_shape[-1])
+    if config.labels_per_class:
+        config = dataclasses.replace(config, classes=data.count_classes(source))
     config = devices.resolve_auto(run.open_run(config))
     if config.dry_run:
         return describe_run(config)
@@ -41,6 +44,8 @@ def main():
         print(f"hali_tf: {stop}; the same command goes on", file=sys.stderr)
         sys.exit(stop.exit_code)
     print(reconstruction.table(config.data, summary))
+    if config.labels_per_class:
+        print(labels.sentence(config, summary))
     figures = os.path.join(config.run_dir, "figures")
     print(f"figures: {figures}/reconstructions.png, {figures}/samples.png")
     print(f"all of the run: {config.run_dir}")

@@ -46,6 +46,18 @@ def test_parameter_counts_and_shapes(name):
     assert counts == PARAMETERS[name]
 
 
+def test_label_stands_beside_the_top_latent():
+    plain = ARCHITECTURES["hali16"]
+    labelled = plain.with_label(10)
+    assert [level.latent for level in labelled.levels] == [(8, 8, 8), (16 + 10,)]
+    assert (plain.classes, labelled.classes) == (0, 10)
+    encoder = Encoder(labelled, BatchNorms())
+    (_, q), _ = encoder(tf.zeros([2, 16, 16, 1]))
+    assert q.logits.shape == (2, 10) and q.mean.shape == q.stddev.shape == (2, 26)
+    parameters = sum(int(np.prod(v.shape)) for v in encoder.trainable_variables)
+    assert parameters == PARAMETERS["hali16"][0] + (64 + 1) * 10
+
+
 def test_latents_of_the_paper():
     latents = {name: [level.latent for level in ARCHITECTURES[name].levels]
                for name in ("hali32", "hali64", "hali128")}  # fmt: skip

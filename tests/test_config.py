@@ -73,6 +73,12 @@ def test_defaults_resolve_to_digits():
         ({"batch_size": 9, "virtual_devices": 2}, "--virtual_devices=2"),
         ({"sync_batch_norm": True, "jit_compile": "true"}, "--jit_compile=true"),
         ({"model": "ali", "architecture": "hali16"}, "--model=ali"),
+        ({"labels_per_class": -1}, "--labels_per_class=-1"),
+        ({"label_shift": 2}, "--label_shift=2"),
+        ({"cycle_labels": 1.0}, "--cycle_labels=1.0"),
+        ({"supervised_only": True}, "--supervised_only=True"),
+        ({"labels_per_class": 5, "model": "vae"}, "--model=vae"),
+        ({"labels_per_class": 5, "supervised_only": True, "cycle_labels": 1.0}, "--supervised_only"),
         ({"model": "vae", "architecture": "hali16"}, "--model=vae"),
     ],
 )

@@ -48,6 +48,13 @@ def test_against_numpy_from_tiny_to_large_logits():
     )
 
 
+def test_label_loss_by_hand():
+    # Softmax of (0, log 2, log 3, log 2) is (1, 2, 3, 2) / 8.
+    logits = tf.constant([[0, LOG_2, LOG_3, LOG_2]] * 3, tf.float32)
+    expected = [-np.log(1 / 8), -np.log(2 / 8), -np.log(3 / 8)]
+    np.testing.assert_allclose(losses.label_loss(logits, [0, 1, 2]), expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("logit", [-15.0, -3.0, 0.0, 3.0, 15.0])
 def test_factors_turn_one_players_gradient_into_the_others(logit):
     s_q = s_p = tf.constant([logit])

@@ -1,7 +1,11 @@
 """Image sets: a name becomes decoded uint8 images, and those become batches."""
 
+from hali_tf.data.labelled import count_classes, draw_labelled, semi_supervised_batches
 from hali_tf.data.pipeline import batches, train_batches
 from hali_tf.data.registry import open_source
 from hali_tf.data.source import SPLITS, Source, Split
 
-__all__ = ["SPLITS", "Source", "Split", "batches", "open_source", "train_batches"]
+__all__ = [
+    "SPLITS", "Source", "Split", "batches", "count_classes", "draw_labelled", "open_source",
+    "semi_supervised_batches", "train_batches",
+]  # fmt: skip

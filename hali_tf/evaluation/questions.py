@@ -11,6 +11,7 @@ QUESTIONS = (
     "traversal",
     "innovation",
     "representation",
+    "labels",
     "samples",
 )
 

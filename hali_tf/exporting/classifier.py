@@ -1,4 +1,4 @@
-"""A linear classifier on the encoder's features, fitted at export."""
+"""What classifies: the model's own label, or a linear classifier that is fitted at export."""
 
 import numpy as np
 import tensorflow as tf
@@ -30,6 +30,22 @@ class Classifier(tf.Module):
         """Probabilities, float32 [B, K], from what `Generative.encode` gives."""
         logits = features(gaussians) @ self._weights + self._bias
         return tf.sigmoid(logits) if self._multi_label else tf.nn.softmax(logits)
+
+
+class OwnLabel(tf.Module):
+    """The label y of a semi-supervised model.
+
+    Args:
+      names: of the K classes.
+    """
+
+    def __init__(self, names):
+        super().__init__()
+        self.names = tuple(names)
+
+    def scores(self, gaussians):
+        """q(y | x), float32 [B, K], from what `Generative.encode` gives."""
+        return gaussians[-1].probabilities
 
 
 def features(gaussians):

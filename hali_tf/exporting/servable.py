@@ -6,13 +6,15 @@ has the batch in dimension 0 and no row depends on another, so the server may ba
 
 import tensorflow as tf
 
+from hali_tf.layers.label import LabelledGaussian
+
 
 class Servable(tf.Module):
     """What is saved: the averaged encoder and decoder, and a classifier if there is one.
 
     Args:
       generative: `models.generative.Generative`, float32.
-      classifier: `Classifier`, or None.
+      classifier: `Classifier`, `OwnLabel`, or None.
       crop: (left, upper, side, width, height): the square kept of encoded images of width x height;
         others keep their central square.
     """
@@ -49,6 +51,8 @@ class Servable(tf.Module):
         for level, q in enumerate(self._served().encode(images), start=1):
             outputs[f"z_{level}"] = q.mean
             outputs[f"z_{level}_stddev"] = q.stddev
+            if isinstance(q, LabelledGaussian):
+                outputs["y"] = q.probabilities
         return outputs
 
     def _decode(self, level):

@@ -27,3 +27,11 @@ class Draws:
         draws = random.normal([self._replicas * self._batch, *shape], seed)
         begin = [self._replica * self._batch] + [0] * len(shape)
         return tf.slice(draws, begin, [self._batch, *shape])
+
+    def posterior(self, shapes):
+        """For the encoder, a draw for each of z_1, z_2, ... of these shapes."""
+        return [self.normal(shape, POSTERIOR, l) for l, shape in enumerate(shapes, start=1)]
+
+    def noisy(self, x, sigma, purpose):
+        """Images x, float32 [B, H, W, C], with noise of this sigma."""
+        return x + sigma * self.normal(x.shape[1:], purpose) if sigma else x

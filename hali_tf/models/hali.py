@@ -6,7 +6,7 @@ from hali_tf import losses
 from hali_tf.layers import random
 from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.models.draws import (
-    CONDITIONAL, DROPOUT, ENCODER_NOISE, NOISE_P, NOISE_Q, POSTERIOR, PRIOR, Draws,
+    CONDITIONAL, DROPOUT, ENCODER_NOISE, NOISE_P, NOISE_Q, PRIOR, Draws,
 )  # fmt: skip
 from hali_tf.models.generative import to_unit
 from hali_tf.models.networks import Discriminator
@@ -86,24 +86,29 @@ class HALI(Autoencoder):
         levels = range(1, self.num_levels + 1)
         shapes = dict(zip(levels, self.latent_shapes))
 
-        def noisy(x, purpose):
-            return x + self._noise * draws.normal(self.image_shape, purpose) if self._noise else x
-
         x_q = to_unit(images)
-        posterior = [draws.normal(shapes[l], POSTERIOR, l) for l in levels]
-        q, z_q = self.encoder(noisy(x_q, ENCODER_NOISE), posterior, training=training)
+        x_e = draws.noisy(x_q, self._noise, ENCODER_NOISE)
+        q, z_q = self.encoder(x_e, draws.posterior(self.latent_shapes), training=training)
         conditional = [draws.normal(shapes[l], CONDITIONAL, l) for l in levels[:-1]]
         prior = draws.normal(shapes[levels[-1]], PRIOR)
         x_p, z_p = self.decoder(prior, conditional, training=training)
-        x = tf.concat([noisy(x_q, NOISE_Q), noisy(x_p, NOISE_P)], axis=0)
-        return x, [tf.concat(pair, axis=0) for pair in zip(z_q, z_p)], q
+        noisy = [draws.noisy(x_q, self._noise, NOISE_Q), draws.noisy(x_p, self._noise, NOISE_P)]
+        return tf.concat(noisy, axis=0), [tf.concat(pair, axis=0) for pair in zip(z_q, z_p)], q
 
-    def _gradients(self, images, seed, replica, scales):
+    def _examples(self, batch, seed, replica):
+        """`_joint_examples` of a step, and the terms that join the generator's loss: here none.
+
+        A term, by its name among `VALUES`, is float32 [B], differentiable in encoder and decoder.
+        """
+        draws = self._draws(batch, seed, replica)
+        return (*self._joint_examples(batch, draws, training=True), {})
+
+    def _gradients(self, batch, seed, replica, scales):
         """The update of both players (paper, Algorithm 1), from one forward pass."""
         gradients = self._one_pass_gradients if self._one_pass else self._two_pass_gradients
-        return gradients(images, seed, replica, scales)
+        return gradients(batch, seed, replica, scales)
 
-    def _one_pass_gradients(self, images, seed, replica, scales):
+    def _one_pass_gradients(self, batch, seed, replica, scales):
         """Gradients of both players from one backward pass.
 
         The discriminator's pass gives, beside its own gradients, those of its loss with respect to
@@ -114,9 +119,9 @@ class HALI(Autoencoder):
           (discriminator's gradients, generator's gradients), dict of scalars to log.
         """
         del scales
-        draws = self._draws(images, seed, replica)
         with tf.GradientTape() as generator_tape:
-            x, zs, q = self._joint_examples(images, draws, training=True)
+            x, zs, q, terms = self._examples(batch, seed, replica)
+            means = [self._mean(term) for term in terms.values()]
         inputs = [x, *zs]
         with tf.GradientTape() as tape:
             tape.watch(inputs)
@@ -128,31 +133,36 @@ class HALI(Autoencoder):
         upstream = [
             tf.reshape(factors, [-1] + [1] * (len(g.shape) - 1)) * g for g in input_gradients
         ]
-        g_gradients = generator_tape.gradient(inputs, self._coder_variables(), upstream)
-        return (d_gradients, g_gradients), self._values(s_q, s_p, q, d_gradients, g_gradients)
+        upstream += [tf.ones([])] * len(means)
+        g_gradients = generator_tape.gradient(
+            [*inputs, *means], self._coder_variables(), upstream
+        )
+        values = self._values(s_q, s_p, q, terms, d_gradients, g_gradients)
+        return (d_gradients, g_gradients), values
 
-    def _two_pass_gradients(self, images, seed, replica, scales):
+    def _two_pass_gradients(self, batch, seed, replica, scales):
         """As `_one_pass_gradients`, each loss differentiated by itself and scaled by `scales`."""
-        draws = self._draws(images, seed, replica)
         with tf.GradientTape(persistent=True) as tape:
-            x, zs, q = self._joint_examples(images, draws, training=True)
+            x, zs, q, terms = self._examples(batch, seed, replica)
             s_q, s_p = self._logits(x, zs, seed, replica)
             d_loss = scales[0] * self._mean(losses.discriminator_loss(s_q, s_p))
-            g_loss = scales[1] * self._mean(losses.generator_loss(s_q, s_p))
+            g_loss = self._mean(losses.generator_loss(s_q, s_p))
+            g_loss = scales[1] * sum(map(self._mean, terms.values()), g_loss)
         d_gradients = tape.gradient(d_loss, self.discriminator.trainable_variables)
         g_gradients = tape.gradient(g_loss, self._coder_variables())
         d_unscaled, g_unscaled = (
             [g / tf.cast(scale, g.dtype) for g in gradients]
             for gradients, scale in zip((d_gradients, g_gradients), scales)
         )
-        return (d_gradients, g_gradients), self._values(s_q, s_p, q, d_unscaled, g_unscaled)
+        values = self._values(s_q, s_p, q, terms, d_unscaled, g_unscaled)
+        return (d_gradients, g_gradients), values
 
     def _logits(self, x, zs, seed, replica):
         """s_q and s_p, float32 [B]."""
         seed = random.fold(random.fold(seed, DROPOUT), replica)
         return tf.split(self.discriminator(x, zs, training=True, seed=seed), 2)
 
-    def _values(self, s_q, s_p, q, d_gradients, g_gradients):
+    def _values(self, s_q, s_p, q, terms, d_gradients, g_gradients):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         return {
             "d_loss": tf.reduce_mean(losses.discriminator_loss(s_q, s_p)),
@@ -162,4 +172,5 @@ class HALI(Autoencoder):
             "d_gradient": replicas * tf.linalg.global_norm(d_gradients),
             "g_gradient": replicas * tf.linalg.global_norm(g_gradients),
             **{f"sigma_{l}": tf.reduce_mean(g.stddev) for l, g in enumerate(q, start=1)},
+            **{name: tf.reduce_mean(term) for name, term in terms.items()},
         }

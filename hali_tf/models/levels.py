@@ -7,6 +7,7 @@ from hali_tf import architectures as tables
 from hali_tf.layers import random
 from hali_tf.layers.convolution import ConvBlock, Dropout, ResidualBlock, Upsample
 from hali_tf.layers.gaussian import GaussianHead
+from hali_tf.layers.label import LabelledGaussianHead
 from hali_tf.layers.weight_norm import WeightNormConv2D
 
 
@@ -70,6 +71,8 @@ def _layers(row, channels, slope, batch_norms, dtype):
         return [Upsample(dtype=dtype)]
     if isinstance(row, tables.Gaussian):
         return [GaussianHead(channels, row.log_sigma, dtype)]
+    if isinstance(row, tables.LabelledGaussian):
+        return [LabelledGaussianHead(channels, row.classes, row.log_sigma, dtype)]
     if isinstance(row, tables.Image):
         return [ConvBlock(channels, row.kernel, norm=None, activation="tanh", **common)]
     if isinstance(row, tables.Logit):
@@ -86,6 +89,8 @@ def as_maps(z):
 class EncoderLevel(keras.layers.Layer):
     """q(z_l | z_{l-1}): takes z_{l-1} (x for l = 1), returns a `Gaussian` of z_l's shape.
 
+    With a label beside z_l, a `LabelledGaussian`.
+
     Args:
       level: `architectures.Level` l.
       **common: slope, batch_norms, dtype of `Rows`.
@@ -98,7 +103,10 @@ class EncoderLevel(keras.layers.Layer):
 
     def call(self, z, training=False):
         q = self.body(as_maps(z), training=training)
-        return type(q)(*(tf.ensure_shape(_like(p, self._latent), [None, *self._latent]) for p in q))
+        shape = [None, *self._latent[:-1]]
+        return tf.nest.map_structure(
+            lambda p: tf.ensure_shape(_like(p, self._latent), [*shape, p.shape[-1]]), q
+        )
 
 
 class DecoderLevel(keras.layers.Layer):

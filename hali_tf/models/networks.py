@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from hali_tf.layers import random
+from hali_tf.layers import label, random
 from hali_tf.models.levels import DecoderLevel, DiscriminatorLevel, EncoderLevel, Rows
 
 
@@ -75,6 +75,7 @@ class Decoder(keras.layers.Layer):
     def __init__(self, architecture, batch_norms, dtype="float32"):
         super().__init__(autocast=False)
         common = _common(architecture, dtype, batch_norms)
+        self._classes = architecture.classes
         shapes = [architecture.image, *(level.latent for level in architecture.levels)]
         self.levels = [
             DecoderLevel(level, below, **common)
@@ -85,7 +86,7 @@ class Decoder(keras.layers.Layer):
         """Draws each z_{l-1} from p(z_{l-1} | z_l), or takes its mean where `noises` is None.
 
         Args:
-          z: z_l, float32 [B, ...].
+          z: z_l, float32 [B, ...]; with a label y, [z_L, y] counts with its largest y as one-hot.
           noises: standard normal draws, a [B, ...] for each of z_1, ..., z_{l-1}.
           training: as for `Encoder`.
           level: l, the level of `z`; the top one by default.
@@ -93,6 +94,8 @@ class Decoder(keras.layers.Layer):
         Returns:
           Images in [-1, 1], float32 [B, H, W, C], and the list of [z_1, ..., z_l] on the way.
         """
+        if self._classes and level in (None, len(self.levels)):
+            z = label.decide(z, self._classes)
         draws = [z]
         for index in reversed(range(1, level or len(self.levels))):
             p = self.levels[index](draws[0], training=training)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from hali_tf.errors import UserError
-from hali_tf.evaluation import figures, perceptual, reconstruction
+from hali_tf.evaluation import figures, labels, perceptual, reconstruction
 from hali_tf.training.metrics_file import mean_error
 
 _FIGURE_IMAGES = 16
@@ -152,6 +152,8 @@ class Evaluate(StepCallback):
         errors = reconstruction.errors(self.model, self._held_out, _EVALUATION_IMAGES)
         if perceptual.has_discriminator(self.model):
             errors.update(perceptual.distances(self.model, self._held_out, _EVALUATION_IMAGES))
+        if self.model.architecture.classes:  # to look at; nothing is chosen by them
+            errors.update(labels.count_errors(self.model, self._held_out))
         with self._writer.as_default(step):
             for name, value in errors.items():
                 tf.summary.scalar(f"validation/{name}", value)

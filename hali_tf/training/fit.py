@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from hali_tf import data
-from hali_tf.evaluation import reconstruction
+from hali_tf.evaluation import labels, reconstruction
 from hali_tf.files import write_json
 from hali_tf.training import callbacks, projector
 from hali_tf.training.checkpoints import Checkpoints
@@ -61,6 +61,8 @@ def fit(config, source, strategy):
         _train(config, model, train, validation, checkpoints, first_step, writer)
     projector.write(logs, model, validation, source.label_names)
     summary = {"step": int(model.step.numpy()), **reconstruction.errors(model, test)}
+    if config.labels_per_class:
+        summary.update(labels.count_errors(model, test))
     with writer.as_default():
         hparams.hparams({"steps": config.steps, **config.hyperparameters()})
         for name, value in summary.items():
@@ -70,10 +72,22 @@ def fit(config, source, strategy):
     return summary
 
 
+def _batches(config, train, first_step):
+    """What the steps train on; the first time, writes which images have a label."""
+    steps = (config.batch_size, config.seed, first_step, config.steps)
+    if not config.labels_per_class:
+        return data.train_batches(train, *steps)
+    labelled = data.draw_labelled(
+        train.labels, config.classes, config.labels_per_class, config.seed
+    )
+    write_json(os.path.join(config.run_dir, "labelled.json"), labelled.tolist())
+    return data.semi_supervised_batches(train, labelled, *steps, config.label_shift)
+
+
 def _train(config, model, train, validation, checkpoints, first_step, writer):
     """Fits from `first_step` to the last, with all that happens beside the steps."""
     file = MetricsFile(os.path.join(config.run_dir, "metrics.jsonl"), first_step)
-    batches = data.train_batches(train, config.batch_size, config.seed, first_step, config.steps)
+    batches = _batches(config, train, first_step)
     profile = config.profile_range()
     due = callbacks.Every(config.checkpoint_every, config.steps)
     with contextlib.ExitStack() as stack:

@@ -27,7 +27,7 @@ from hali_tf import data
 from hali_tf.config import Config
 from hali_tf.errors import UserError
 from hali_tf.files import write_json, write_text
-from hali_tf.models import HALI, VAE
+from hali_tf.models import HALI, VAE, SemiSupervisedHALI, SupervisedEncoder
 from hali_tf.training.checkpoints import Checkpoints
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-addons", "tensorflow-datasets", "numpy", "Pillow")
@@ -125,7 +125,7 @@ def open_data(config):
 
 def make_model(config):
     """The model of a resolved `Config`, with new weights."""
-    kind, own = (VAE, {}) if config.model == "vae" else (HALI, {"noise": config.noise})
+    kind, own = _kind(config)
     return kind(
         config.table(),
         seed=config.seed,
@@ -136,6 +136,17 @@ def make_model(config):
         sync_batch_norm=config.sync_batch_norm,
         **own,
     )
+
+
+def _kind(config):
+    """The class of a run's model, and its own arguments."""
+    if config.model == "vae":
+        return VAE, {}
+    if not config.labels_per_class:
+        return HALI, {"noise": config.noise}
+    if config.supervised_only:
+        return SupervisedEncoder, {"noise": config.noise}
+    return SemiSupervisedHALI, {"noise": config.noise, "cycle_labels": config.cycle_labels}
 
 
 def load_run(run_dir, which="last"):

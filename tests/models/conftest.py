@@ -40,10 +40,14 @@ def toy(levels=2):
 
 
 def make_model(levels=2, dropout=True, compiled=True, loss_scaling=False, epsilon=1e-7, kind=HALI,
-               **settings):  # fmt: skip
-    """A model of the toy architecture with weights that follow from a fixed seed."""
+               classes=0, **settings):  # fmt: skip
+    """A model of the toy architecture with weights that follow from a fixed seed.
+
+    With `classes` its table has a label.
+    """
     keras.utils.set_random_seed(1)
-    model = kind(toy(levels).adapt(1, dropout=dropout), **settings)
+    table = toy(levels).adapt(1, dropout=dropout)
+    model = kind(table.with_label(classes) if classes else table, **settings)
     if compiled:
         players = [keras.optimizers.Adam(1e-3, 0.5, epsilon=epsilon) for _ in range(kind.OPTIMIZERS)]
         if loss_scaling:

@@ -1,0 +1,228 @@
+"""MNIST with 100 labels, and its like (paper, section 7.2, Table 3): errors of the model's own y."""
+
+import os
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from hali_tf.data import batches
+from hali_tf.evaluation import figures, markdown, published
+from hali_tf.files import replacing
+from hali_tf.layers import random
+from hali_tf.training.metrics_file import read
+
+TITLE = "Few labels (section 7.2)"
+
+_COLUMNS = 10  # of the pictures
+
+
+def confusion(model, split, batch_size=128):
+    """How often the encoder takes which class for which, by the largest q(y | x).
+
+    Args:
+      model: `SemiSupervisedHALI` or `SupervisedEncoder`; its averages are asked.
+      split: `Split` with class numbers.
+      batch_size: images at a time.
+
+    Returns:
+      int64 [K, K]: rows are the images' classes, columns what they are taken for.
+    """
+    scores = tf.function(lambda images: model.encode(images)[-1].probabilities, reduce_retracing=True)
+    taken = np.concatenate([scores(b).numpy().argmax(axis=1) for b in batches(split, batch_size)])
+    classes = model.architecture.classes
+    return np.bincount(classes * split.labels + taken, minlength=classes**2).reshape(classes, classes)
+
+
+def count_errors(model, split):
+    """Images of a split whose class the encoder misses: {"label_errors": ..., "label_images": N}."""
+    counts = confusion(model, split)
+    return {"label_errors": int(counts.sum() - np.trace(counts)), "label_images": int(counts.sum())}
+
+
+def sentence(config, errors):
+    """The numbers of `count_errors` as a line for a person."""
+    return (
+        f"  {config.labels_per_class} labels a class    {errors['label_errors']} errors of "
+        f"{errors['label_images']}"
+    )
+
+
+def conditional_samples(model, seed=0):
+    """A row for each y; in a column one draw of z_L, decoded by the means of the levels.
+
+    Returns:
+      uint8 [H', W', C].
+    """
+    z = random.normal([_COLUMNS, _style_size(model)], [seed, 0])
+    rows = [model.decode(_with_label(model, z, y)).numpy() for y in range(model.architecture.classes)]
+    return figures.grid(np.concatenate(rows), _COLUMNS)
+
+
+def style_transfer(model, images):
+    """A row for each image: itself, then its z_L decoded with each y.
+
+    Args:
+      images: uint8 [N, H, W, C].
+
+    Returns:
+      uint8 [H', W', C].
+    """
+    classes = model.architecture.classes
+    z = model.encode(images)[-1].mean[:, : _style_size(model)]
+    decoded = [model.decode(_with_label(model, z, y)).numpy() for y in range(classes)]
+    table = np.stack([images, *decoded], axis=1)
+    return figures.grid(table.reshape(-1, *images.shape[1:]), classes + 1)
+
+
+def _style_size(model):
+    """d, the entries of z_L without y."""
+    return model.latent_shapes[-1][0] - model.architecture.classes
+
+
+def _with_label(model, z, y):
+    """[z_L, y], float32 [B, d + K], from z_L and a class number."""
+    return tf.concat([z, tf.one_hot(tf.fill([len(z)], y), model.architecture.classes)], axis=-1)
+
+
+def unanswerable(context):
+    """Why errors cannot be counted, or None."""
+    if not context.subject.config.labels_per_class:
+        return "the run learned from no labels (--labels_per_class)"
+    return None
+
+
+def answer(context):
+    """Errors on the test images of each run that learned from labels, and pictures of the first."""
+    test = context.split("test")
+    runs = [_measure(s, test) for s in context.subjects if s.config.labels_per_class]
+    subject = context.subject
+    names = context.source.label_names or tuple(map(str, range(subject.config.classes)))
+    _save_confusion(context.path("confusion.png"), np.array(runs[0]["confusion"]), names)
+    _save_curves(context.path("label_errors.png"), runs)
+    if not subject.config.supervised_only:  # that one decodes nothing
+        for name, picture in (
+            ("conditional_samples", conditional_samples(subject.model, context.seed)),
+            ("style_transfer", style_transfer(subject.model, test.images[:_COLUMNS])),
+        ):
+            figures.save_png(context.path(f"{name}.png"), picture)
+    return {
+        "images": len(test.images),
+        "runs": runs,
+        "pictures": not subject.config.supervised_only,
+        "published": subject.config.data == "mnist" and (runs[0]["labels"], len(test.images)) == (100, 10000),
+    }
+
+
+def _measure(subject, test):
+    counts = confusion(subject.model, test)
+    lines = read(os.path.join(subject.run_dir, "metrics.jsonl"))
+    return {
+        "name": subject.name,
+        "run": subject.run_dir,
+        "settings": settings_in_words(subject.config),
+        "labels": subject.config.classes * subject.config.labels_per_class,
+        "seed": subject.config.seed,
+        "step": subject.step,
+        "errors": int(counts.sum() - np.trace(counts)),
+        "confusion": counts.tolist(),
+        "curve": [
+            [line["step"], line["label_errors"] / line["label_images"]]
+            for line in lines if "label_errors" in line
+        ],
+    }  # fmt: skip
+
+
+def settings_in_words(config):
+    """What a run learned its labels by."""
+    if config.supervised_only:
+        words = "supervised only, the same encoder"
+    elif config.cycle_labels:
+        words = (
+            f"{config.model.upper()}, and the labels of generated images with weight "
+            f"{config.cycle_labels:g}"
+        )
+    else:
+        words = f"{config.model.upper()}, the paper's objective"
+    shift = f", labelled images shifted by up to {config.label_shift} pixels"
+    return words + (shift if config.label_shift else "")
+
+
+def _save_confusion(path, counts, names):
+    """Writes `confusion` as PNG, its errors coloured."""
+    size = 2 + 0.4 * len(names)
+    figure = Figure(figsize=(size, size), layout="constrained")
+    axes = figure.subplots()
+    errors = counts - np.diag(np.diag(counts))
+    axes.imshow(errors, cmap="Reds", vmax=1.5 * max(1, errors.max()))  # texts stay legible
+    for row, column in zip(*np.nonzero(counts)):
+        axes.text(column, row, counts[row, column], ha="center", va="center", fontsize=8)
+    axes.set(xlabel="taken for", ylabel="class")
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_yticks(range(len(names)), names)
+    with replacing(path) as beside:
+        figure.savefig(beside, format="png", dpi=120)
+
+
+def _save_curves(path, runs):
+    """Writes validation errors over the steps, a curve a run, as PNG."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for run in runs:
+        steps, shares = zip(*run["curve"])
+        axes.plot(steps, 100 * np.array(shares), marker=".", label=run["name"])
+    axes.set(xlabel="step", ylabel="validation errors, %", ylim=(0, None))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with replacing(path) as beside:
+        figure.savefig(beside, format="png", dpi=120)
+
+
+def report(answer):
+    """Markdown."""
+    images, own = answer["images"], answer["runs"][0]
+    words = (
+        f"{own['name']} errs on {own['errors']} of {images:,} test images "
+        f"({100 * own['errors'] / images:.2f} %) with {own['labels']} labels."
+    )
+    if answer["published"]:
+        words += f" The paper has {published.mnist_100_labels()['HALI']['errors']}."
+    parts = [
+        words,
+        "The class is the largest q(y | x) of the averaged encoder at the last step. No image but the "
+        "labelled ones had its label looked at before; the validation errors below chose nothing.",
+        markdown.table(["", "labels", "runs", "errors", "deviation", "errors, %"], _rows(answer)),
+        markdown.table(
+            ["run", "seed", "step", "errors"],
+            [[run["run"], run["seed"], run["step"], run["errors"]] for run in answer["runs"]],
+        ),
+    ]
+    if answer["published"]:
+        parts.append(f"The rows with a source are {published.source('mnist_100_labels')}.")
+    parts.append("![Which class was taken for which](confusion.png)")
+    parts.append("![Validation errors over the steps](label_errors.png)")
+    if answer["pictures"]:
+        parts.append("Samples, a row for each y, a column for each draw of z:")
+        parts.append("![Samples by label](conditional_samples.png)")
+        parts.append("Test images, and beside each its z with every y:")
+        parts.append("![Style kept, label changed](style_transfer.png)")
+    return "\n\n".join(parts)
+
+
+def _rows(answer):
+    """A row for each way to learn, over its runs; then the published ones."""
+    groups = {}
+    for run in answer["runs"]:
+        groups.setdefault((run["settings"], run["labels"]), []).append(run["errors"])
+    rows = [
+        [words, labels, len(errors), float(np.mean(errors)),
+         float(np.std(errors, ddof=1)) if len(errors) > 1 else None,
+         100 * float(np.mean(errors)) / answer["images"]]
+        for (words, labels), errors in groups.items()
+    ]  # fmt: skip
+    if answer["published"]:
+        rows += [
+            [f"{name} ({row['from']})", 100, None, row["errors"], row["std"], row["errors"] / 100]
+            for name, row in published.mnist_100_labels().items()
+        ]
+    return rows

@@ -1,0 +1,95 @@
+"""Which images have a label, and the batches of those with and without."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hali_tf.data import Source, Split, count_classes, draw_labelled, semi_supervised_batches
+from hali_tf.data.labelled import shifted
+from hali_tf.data.pipeline import train_batches
+from hali_tf.errors import UserError
+
+LABELS = np.random.default_rng(0).integers(0, 4, 200)
+
+
+def test_draw_has_as_many_of_each_class():
+    drawn = draw_labelled(LABELS, 4, 7, seed=1)
+    assert len(set(drawn.tolist())) == 28
+    assert np.bincount(LABELS[drawn]).tolist() == [7] * 4
+
+
+def test_draw_follows_from_the_seed():
+    drawn = draw_labelled(LABELS, 4, 7, seed=1)
+    np.testing.assert_array_equal(draw_labelled(LABELS, 4, 7, seed=1), drawn)
+    assert set(draw_labelled(LABELS, 4, 7, seed=2)) != set(drawn)
+
+
+def test_class_with_too_few_images_is_named():
+    labels = np.array([0, 0, 0, 1, 1])
+    with pytest.raises(UserError, match="--labels_per_class=3: class 1 has 2 training images"):
+        draw_labelled(labels, 2, 3, seed=0)
+
+
+def source_of(**settings):
+    return Source("some", (4, 4, 1), lambda _: Split(np.zeros([5, 4, 4, 1], np.uint8), **{
+        k: v for k, v in settings.items() if k == "labels"}), **{
+        k: v for k, v in settings.items() if k != "labels"})  # fmt: skip
+
+
+def test_classes_are_named_or_counted():
+    assert count_classes(source_of(label_names=("a", "b", "c"))) == 3
+    assert count_classes(source_of(labels=np.array([0, 4, 1, 2, 2]))) == 5
+
+
+@pytest.mark.parametrize("settings, words", [
+    ({"label_names": ("a", "b"), "multi_label": True}, "it has attributes and no classes"),
+    ({}, "it has no labels"),
+])  # fmt: skip
+def test_sets_without_classes_are_refused(settings, words):
+    with pytest.raises(UserError, match=f"--labels_per_class with --data=some: {words}"):
+        count_classes(source_of(**settings))
+
+
+@pytest.fixture(name="split")
+def _split():
+    images = np.random.default_rng(1).integers(0, 256, (200, 6, 6, 1), dtype=np.uint8)
+    return Split(images, LABELS)
+
+
+def test_batches_are_all_images_and_labelled_ones_with_their_labels(split):
+    labelled = draw_labelled(LABELS, 4, 2, seed=0)
+    steps = (16, 3, 5, 9)
+    plain = list(train_batches(split, *steps))
+    own_label = {split.images[i].tobytes(): LABELS[i] for i in labelled}
+    seen = set()
+    for (images, with_label, labels), expected in zip(
+        semi_supervised_batches(split, labelled, *steps), plain, strict=True
+    ):
+        np.testing.assert_array_equal(images, expected)
+        assert with_label.shape == images.shape and labels.shape == (16,)
+        for image, label in zip(with_label.numpy(), labels.numpy()):
+            assert own_label[image.tobytes()] == label
+            seen.add(image.tobytes())
+    assert len(seen) == 8
+
+
+def test_batches_of_a_step_are_the_same_wherever_they_begin(split):
+    labelled = draw_labelled(LABELS, 4, 2, seed=0)
+    whole = list(semi_supervised_batches(split, labelled, 8, 3, 0, 6, shift=2))
+    later = list(semi_supervised_batches(split, labelled, 8, 3, 4, 6, shift=2))
+    for expected, actual in zip(whole[4:], later, strict=True):
+        for a, b in zip(actual, expected):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_shifts_repeat_the_border_and_reach_every_offset():
+    image = np.arange(25, dtype=np.uint8).reshape(5, 5)
+    moved = shifted(tf.tile(image[None, :, :, None], [200, 1, 1, 1]), 1, [1, 2]).numpy()[..., 0]
+    padded = np.pad(image, 1, mode="edge")
+    windows = {padded[r : r + 5, c : c + 5].tobytes(): (r, c) for r in range(3) for c in range(3)}
+    found = [windows[m.tobytes()] for m in moved]
+    assert set(found) == set(windows.values())
+
+
+def test_no_shift_leaves_images_alone(split):
+    assert shifted(split.images, 0, [0, 0]) is split.images

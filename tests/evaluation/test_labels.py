@@ -1,0 +1,129 @@
+"""Errors of the label, and its pictures, of a model made by hand."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from hali_tf.config import Config
+from hali_tf.data import Source, Split
+from hali_tf.evaluation import figures, labels
+from hali_tf.evaluation.question import Context, Subject
+from hali_tf.layers.gaussian import Gaussian
+from hali_tf.layers.label import LabelledGaussian
+
+CLASSES = 3
+
+
+class Reader:
+    """Reads an image's class off its upper left pixel, draws z and y into the first two."""
+
+    step = tf.Variable(7, dtype=tf.int64)
+    latent_shapes = ((4, 4, 2), (2 + CLASSES,))
+    architecture = type("Architecture", (), {"classes": CLASSES})
+
+    def encode(self, images):
+        pixels = tf.cast(images, tf.float32)
+        y = tf.one_hot(tf.cast(images[:, 0, 0, 0], tf.int32), CLASSES)
+        z = tf.tile(pixels[:, 1, 1], [1, 2])
+        return [None, LabelledGaussian(Gaussian(z, tf.ones_like(z)), 5 * y)]
+
+    def decode(self, z):
+        value = 10 * z[:, 0] + tf.cast(tf.argmax(z[:, 2:], axis=1), tf.float32) + 100
+        return tf.cast(value[:, None, None, None] * tf.ones([1, 2, 2, 1]), tf.uint8)
+
+
+def split_of(read, own):
+    """Images that the model takes for `read`, of classes `own`."""
+    images = np.zeros([len(read), 2, 2, 1], np.uint8)
+    images[:, 0, 0, 0] = read
+    return Split(images, np.array(own))
+
+
+SPLIT = split_of(read=[0, 1, 2, 2, 0, 1, 1], own=[0, 1, 2, 1, 0, 2, 1])
+
+
+def test_confusion_by_hand():
+    expected = [[2, 0, 0], [0, 2, 1], [0, 1, 1]]
+    np.testing.assert_array_equal(labels.confusion(Reader(), SPLIT, batch_size=3), expected)
+    assert labels.count_errors(Reader(), SPLIT) == {"label_errors": 2, "label_images": 7}
+
+
+def test_style_is_kept_and_every_label_drawn():
+    images = split_of([0, 0], [0, 0]).images
+    images[:, 1, 1, 0] = [3, 5]
+    expected = []
+    for image, z in zip(images, (3, 5)):
+        expected += [image, *(np.full([2, 2, 1], 10 * z + y + 100) for y in range(CLASSES))]
+    expected = figures.grid(np.array(expected, np.uint8), 1 + CLASSES)
+    np.testing.assert_array_equal(labels.style_transfer(Reader(), images), expected)
+
+
+def test_samples_of_a_column_differ_by_their_label_alone():
+    picture = labels.conditional_samples(Reader())[::4, ::4, 0].astype(int)
+    assert picture.shape == (CLASSES, 10)
+    np.testing.assert_array_equal(picture - picture[0], np.arange(CLASSES)[:, None] + 0 * picture)
+    assert len(set(picture[0])) > 5
+
+
+@pytest.fixture(name="context")
+def _context(tmp_path):
+    source = Source("toy", (2, 2, 1), {"test": SPLIT}.__getitem__, ("a", "b", "c"))
+
+    def subject(name, **flags):
+        folder = tmp_path / name
+        folder.mkdir()
+        lines = [{"step": 1, "d_loss": 1.0}, {"step": 2, "label_errors": 3, "label_images": 4}]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        flags = {"labels_per_class": 5, "classes": CLASSES, "cycle_labels": 1.0, **flags}
+        return Subject(name, str(folder), Config(**flags), Reader())
+
+    def make(**flags):
+        subjects = (subject("A", **flags), subject("B", seed=3), subject("none", labels_per_class=0))
+        return Context(subjects, source, str(tmp_path))
+
+    return make
+
+
+def test_answer_and_report(context):
+    context = context(label_shift=2)
+    assert labels.unanswerable(context) is None
+    answer = json.loads(json.dumps(labels.answer(context)))
+    assert [(run["errors"], run["seed"], run["labels"]) for run in answer["runs"]] == [
+        (2, 0, 15), (2, 3, 15),
+    ]  # fmt: skip
+    assert answer["runs"][0]["curve"] == [[2, 0.75]]
+    text = labels.report(answer)
+    assert text.startswith("A errs on 2 of 7 test images (28.57 %) with 15 labels.")
+    assert "shifted by up to 2 pixels | 15 | 1 | 2.000 | – | 28.57 |" in text
+    assert "CatGAN" not in text  # the published rows are MNIST's
+    for name in ("confusion", "label_errors", "conditional_samples", "style_transfer"):
+        with Image.open(context.path(f"{name}.png")) as picture:
+            assert min(picture.size) > 5
+
+
+def test_runs_of_equal_settings_are_one_row_with_a_deviation():
+    runs = [
+        {"settings": "HALI", "labels": 100, "errors": errors} for errors in (70, 80, 90)
+    ] + [{"settings": "supervised only", "labels": 100, "errors": 800}]
+    rows = labels._rows({"runs": runs, "images": 10000, "published": True})
+    assert rows[0] == ["HALI", 100, 3, 80.0, pytest.approx(10.0), 0.8]
+    assert rows[1] == ["supervised only", 100, 1, 800.0, None, 8.0]
+    assert ["HALI (the paper)", 100, None, 73, None, 0.73] in rows
+
+
+@pytest.mark.parametrize("flags, words", [
+    ({"cycle_labels": 0.0}, "HALI, the paper's objective"),
+    ({"cycle_labels": 0.5}, "HALI, and the labels of generated images with weight 0.5"),
+    ({"label_shift": 2, "model": "ali"},
+     "ALI, the paper's objective, labelled images shifted by up to 2 pixels"),
+    ({"supervised_only": True}, "supervised only, the same encoder"),
+])  # fmt: skip
+def test_settings_in_words(flags, words):
+    assert labels.settings_in_words(Config(**flags)) == words
+
+
+def test_runs_without_labels_cannot_answer(context):
+    assert "--labels_per_class" in labels.unanswerable(context(labels_per_class=0))

@@ -1,0 +1,150 @@
+"""The label of a semi-supervised HALI: its losses, its gradients, and who may see it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hali_tf.data import Split, semi_supervised_batches
+from hali_tf.layers import random
+from hali_tf.models import SemiSupervisedHALI, SupervisedEncoder
+
+CLASSES = 3
+SEED = tf.constant([5, 6])
+SCALES = (tf.constant(1.0), tf.constant(1.0))
+
+
+@pytest.fixture(name="batch")
+def _batch(images):
+    labelled = np.random.default_rng(1).integers(0, 256, images.shape, dtype=np.uint8)
+    return images, labelled, np.array([0, 1, 2, 0, 1, 2, 0, 1])
+
+
+def semi_supervised(make_model, **settings):
+    settings = {"kind": SemiSupervisedHALI, "cycle_labels": 1.0, **settings}
+    return make_model(classes=CLASSES, **settings)
+
+
+def repeated(batch, steps):
+    return tf.data.Dataset.from_tensor_slices(batch).repeat(steps).batch(8, drop_remainder=True)
+
+
+def test_latents_and_uses(make_model, images):
+    model = semi_supervised(make_model, compiled=False)
+    assert model.latent_shapes == ((4, 4, 3), (9,))
+    y = model.encode(images)[-1].probabilities
+    np.testing.assert_allclose(tf.reduce_sum(y, axis=1), np.ones(8), rtol=1e-5)
+    np.testing.assert_allclose(model.encode(images)[-1].mean[:, 6:], y)
+    assert model.reconstruct(images, 2).shape == images.shape
+    assert model.sample(tf.range(5, dtype=tf.int64)).shape == (5, 8, 8, 1)
+
+
+def test_decoder_takes_the_largest_y_as_one_hot(make_model):
+    model = semi_supervised(make_model, compiled=False)
+    z = tf.random.stateless_normal([4, 6], [1, 1])
+    decoded = [
+        model.decode(tf.concat([z, tf.tile([y], [4, 1])], axis=1)).numpy()
+        for y in ([0.0, 1.0, 0.0], [0.2, 0.7, 0.1], [1.0, 0.0, 0.0])
+    ]
+    np.testing.assert_array_equal(decoded[0], decoded[1])
+    assert np.abs(decoded[0].astype(int) - decoded[2]).max() > 0
+
+
+def test_terms_against_numpy(make_model, batch):
+    """-log q(y | x) of what the encoder itself says, for labelled and for generated images."""
+    model = semi_supervised(make_model, compiled=False, noise=0.0, cycle_labels=0.5)
+    images, labelled, labels = batch
+    x, zs, _, terms = model._examples(batch, SEED, 0)
+
+    def expected(x, y, noises, training):
+        logits = model.encoder(x, noises, training=training)[0][-1].logits.numpy()
+        probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        return -np.log(probabilities[np.arange(8), y])
+
+    y = zs[-1][8:, 6:].numpy()
+    assert (np.sort(y, axis=1) == [0, 0, 1]).all()
+    cycle_loss = expected(x[8:], y.argmax(axis=1), None, False)
+    np.testing.assert_allclose(terms["cycle_loss"], 0.5 * cycle_loss, rtol=1e-4)
+    noises = model._draws(labelled, random.fold(SEED, -1), 0).posterior(model.latent_shapes)
+    label_loss = expected(labelled / 127.5 - 1, labels, noises, True)
+    np.testing.assert_allclose(terms["label_loss"], label_loss, rtol=1e-4)
+
+
+def test_one_pass_equals_two_passes(make_model, batch):
+    results = []
+    for name in ("_one_pass_gradients", "_two_pass_gradients"):
+        function = getattr(semi_supervised(make_model, compiled=False), name)
+        players, values = tf.function(function, autograph=False)(batch, SEED, 0, SCALES)
+        results.append((tf.nest.flatten(players), values))
+    (one, values), (two, expected) = results
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * np.abs(b).max() + 1e-12)
+    assert {"label_loss", "cycle_loss"} < values.keys()
+    for name, value in expected.items():
+        assert float(values[name]) == pytest.approx(float(value), rel=1e-4), name
+
+
+def test_shuffled_labels_of_all_unlabelled_images_change_nothing(make_model):
+    generator = np.random.default_rng(2)
+    images = generator.integers(0, 256, (60, 8, 8, 1), dtype=np.uint8)
+    labels, labelled = generator.integers(0, CLASSES, 60), np.arange(0, 60, 10)
+    others = np.setdiff1d(np.arange(60), labelled)
+    shuffled = labels.copy()
+    shuffled[others] = generator.permutation(labels[others])
+    assert (shuffled != labels).sum() > 20
+    spoiled = labels.copy()
+    spoiled[labelled] = (labels[labelled] + 1) % CLASSES
+
+    def weights(labels):
+        model = semi_supervised(make_model)
+        split = Split(images, labels)
+        model.fit(semi_supervised_batches(split, labelled, 8, 0, 0, 3, shift=1), verbose=0)
+        return model.get_weights()
+
+    expected = weights(labels)
+    for a, b in zip(weights(shuffled), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any((a != b).any() for a, b in zip(weights(spoiled), expected))  # the others do matter
+
+
+def test_labels_are_learned(make_model, batch):
+    images = np.zeros([8, 8, 8, 1], np.uint8)
+    labels = np.array([0, 1, 2, 0, 1, 2, 0, 1])
+    images += (120 * labels).astype(np.uint8)[:, None, None, None]
+    model = semi_supervised(make_model, ema_decay=0.9)
+    history = model.fit(repeated((batch[0], images, labels), 60), verbose=0).history
+    assert history["label_loss"][-1] < 1
+    assert model.encode(images)[-1].probabilities.numpy().argmax(axis=1).tolist() == labels.tolist()
+
+
+def test_two_replicas_train(make_model, two_replicas, batch):
+    with two_replicas.scope():
+        model = semi_supervised(make_model)
+    history = model.fit(repeated(batch, 2), verbose=0).history
+    assert all(np.isfinite(v).all() for v in history.values())
+    for variable in model.encoder.weights + model.average.encoder.weights:
+        first, second = (part.numpy() for part in two_replicas.experimental_local_results(variable))
+        np.testing.assert_array_equal(first, second, err_msg=variable.name)
+
+
+@pytest.mark.parametrize("settings", [
+    {"levels": 1, "cycle_labels": 0.0},
+    {"precision": "mixed_bfloat16"},
+    {"precision": "mixed_float16", "loss_scaling": True},
+    pytest.param({"jit_compile": True}, marks=pytest.mark.slow),
+])  # fmt: skip
+def test_trains_at_any_setting(make_model, batch, settings):
+    model = semi_supervised(make_model, **settings)
+    history = model.fit(repeated(batch, 2), verbose=0).history
+    assert all(np.isfinite(v).all() for v in history.values())
+    assert ("cycle_loss" in history) == ("cycle_labels" not in settings)
+
+
+def test_supervised_encoder_learns_labels_and_nothing_else(make_model, two_replicas, batch):
+    with two_replicas.scope():
+        model = make_model(classes=CLASSES, kind=SupervisedEncoder)
+    before = [v.numpy() for v in model.decoder.weights]
+    images = (120 * batch[2]).astype(np.uint8)[:, None, None, None] + np.zeros_like(batch[1])
+    history = model.fit(repeated((batch[0], images, batch[2]), 60), verbose=0).history
+    assert history["label_loss"][-1] < 1
+    for expected, actual in zip(before, model.decoder.weights):
+        np.testing.assert_array_equal(actual.numpy(), expected)

@@ -1,0 +1,124 @@
+"""A semi-supervised HALI from the training command to evaluation and export."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hali_tf import export
+from hali_tf.evaluation import labels
+from hali_tf.training.metrics_file import read
+from hali_tf.training.run import load_run, open_data
+from tests.test_train import assert_same_weights, train
+
+FLAGS = ("--labels_per_class=5", "--label_shift=1", "--batch_size=16", "--log_every=10")
+HALI = (*FLAGS, "--cycle_labels=1", "--steps=40", "--checkpoint_every=20")
+ALONE = (*FLAGS, "--supervised_only", "--steps=60", "--checkpoint_every=60")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of 40 steps on digits: its folder and what the command printed."""
+    folder = tmp_path_factory.mktemp("labels") / "run"
+    code, out, err = train(folder, *HALI)
+    assert code == 0, err
+    return folder, out
+
+
+@pytest.fixture(scope="module")
+def version(run, tmp_path_factory):
+    """Signatures of its export."""
+    path = export.export(str(run[0]), str(tmp_path_factory.mktemp("export")))
+    return tf.saved_model.load(path).signatures
+
+
+def test_labelled_images_are_listed_five_a_class(run):
+    positions = json.loads((run[0] / "labelled.json").read_text())
+    config, _ = load_run(str(run[0]))
+    assert config.classes == 10
+    train_labels = open_data(config).load("train").labels
+    assert len(set(positions)) == 50
+    assert np.bincount(train_labels[positions]).tolist() == [5] * 10
+
+
+def test_losses_and_errors_are_logged(run):
+    lines = read(run[0] / "metrics.jsonl")
+    logged = [line for line in lines if "label_loss" in line]
+    assert [line["step"] for line in logged] == [10, 20, 30, 40]
+    assert logged[-1]["label_loss"] < logged[0]["label_loss"]
+    assert all(line["cycle_loss"] > 0 for line in logged)
+    counted = [line for line in lines if "label_errors" in line]
+    assert [(line["step"], line["label_images"]) for line in counted] == [(20, 247), (40, 247)]
+
+
+def test_errors_are_those_of_the_averaged_encoder_on_test_images(run):
+    folder, out = run
+    config, model = load_run(str(folder))
+    test = open_data(config).load("test")
+    scores = model.encode(test.images)[-1].probabilities.numpy()
+    errors = int((scores.argmax(axis=1) != test.labels).sum())
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["label_errors"], summary["label_images"]) == (errors, 250)
+    assert errors < 200  # chance misses 225
+    assert f"{errors} errors of 250" in out
+
+
+def test_resumed_run_ends_with_the_same_bits(run, tmp_path):
+    folder = tmp_path / "resumed"
+    shutil.copytree(run[0], folder)
+    for path in folder.glob("checkpoints/ckpt-40*"):
+        path.unlink()
+    (folder / "checkpoints" / "checkpoint").write_text('model_checkpoint_path: "ckpt-20"')
+    code, _, err = train(folder, *HALI)
+    assert code == 0, err
+    assert_same_weights(run[0], folder)
+
+
+def test_classify_of_the_export_equals_the_evaluation(run, version):
+    config, model = load_run(str(run[0]))
+    test = open_data(config).load("test")
+    answer = version["classify"](images=tf.constant(test.images))
+    scores = answer["scores"].numpy()
+    assert [name.decode() for name in answer["classes"][0].numpy()] == list("0123456789")
+    np.testing.assert_allclose(scores, model.encode(test.images)[-1].probabilities, atol=1e-5)
+    counts = labels.confusion(model, test)
+    taken = np.bincount(scores.argmax(axis=1), minlength=10)
+    np.testing.assert_array_equal(taken, counts.sum(axis=0))
+
+
+def test_the_other_signatures_know_the_label(run, version):
+    _, model = load_run(str(run[0]))
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 1), dtype=np.uint8)
+    q = model.encode(images)[-1]
+    codes = version["encode"](images=tf.constant(images))
+    np.testing.assert_allclose(codes["z_2"], q.mean, atol=1e-5)
+    np.testing.assert_allclose(codes["y"], q.probabilities, atol=1e-5)
+    np.testing.assert_allclose(codes["y"], codes["z_2"][:, -10:])
+    as_seven = tf.concat([codes["z_2"][:, :-10], tf.one_hot([7, 7, 7], 10)], axis=1)
+    seeds = tf.constant([1, 2, 3], tf.int64)
+    for answer, expected in (
+        (version["decode"](z_2=as_seven)["images"], model.decode(as_seven)),
+        (version["sample"](seeds=seeds)["images"], model.sample(seeds)),
+    ):
+        assert np.abs(np.int32(answer) - np.int32(expected)).max() <= 1
+
+
+def test_encoder_alone_learns_from_the_same_labels(run, tmp_path):
+    code, out, err = train(tmp_path, *ALONE)
+    assert code == 0, err
+    listed = [(folder / "labelled.json").read_text() for folder in (run[0], tmp_path)]
+    assert listed[0] == listed[1]
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["label_errors"] < 150
+
+
+def test_set_without_classes_is_refused_in_one_line(tmp_path):
+    np.savez(tmp_path / "data.npz", x_train=np.zeros([40, 16, 16, 1], np.uint8))
+    code, out, err = train(
+        tmp_path / "run", "--labels_per_class=1", "--data=npz", f"--data_dir={tmp_path}/data.npz",
+        "--image_size=16",
+    )  # fmt: skip
+    assert (code, out) == (1, "")
+    assert len(err.splitlines()) == 1 and "has no labels" in err
