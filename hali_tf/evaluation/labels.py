@@ -7,7 +7,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from hali_tf.data import batches
-from hali_tf.evaluation import figures, markdown, published
+from hali_tf.evaluation import markdown, plots, published
 from hali_tf.files import replacing
 from hali_tf.layers import random
 from hali_tf.training.metrics_file import read
@@ -49,14 +49,13 @@ def sentence(config, errors):
 
 
 def conditional_samples(model, seed=0):
-    """A row for each y; in a column one draw of z_L, decoded by the means of the levels.
+    """A row for each y, a column for each draw of z_L, decoded by the means of the levels.
 
     Returns:
-      uint8 [H', W', C].
+      uint8 [K, N, H, W, C].
     """
     z = random.normal([_COLUMNS, _style_size(model)], [seed, 0])
-    rows = [model.decode(_with_label(model, z, y)).numpy() for y in range(model.architecture.classes)]
-    return figures.grid(np.concatenate(rows), _COLUMNS)
+    return _with_every_label(model, z)
 
 
 def style_transfer(model, images):
@@ -66,13 +65,10 @@ def style_transfer(model, images):
       images: uint8 [N, H, W, C].
 
     Returns:
-      uint8 [H', W', C].
+      uint8 [N, 1 + K, H, W, C].
     """
-    classes = model.architecture.classes
     z = model.encode(images)[-1].mean[:, : _style_size(model)]
-    decoded = [model.decode(_with_label(model, z, y)).numpy() for y in range(classes)]
-    table = np.stack([images, *decoded], axis=1)
-    return figures.grid(table.reshape(-1, *images.shape[1:]), classes + 1)
+    return np.stack([images, *_with_every_label(model, z)], axis=1)
 
 
 def _style_size(model):
@@ -80,9 +76,12 @@ def _style_size(model):
     return model.latent_shapes[-1][0] - model.architecture.classes
 
 
-def _with_label(model, z, y):
-    """[z_L, y], float32 [B, d + K], from z_L and a class number."""
-    return tf.concat([z, tf.one_hot(tf.fill([len(z)], y), model.architecture.classes)], axis=-1)
+def _with_every_label(model, z):
+    """z_L, float32 [N, d], decoded with each y: uint8 [K, N, H, W, C]."""
+    labels = tf.eye(model.architecture.classes)
+    return np.stack([
+        model.decode(tf.concat([z, tf.tile([y], [len(z), 1])], axis=-1)).numpy() for y in labels
+    ])
 
 
 def unanswerable(context):
@@ -101,11 +100,12 @@ def answer(context):
     _save_confusion(context.path("confusion.png"), np.array(runs[0]["confusion"]), names)
     _save_curves(context.path("label_errors.png"), runs)
     if not subject.config.supervised_only:  # that one decodes nothing
-        for name, picture in (
-            ("conditional_samples", conditional_samples(subject.model, context.seed)),
-            ("style_transfer", style_transfer(subject.model, test.images[:_COLUMNS])),
-        ):
-            figures.save_png(context.path(f"{name}.png"), picture)
+        samples = conditional_samples(subject.model, context.seed)
+        plots.save_strips(context.path("conditional_samples.png"), samples, [""] * _COLUMNS, names)
+        rows, shown = style_transfer(subject.model, test.images[:_COLUMNS]), test.labels[:_COLUMNS]
+        plots.save_strips(
+            context.path("style_transfer.png"), rows, ["image", *names], [names[i] for i in shown]
+        )
     return {
         "images": len(test.images),
         "runs": runs,
