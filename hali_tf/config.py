@@ -78,8 +78,8 @@ class Config:
         "Adam", "A class of keras.optimizers, or addons/NAME for one of tensorflow-addons."
     )
     learning_rate: float = _field(1e-4, "Of every optimiser of the model.", above=0)
-    learning_rate_halving: int = _field(
-        0, "Steps in which the learning rate falls by half, smoothly; 0: it stays.", at_least=0
+    learning_rate_fall: str = _field(
+        "", "FIRST,LAST: the learning rate falls from step FIRST, to 0 at step LAST; empty: it stays."
     )
     beta_1: float = _field(0.5, "Of the optimisers that have it.", at_least=0, below=1)
     beta_2: float = _field(0.999, "Of the optimisers that have it.", at_least=0, below=1)
@@ -131,7 +131,13 @@ class Config:
                 "cross replicas; drop one of the two"
             )
         self._check_labels()
-        self.profile_range()
+        self.step_range("profile_steps")
+        fall = self.step_range("learning_rate_fall")
+        if fall and fall[1] < self.steps:
+            raise UsageError(
+                f"--steps={self.steps} with --learning_rate_fall={self.learning_rate_fall}: after "
+                f"step {fall[1]} nothing would be learned; train fewer steps or let it fall later"
+            )
         name = self.architecture or self._default_architecture()
         if name not in ARCHITECTURES:
             raise UsageError(
@@ -180,18 +186,22 @@ class Config:
             f"--image_size to one of {', '.join(map(str, sizes))}, or name an --architecture"
         )
 
-    def profile_range(self):
-        """(first, last) step to profile, or None."""
-        if not self.profile_steps:
+    def step_range(self, name):
+        """(first, last) step of a flag that says FIRST,LAST; None where it is empty.
+
+        Raises:
+          UsageError: it says something else.
+        """
+        value = getattr(self, name)
+        if not value:
             return None
-        parts = self.profile_steps.split(",")
+        parts = value.split(",")
         if len(parts) == 2 and all(p.strip().isdigit() for p in parts):
             first, last = map(int, parts)
             if 1 <= first <= last:
                 return first, last
         raise UsageError(
-            f"--profile_steps={self.profile_steps}: expected FIRST,LAST with 1 <= FIRST <= LAST, "
-            "such as 100,110"
+            f"--{name}={value}: expected FIRST,LAST with 1 <= FIRST <= LAST, such as 100,110"
         )
 
     def table(self):

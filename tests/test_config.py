@@ -51,6 +51,8 @@ def test_defaults_resolve_to_digits():
         ({"steps": 0}, "--steps=0"),
         ({"batch_size": 0}, "--batch_size=0"),
         ({"learning_rate": 0.0}, "--learning_rate=0.0"),
+        ({"learning_rate_fall": "100"}, "--learning_rate_fall=100: expected FIRST,LAST"),
+        ({"learning_rate_fall": "5,9", "steps": 10}, "--steps=10 with --learning_rate_fall=5,9"),
         ({"learning_rate": float("inf")}, "--learning_rate=inf"),
         ({"beta_1": 1.0}, "--beta_1=1.0"),
         ({"beta_2": -0.1}, "--beta_2=-0.1"),

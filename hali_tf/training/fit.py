@@ -25,7 +25,7 @@ def build(config, strategy):
     keras.utils.set_random_seed(config.seed)
     arguments = (
         config.optimizer, config.learning_rate, config.beta_1, config.beta_2,
-        config.learning_rate_halving, config.precision == "mixed_float16",
+        config.step_range("learning_rate_fall"), config.precision == "mixed_float16",
     )  # fmt: skip
     with strategy.scope():
         model = make_model(config)
@@ -88,7 +88,7 @@ def _train(config, model, train, validation, checkpoints, first_step, writer):
     """Fits from `first_step` to the last, with all that happens beside the steps."""
     file = MetricsFile(os.path.join(config.run_dir, "metrics.jsonl"), first_step)
     batches = _batches(config, train, first_step)
-    profile = config.profile_range()
+    profile = config.step_range("profile_steps")
     due = callbacks.Every(config.checkpoint_every, config.steps)
     with contextlib.ExitStack() as stack:
         beside = [

@@ -3,25 +3,44 @@
 import inspect
 
 import keras
+import tensorflow as tf
 
 from hali_tf.errors import UsageError
 
 
-def make_optimizer(name, learning_rate, beta_1, beta_2, halving=0, loss_scaling=False):
+class Falling(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that stays until step `first` and then falls linearly to 0 at step `last`.
+
+    The players circle around what they would agree on; slower, they come nearer to it.
+    """
+
+    def __init__(self, rate, first, last):
+        self._rate, self._first, self._last = rate, first, last
+
+    def __call__(self, step):
+        left = (self._last - tf.cast(step, tf.float32)) / max(self._last - self._first, 1)
+        return self._rate * tf.clip_by_value(left, 0.0, 1.0)
+
+    def get_config(self):
+        """What Keras rebuilds it from."""
+        return {"rate": self._rate, "first": self._first, "last": self._last}
+
+
+def make_optimizer(name, learning_rate, beta_1, beta_2, fall=None, loss_scaling=False):
     """A new optimiser.
 
     Args:
       name: a class of `keras.optimizers` ("Adam") or of `tfa.optimizers` ("addons/AdaBelief");
         "addons/Lookahead" and other wrappers go around Adam.
       learning_rate, beta_1, beta_2: given to the optimisers that take them.
-      halving: steps in which the learning rate falls by half; 0 keeps it.
+      fall: (first, last) step of `Falling`; None keeps the learning rate.
       loss_scaling: whether to scale the loss dynamically, for mixed_float16.
 
     Raises:
       UsageError: no optimiser of this name, or one that needs more than the above.
     """
-    if halving:
-        learning_rate = keras.optimizers.schedules.ExponentialDecay(learning_rate, halving, 0.5)
+    if fall:
+        learning_rate = Falling(learning_rate, *fall)
     settings = {"learning_rate": learning_rate, "beta_1": beta_1, "beta_2": beta_2}
     kind = _find(name)
     parameters = inspect.signature(kind.__init__).parameters

@@ -42,6 +42,27 @@ def test_a_step_goes_downhill(name):
     assert float(tf.reduce_sum(variable**2)) < before
 
 
+def test_learning_rate_falls():
+    """By hand: 0.01 until step 3, then thirds less, on a gradient of 1 without momentum."""
+    optimizer = make_optimizer("SGD", **SETTINGS, fall=(3, 6))
+    variable, moves = tf.Variable(0.0), []
+    for _ in range(7):
+        before = float(variable)
+        optimizer.apply_gradients([(tf.constant(1.0), variable)])
+        moves.append(before - float(variable))
+    np.testing.assert_allclose(moves, [0.01] * 4 + [0.02 / 3, 0.01 / 3, 0], atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["Adam", "addons/AdaBelief", "addons/Lookahead"])
+def test_every_kind_can_fall(name):
+    optimizer = make_optimizer(name, **SETTINGS, fall=(1, 2))
+    variable = tf.Variable([1.0])
+    for _ in range(3):
+        before = float(variable[0])
+        optimizer.apply_gradients([(tf.constant([1.0]), variable)])
+    assert float(variable[0]) == before < 1
+
+
 def test_loss_scaling_wraps():
     optimizer = make_optimizer("Adam", **SETTINGS, loss_scaling=True)
     assert isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
