@@ -45,7 +45,7 @@ class VGG16(keras.layers.Layer):
         height, width, _ = image_shape
         if min(height, width) < _SMALLEST:
             raise UserError(
-                f"images of {height}x{width}: VGG16 needs {_SMALLEST} pixels or more; set --image_size"
+                f"images of {height}x{width}: VGG16 needs {_SMALLEST} or more; set --image_size"
             )
         table = _vgg16((height, width, 3), weights)
         layers = []
@@ -61,7 +61,7 @@ class VGG16(keras.layers.Layer):
             layer.trainable = False
 
     def fixed(self, images):
-        """What training does not change: the frozen blocks' output, or the images if there is none."""
+        """What training does not change: the frozen blocks' output, or without one the images."""
         if not self.frozen:
             return images
         return self._apply(self.frozen, self._prepare(images))
@@ -91,12 +91,12 @@ def _vgg16(image_shape, weights):
         words = (str(error).splitlines() or [type(error).__name__])[0][:200]
         if weights == "imagenet":
             raise UserError(
-                f"--weights=imagenet: keras.applications cannot download VGG16's weights ({words}); "
+                f"--weights=imagenet: keras.applications cannot download the weights ({words}); "
                 "name a local file of them by --weights=FILE, or train from random ones: "
                 "--weights=none --frozen_blocks=0"
             ) from error
         raise UserError(
-            f"--weights={weights}: not the weights of VGG16's convolutions in Keras' format ({words})"
+            f"--weights={weights}: not VGG16's convolutions in Keras' format ({words})"
         ) from error
 
 

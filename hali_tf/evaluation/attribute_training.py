@@ -131,7 +131,9 @@ def _fit(config, classifier, split):
     first_step = checkpoints.restore()
     if config.frozen_blocks:
         split = _features(classifier.trunk, split, _features_path(config))
-    batches = data.train_batches(split, config.batch_size, config.seed, first_step, steps, labels=True)
+    batches = data.train_batches(
+        split, config.batch_size, config.seed, first_step, steps, labels=True
+    )
     save = callbacks.Save(callbacks.Every(steps_an_epoch, steps), checkpoints)
     bar = tqdm(total=steps, initial=first_step, desc="train", unit="step", dynamic_ncols=True)
     with bar, save:
@@ -176,8 +178,8 @@ def _features(trunk, split, path):
         except OSError as error:
             size = 4 * count * np.prod(shape) / 2**30
             raise UserError(
-                f"{path}: cannot be written, {size:.1f} GiB ({error.strerror or error}); make room, "
-                "or name an --out on a larger disk"
+                f"{path}: cannot be written, {size:.1f} GiB ({error.strerror or error}); make "
+                "room, or name an --out on a larger disk"
             ) from error
     features = np.load(path, mmap_mode="r")
     return data.Split(features, np.concatenate([split.labels, split.labels]))
@@ -192,7 +194,8 @@ def _write_features(fixed, images, path, shape):
         for mirror, i in tqdm(starts, "frozen blocks", unit_scale=_BATCH, unit="image"):
             batch = np.asarray(images[i : i + _BATCH])[:, :, ::mirror]
             maps = tf.cast(fixed(tf.constant(batch)), tf.float32)
-            f.write(tf.cast(tf.minimum(maps, np.finfo(np.float16).max), tf.float16).numpy().tobytes())
+            maps = tf.minimum(maps, np.finfo(np.float16).max)
+            f.write(tf.cast(maps, tf.float16).numpy().tobytes())
 
 
 def _measure(classifier, split):

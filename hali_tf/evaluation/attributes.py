@@ -68,8 +68,8 @@ def unanswerable(context):
         return "the data has no attributes"
     if not context.classifier_dir:
         return (
-            "no attribute classifier; train one by python -m hali_tf.evaluation.attributes and name "
-            "its folder by --attribute_classifier"
+            "no attribute classifier; train one by python -m hali_tf.evaluation.attributes and "
+            "name its folder by --attribute_classifier"
         )
     return None
 

@@ -50,7 +50,7 @@ def svm(features, labels, others):
 
 
 def _fit_and_decide(x, labels, others, c):
-    """A column is a job; they share memory, for liblinear runs outside of the interpreter's lock."""
+    """A column a thread: liblinear runs outside of the interpreter's lock."""
 
     def column(y):
         if len(np.unique(y)) == 1:  # an attribute that all or none have
@@ -59,8 +59,9 @@ def _fit_and_decide(x, labels, others, c):
         # away from the middle; scaled, it is cheap. Its tolerance shrinks with the rarer class, and
         # on faces this one gave the default's accuracies in half the time.
         machine = LinearSVC(
-            C=c, class_weight="balanced", dual="auto", intercept_scaling=10, tol=1e-2, random_state=0
-        )
+            C=c, class_weight="balanced", dual="auto", intercept_scaling=10, tol=1e-2,
+            random_state=0,
+        )  # fmt: skip
         return machine.fit(x, y).predict(others)
 
     return np.stack(Parallel(-1, prefer="threads")(delayed(column)(y) for y in labels.T), axis=1)

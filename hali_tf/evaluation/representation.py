@@ -7,7 +7,7 @@ they are counted on the test split, which chooses nothing. The features are
   maps        the output of every row of the encoder below the Gaussians, averaged over the image
 
 For attributes the paper's measure is balanced accuracy. Data with classes gets one SVM of as many
-classes. Memory: float32 features of both splits of one model at a time, about 13 KiB an image at
+classes. Memory: float32 features of both splits of one model at a time, about 18 KiB an image at
 full width, of 40,000 images for the whole of CelebA; liblinear's copy of the validation split is
 six times its features, for each core.
 """
@@ -24,12 +24,13 @@ _GRID = 4
 _FEW = (100, 1000)  # labels, beside all of them
 _PROTOCOL = """\
 Linear SVMs, balanced class weights, on standardised features of encoders that saw no label: trained
-on {validation} images of the validation split, C chosen on one in five of them, counted on {test} of
-the test split. z_1 is averaged over a grid of 4x4; maps are the outputs of all rows of the encoder
-below the Gaussians, averaged over the image. 100 and 1000: the SVMs of so many labels, drawn from
-the validation split. Neighbours: in place of SVMs the {neighbours} nearest images, by the value whose
-share among them exceeds its share among all the most. Best: how often a row is the highest, equal
-ones counted for each. Deviations are those of a sample. Per cent; all but plain is balanced accuracy."""
+on {validation} images of the validation split, C chosen on one in five of them, counted on {test}
+of the test split. z_1 is averaged over a grid of 4x4; maps are the outputs of all rows of the
+encoder below the Gaussians, averaged over the image. 100 and 1000: the SVMs of so many labels, drawn
+from the validation split. Neighbours: in place of SVMs the {neighbours} nearest images, by the value
+whose share among them exceeds its share among all the most. Best: how often a row is the highest,
+equal ones counted for each. Deviations are those of a sample. Per cent; all but plain is balanced
+accuracy."""
 
 
 def inputs(context):
@@ -52,10 +53,11 @@ def answer(context):
 
     Returns:
       Dict: "validation" and "test", numbers of images; "attributes", names, None for classes;
-      "rows", label to dict of "size" of the features, the chosen "C", "balanced" and "plain" (a value
-      an attribute, or one), and mean balanced accuracies: "curve" by number of labels, "neighbours";
-      "summary" of "balanced"; "supervised", label to balanced accuracies of the encoders that were
-      trained with labels; "orders".
+      "rows", label to dict of "size" of the features, the chosen "C", "balanced" and "plain" (a
+      value an attribute, or one), and mean balanced accuracies: "curve" by number of labels,
+      "neighbours"; "summary" of "balanced"; "supervised", label to balanced accuracies of the
+      encoders that were trained with labels; "orders", whether the run's own features are above
+      each baseline's of the same kind.
     """
     validation, test = context.split("validation"), context.split("test")
     labels, test_labels = _columns(validation.labels), _columns(test.labels)

@@ -218,7 +218,7 @@ def test_too_small_images_for_vgg16():
 def test_a_file_that_is_no_weights(tmp_path):
     path = tmp_path / "vgg.h5"
     path.write_bytes(b"no weights")
-    with pytest.raises(UserError, match="--weights=.*vgg.h5: not the weights"):
+    with pytest.raises(UserError, match="--weights=.*vgg.h5: not VGG16"):
         attribute_classifier.VGG16((32, 32, 3), str(path))
 
 
@@ -294,7 +294,7 @@ def test_what_cannot_answer(trained, tmp_path):
 
 def test_a_classifier_of_others(trained, tmp_path):
     others = dataclasses.replace(faces(), label_names=("Old", "Red", "Any"))
-    with pytest.raises(UserError, match="its attributes are .Bright, Red, Any., .* .Old, Red, Any."):
+    with pytest.raises(UserError, match="attributes are .Bright, Red, Any., .* .Old, Red, Any."):
         attributes.answer(context_of(tmp_path, trained, others))
     with pytest.raises(UserError, match="its images are .16, 16, 3., .* .32, 32, 3."):
         attributes.answer(context_of(tmp_path, trained, faces(32)))

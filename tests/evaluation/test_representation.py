@@ -29,7 +29,7 @@ def subject_of(name="HALI", run_dir=""):
 
 
 def splits(flipped=False):
-    """Attribute "Bright" and one that follows from nothing; in the test split perhaps the reverse."""
+    """Attribute "Bright", in the test split perhaps its reverse, and one of chance."""
     rng = np.random.default_rng(0)
     found = {}
     for name, count in (("validation", 240), ("test", 120)):
