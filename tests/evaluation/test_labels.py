@@ -97,7 +97,7 @@ def test_answer_and_report(context):
     assert answer["runs"][0]["curve"] == [[2, 0.75]]
     text = labels.report(answer)
     assert text.startswith("A errs on 2 of 7 test images (28.57 %) with 15 labels.")
-    assert "shifted by up to 2 pixels | 15 | 1 | 2.000 | – | 28.57 |" in text
+    assert "shifted by up to 2 px | 15 | 1 | 2.000 | – | 28.57 |" in text
     assert "CatGAN" not in text  # the published rows are MNIST's
     for name in ("confusion", "label_errors", "conditional_samples", "style_transfer"):
         with Image.open(context.path(f"{name}.png")) as picture:
@@ -118,7 +118,7 @@ def test_runs_of_equal_settings_are_one_row_with_a_deviation():
     ({"cycle_labels": 0.0}, "HALI, the paper's objective"),
     ({"cycle_labels": 0.5}, "HALI, and the labels of generated images with weight 0.5"),
     ({"label_shift": 2, "model": "ali"},
-     "ALI, the paper's objective, labelled images shifted by up to 2 pixels"),
+     "ALI, the paper's objective, labelled images shifted by up to 2 px"),
     ({"supervised_only": True}, "supervised only, the same encoder"),
 ])  # fmt: skip
 def test_settings_in_words(flags, words):
