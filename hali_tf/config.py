@@ -64,12 +64,16 @@ class Config:
         0, "Move labelled images by up to so many pixels at random, which the paper does not.",
         at_least=0,
     )  # fmt: skip
+    label_weight: float = _field(
+        1.0, "Weight of the cross-entropy of labelled images; 1: the paper's objective.", above=0
+    )
     cycle_labels: float = _field(
         0.0, "Weight of the cross-entropy of the encoder's label for generated images against the "
         "one they were generated from; 0: the paper's objective.", at_least=0,
     )  # fmt: skip
     supervised_only: bool = _field(
-        False, "Train the encoder alone, on the labelled images: a reference to compare with."
+        False, "Train the encoder alone, on the labelled images: a reference to compare with, which "
+        "leaves --label_weight and --cycle_labels without a part.",
     )
     run_dir: str = _field("", "Folder of the run; a run that is there goes on.")
     steps: int = _field(10000, "Train until this step.", at_least=1)
@@ -163,15 +167,10 @@ class Config:
                 f"--labels_per_class={self.labels_per_class} with --model=vae, which has no label; "
                 "expected --model=hali or ali"
             )
-        for name in ("label_shift", "cycle_labels", "supervised_only"):
+        for name in ("label_shift", "label_weight", "cycle_labels", "supervised_only"):
             value = getattr(self, name)
-            if value and not self.labels_per_class:
+            if value != getattr(Config, name) and not self.labels_per_class:
                 raise UsageError(f"--{name}={value} needs labels; set --labels_per_class")
-        if self.supervised_only and self.cycle_labels:
-            raise UsageError(
-                f"--cycle_labels={self.cycle_labels} with --supervised_only, which generates no "
-                "images; drop one of the two"
-            )
 
     def _default_architecture(self):
         # The size each named set comes in; others must say theirs.

@@ -80,7 +80,8 @@ def test_defaults_resolve_to_digits():
         ({"cycle_labels": 1.0}, "--cycle_labels=1.0"),
         ({"supervised_only": True}, "--supervised_only=True"),
         ({"labels_per_class": 5, "model": "vae"}, "--model=vae"),
-        ({"labels_per_class": 5, "supervised_only": True, "cycle_labels": 1.0}, "--supervised_only"),
+        ({"label_weight": 2.0}, "--label_weight=2.0"),
+        ({"labels_per_class": 5, "label_weight": 0.0}, "--label_weight=0.0"),
         ({"model": "vae", "architecture": "hali16"}, "--model=vae"),
     ],
 )

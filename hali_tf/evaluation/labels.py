@@ -136,17 +136,17 @@ def _measure(subject, test):
 
 def settings_in_words(config):
     """What a run learned its labels by."""
+    words = []
+    if config.label_weight != 1:
+        words.append(f"label weight {config.label_weight:g}")
+    if config.cycle_labels:
+        words.append(f"labels of generated images with weight {config.cycle_labels:g}")
+    words = [config.model.upper(), *(words or ["the paper's objective"])]
     if config.supervised_only:
-        words = "supervised only, the same encoder"
-    elif config.cycle_labels:
-        words = (
-            f"{config.model.upper()}, and the labels of generated images with weight "
-            f"{config.cycle_labels:g}"
-        )
-    else:
-        words = f"{config.model.upper()}, the paper's objective"
-    shift = f", labelled images shifted by up to {config.label_shift} px"
-    return words + (shift if config.label_shift else "")
+        words = ["supervised only, the same encoder"]
+    if config.label_shift:
+        words.append(f"labelled images shifted by up to {config.label_shift} px")
+    return ", ".join(words)
 
 
 def _save_confusion(path, counts, names):

@@ -35,13 +35,14 @@ class SemiSupervisedHALI(_Labelling, HALI):
 
     Args:
       architecture: `architectures.Architecture` with a label (`with_label`).
+      label_weight: of the cross-entropy of labelled images; the paper's is 1.
       cycle_labels: weight of a further term, which the paper does not have: the cross-entropy of
         the encoder's y for generated images against the y that they were generated from.
       **settings: of `HALI`.
     """
 
-    def __init__(self, architecture, *, cycle_labels=0.0, **settings):
-        self._cycle_labels = cycle_labels
+    def __init__(self, architecture, *, label_weight=1.0, cycle_labels=0.0, **settings):
+        self._label_weight, self._cycle_labels = label_weight, cycle_labels
         terms = ("label_loss", "cycle_loss") if cycle_labels else ("label_loss",)
         self.VALUES = (*HALI.VALUES, *terms)
         super().__init__(architecture, **settings)
@@ -50,7 +51,8 @@ class SemiSupervisedHALI(_Labelling, HALI):
         images, labelled, labels = batch
         x, zs, q, terms = super()._examples(images, seed, replica)
         q_labelled = self._encode_labelled(labelled, seed, replica)
-        terms["label_loss"] = losses.label_loss(q_labelled[-1].logits, labels)
+        label_loss = losses.label_loss(q_labelled[-1].logits, labels)
+        terms["label_loss"] = self._label_weight * label_loss
         if self._cycle_labels:
             terms["cycle_loss"] = self._cycle_labels * self._cycle_loss(x, zs[-1])
         return x, zs, q, terms

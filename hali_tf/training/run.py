@@ -3,6 +3,7 @@
 RUN/
   config.json     the resolved flags
   run.json        for each start: command, time, versions, git commit, machine
+  labelled.json   positions in the train split of the images with a label, if some have one
   checkpoints/    the last few, and best/
   logs/           TensorBoard
   figures/        of the last evaluation
@@ -146,7 +147,8 @@ def _kind(config):
         return HALI, {"noise": config.noise}
     if config.supervised_only:
         return SupervisedEncoder, {"noise": config.noise}
-    return SemiSupervisedHALI, {"noise": config.noise, "cycle_labels": config.cycle_labels}
+    weights = {"label_weight": config.label_weight, "cycle_labels": config.cycle_labels}
+    return SemiSupervisedHALI, {"noise": config.noise, **weights}
 
 
 def load_run(run_dir, which="last"):

@@ -116,7 +116,9 @@ def test_runs_of_equal_settings_are_one_row_with_a_deviation():
 
 @pytest.mark.parametrize("flags, words", [
     ({"cycle_labels": 0.0}, "HALI, the paper's objective"),
-    ({"cycle_labels": 0.5}, "HALI, and the labels of generated images with weight 0.5"),
+    ({"cycle_labels": 0.5}, "HALI, labels of generated images with weight 0.5"),
+    ({"label_weight": 10.0, "cycle_labels": 1.0},
+     "HALI, label weight 10, labels of generated images with weight 1"),
     ({"label_shift": 2, "model": "ali"},
      "ALI, the paper's objective, labelled images shifted by up to 2 px"),
     ({"supervised_only": True}, "supervised only, the same encoder"),
