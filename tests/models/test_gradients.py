@@ -16,7 +16,8 @@ def _gradients(function, images):
 
 def _assert_equal(actual, expected, tolerance):
     """Each variable's gradients, relative to that variable's largest."""
-    for a, b in zip(actual, expected, strict=True):
+    assert len(actual) == len(expected)
+    for a, b in zip(actual, expected):
         assert np.isfinite(a).all()
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max() + 1e-12)
 

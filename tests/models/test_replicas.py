@@ -31,7 +31,8 @@ def _assert_weights_equal(actual, expected, tolerance=1e-5):
         [v for network in model.networks.values() for v in network.trainable_variables]
         for model in (actual, expected)
     ]
-    for a, b in zip(*trained, strict=True):
+    assert len(trained[0]) == len(trained[1])
+    for a, b in zip(*trained):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=tolerance, err_msg=a.name)
 
 

@@ -77,7 +77,8 @@ def test_one_pass_equals_two_passes(make_model, batch):
         players, values = tf.function(function, autograph=False)(batch, SEED, 0, SCALES)
         results.append((tf.nest.flatten(players), values))
     (one, values), (two, expected) = results
-    for a, b in zip(one, two, strict=True):
+    assert len(one) == len(two)
+    for a, b in zip(one, two):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * np.abs(b).max() + 1e-12)
     assert {"label_loss", "cycle_loss"} < values.keys()
     for name, value in expected.items():
@@ -102,7 +103,9 @@ def test_shuffled_labels_of_all_unlabelled_images_change_nothing(make_model):
         return model.get_weights()
 
     expected = weights(labels)
-    for a, b in zip(weights(shuffled), expected, strict=True):
+    actual = weights(shuffled)
+    assert len(actual) == len(expected)
+    for a, b in zip(actual, expected):
         np.testing.assert_array_equal(a, b)
     assert any((a != b).any() for a, b in zip(weights(spoiled), expected))  # the others do matter
 

@@ -54,7 +54,8 @@ def test_gradients_are_those_of_the_elbo(make_vae, images):
         ) / 8 / 64  # an image, an entry
     expected = tape.gradient(negative_elbo, variables)
     (actual,), values = model._gradients(tf.constant(images), SEED, 0, ONE)
-    for a, b, variable in zip(actual, expected, variables, strict=True):
+    assert len(actual) == len(expected) == len(variables)
+    for a, b, variable in zip(actual, expected, variables):
         tolerance = 1e-4 * np.abs(b).max() + 1e-6
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance, err_msg=variable.name)
     norm = np.sqrt(sum(np.sum(np.square(g)) for g in expected))
