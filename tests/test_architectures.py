@@ -11,7 +11,7 @@ from hali_tf.models.networks import Decoder, Discriminator, Encoder
 # Trainable parameters of encoder, decoder and discriminator.
 PARAMETERS = {
     "hali16": (70_512, 43_745, 389_473),
-    "hali_mnist": (285_312, 178_513, 402_673),
+    "hali_mnist": (193_680, 114_593, 398_065),
     "hali32": (3_629_312, 7_643_427, 8_451_745),
     "hali64": (3_629_312, 7_643_427, 8_451_745),
     "hali128": (5_202_176, 9_216_291, 21_034_657),
