@@ -59,11 +59,13 @@ class Config:
     labels_per_class: int = _field(
         0, "Semi-supervised: learn from so many labels of each class; 0: from none.", at_least=0
     )
-    classes: int = _field(0, "Of the labels of a semi-supervised run; 0: as the data set has.", at_least=0)
+    classes: int = _field(
+        0, "Number of classes of a semi-supervised run; filled in from the data set.", at_least=0
+    )
     label_shift: int = _field(
         0, "Move labelled images by up to so many pixels at random, which the paper does not.",
         at_least=0,
-    )  # fmt: skip
+    )
     label_weight: float = _field(
         1.0, "Weight of the cross-entropy of labelled images; 1: the paper's objective.", above=0
     )

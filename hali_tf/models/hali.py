@@ -85,7 +85,6 @@ class HALI(Autoencoder):
         """
         levels = range(1, self.num_levels + 1)
         shapes = dict(zip(levels, self.latent_shapes))
-
         x_q = to_unit(images)
         x_e = draws.noisy(x_q, self._noise, ENCODER_NOISE)
         q, z_q = self.encoder(x_e, draws.posterior(self.latent_shapes), training=training)

@@ -31,7 +31,7 @@ class SemiSupervisedHALI(_Labelling, HALI):
     """HALI of [z_L, y] at the top: q(y | z_{L-1}) a softmax in the encoder, p(y) uniform.
 
     The game is HALI's, and the discriminator sees y beside z_L; the cross-entropy of labelled images
-    joins the loss of encoder and decoder (Equation 10).
+    joins the loss of encoder and decoder (Equation 10). Both terms are logged with their weights.
 
     Args:
       architecture: `architectures.Architecture` with a label (`with_label`).

@@ -23,7 +23,7 @@ def summary(model):
         lines.append(title)
         for layer, shape in layers:
             size = " x ".join(map(str, shape))
-            lines.append(f"  {type(layer).__name__:<16}{size:<16}{parameters(layer):>12,}")
+            lines.append(f"  {type(layer).__name__:<22}{size:<16}{parameters(layer):>12,}")
     totals = ", ".join(f"{name} {parameters(network):,}" for name, network in model.networks.items())
     return "\n".join([*lines, f"parameters: {totals}"])
 

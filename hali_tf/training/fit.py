@@ -42,7 +42,8 @@ def fit(config, source, strategy):
       strategy: `tf.distribute.Strategy`.
 
     Returns:
-      The numbers at the end, as in summary.json: step and `reconstruction.errors` of the test split.
+      The numbers at the end, as in summary.json: step and `reconstruction.errors` of the test split,
+      and `labels.count_errors` of it if some images had a label.
 
     Raises:
       UserError: data, disk or a non-finite value; says what to do.
