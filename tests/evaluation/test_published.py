@@ -9,6 +9,15 @@ def summary(table):
     return scores.summary({name: list(column.values()) for name, column in table.items()})
 
 
+def check(found, expected):
+    """Means, deviations and numbers of best, to the two decimals that are known."""
+    assert found.keys() == expected.keys()
+    for name, (mean, std, best) in expected.items():
+        assert found[name]["mean"] == pytest.approx(mean, abs=0.006)
+        assert found[name]["std"] == pytest.approx(std, abs=0.006)
+        assert found[name]["best"] == best
+
+
 def test_attribute_preservation():
     table = published.attribute_preservation()
     data = scores.mean_and_std(list(table.pop("Data").values()))
@@ -18,11 +27,7 @@ def test_attribute_preservation():
         "VAE": (81.28, 10.50, 6), "ALI": (84.60, 5.73, 4), "HALI z_1": (91.35, 5.62, 30),
         "HALI z_2": (86.53, 5.58, 3),
     }  # fmt: skip
-    assert found.keys() == expected.keys()
-    for name, (mean, std, best) in expected.items():
-        assert found[name]["mean"] == pytest.approx(mean, abs=0.006)
-        assert found[name]["std"] == pytest.approx(std, abs=0.006)
-        assert found[name]["best"] == best
+    check(found, expected)
 
 
 def test_attribute_prediction():
@@ -32,11 +37,7 @@ def test_attribute_prediction():
         "LMLE-kNN": (83.83, 12.33, 25), "VAE": (73.30, 9.65, 0), "ALI": (73.88, 10.16, 0),
         "HALI": (83.75, 8.96, 16),
     }  # fmt: skip
-    assert found.keys() == expected.keys()
-    for name, (mean, std, best) in expected.items():
-        assert found[name]["mean"] == pytest.approx(mean, abs=0.006)
-        assert found[name]["std"] == pytest.approx(std, abs=0.006)
-        assert found[name]["best"] == best
+    check(found, expected)
 
 
 def test_both_tables_are_of_the_same_forty_attributes():
