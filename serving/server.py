@@ -84,7 +84,7 @@ def _parse_flags(argv):
     flag("model_config_file_poll_wait_seconds", _at_least(0), 0,
          "seconds between readings of --model_config_file; 0: read once")
     flag("allow_version_labels_for_unavailable_models", bool, False,
-         "labels may name versions that are not loaded")
+         "new labels may name versions that are not loaded yet")
     flag("file_system_poll_wait_seconds", _at_least(-1), 1,
          "seconds between looks for new versions; 0: look once")
     flag("max_num_load_retries", _at_least(0), 5, "further attempts after a load that failed")
