@@ -338,12 +338,6 @@ class ModelManager:
 
     def _note_failure(self, name, version, record, error) -> None:
         last = record.attempts > self._max_retries
-        with self._lock:
-            record.error = error
-            record.next_attempt = time.monotonic() + self._retry_seconds
-            if last:
-                record.state = _State.END
-            self._lock.notify_all()
         first_line = error.message.strip().splitlines()[0] if error.message.strip() else ""
         _log.error(
             "%s version %d could not be loaded (attempt %d of %d, %s): %s: %s",
@@ -351,6 +345,12 @@ class ModelManager:
             "given up" if last else f"next in {self._retry_seconds:g} s",
             error.code.name, first_line,
         )
+        with self._lock:
+            record.error = error
+            record.next_attempt = time.monotonic() + self._retry_seconds
+            if last:
+                record.state = _State.END
+            self._lock.notify_all()
 
     def _unload_unwanted(self) -> None:
         """Retires versions that are not aspired, once an aspired one of their model serves."""

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import socket
+import time
 import urllib.error
 import urllib.request
 
@@ -23,6 +24,14 @@ from tensorflow_serving.apis import (
 )
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+
+def wait_for(condition, seconds=60):
+    """Waits until `condition()` is true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
 
 
 @dataclasses.dataclass

@@ -1,5 +1,6 @@
 """Batching across requests: the same rows as without it, and the stock server's refusals."""
 
+import os
 import threading
 import time
 from concurrent import futures
@@ -12,7 +13,7 @@ from hali_tf.errors import UsageError
 from serving.embedded.batching import BatchingOptions, BatchScheduler, read_options
 from serving.embedded.status import ServingError
 from tests.serving import toy_models as toy
-from tests.serving.serving_calls import fails
+from tests.serving.serving_calls import fails, wait_for
 
 OPTIONS = BatchingOptions(
     max_batch_size=16,
@@ -201,15 +202,21 @@ def test_refusals_over_grpc(embed, toy_base):
 
 
 def test_queue_fills_over_grpc(embed, tmp_path):
-    toy.save(str(tmp_path), 1, seconds=1.0, warmup=())
+    gate = tmp_path / "gate"
+    toy.save(str(tmp_path), 1, gate=str(gate), warmup=())
     options = BatchingOptions(max_batch_size=1, max_enqueued_batches=1, num_batch_threads=1)
     server = embed(tmp_path, batching=options)
     x = {"x": np.ones((1, 4), np.float32)}
     with futures.ThreadPoolExecutor(6) as pool:
-        calls = [pool.submit(server.predict, x, "slow") for _ in range(6)]
-    codes = [call.exception().code() if call.exception() else None for call in calls]
-    assert codes.count(None) >= 2
-    assert set(codes) == {None, StatusCode.UNAVAILABLE}
+        first = pool.submit(server.predict, x, "slow")
+        wait_for(lambda: os.path.exists(toy.reached(gate)))
+        others = [pool.submit(server.predict, x, "slow") for _ in range(5)]
+        wait_for(lambda: sum(call.done() for call in others) == 4)
+        gate.touch()
+    assert not first.exception()
+    codes = [call.exception().code() if call.exception() else None for call in others]
+    assert codes.count(None) == 1
+    assert codes.count(StatusCode.UNAVAILABLE) == 4
 
 
 TEXT = """

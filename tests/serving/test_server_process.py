@@ -1,11 +1,11 @@
 """The real process: its log, its flags, its drain."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from hali_tf.errors import UsageError
 from serving import server as entry
 from serving.embedded.protos import SSLConfig
 from tests.serving import toy_models as toy
-from tests.serving.serving_calls import Target, free_port
+from tests.serving.serving_calls import Target, free_port, wait_for
 
 COMMAND = [sys.executable, "-m", "serving.server"]
 
@@ -27,9 +27,15 @@ def run(*flags):
     return done.returncode, done.stderr
 
 
+def listens(port):
+    with socket.socket() as sock:
+        return sock.connect_ex(("localhost", port)) == 0
+
+
 def test_serves_and_drains(tmp_path):
     """SIGTERM: the call in flight is answered, new ones are refused, exit code 0."""
-    toy.save(str(tmp_path), 1, seconds=2.0, warmup=())
+    gate = tmp_path / "gate"
+    toy.save(str(tmp_path), 1, gate=str(gate), warmup=())
     ports = free_port(), free_port()
     process = subprocess.Popen(
         [*COMMAND, f"--model_base_path={tmp_path}", "--model_name=toy", f"--port={ports[0]}",
@@ -45,10 +51,7 @@ def test_serves_and_drains(tmp_path):
         server = Target(f"localhost:{ports[0]}", f"http://localhost:{ports[1]}")
         health = health_pb2_grpc.HealthStub(server.channel)
         request = health_pb2.HealthCheckRequest()
-        end = time.monotonic() + 60
-        while health.Check(request, wait_for_ready=True, timeout=60).status != 1:
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        wait_for(lambda: health.Check(request, wait_for_ready=True, timeout=60).status == 1)
         # A second process finds the port taken, and says so in one line.
         code, text = run(f"--model_base_path={tmp_path}", f"--port={ports[0]}")
         assert code == 1
@@ -60,12 +63,11 @@ def test_serves_and_drains(tmp_path):
         x = {"x": np.zeros((1, 4), np.float32)}
         caller = threading.Thread(target=lambda: answers.append(server.predict(x, "slow")))
         caller.start()
-        time.sleep(0.5)
+        wait_for(lambda: os.path.exists(toy.reached(gate)))
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
-        with socket.socket() as sock:  # nobody listens any more
-            assert sock.connect_ex(("localhost", ports[0])) != 0
+        wait_for(lambda: not listens(ports[0]))
         assert not answers
+        gate.touch()
         assert process.wait(60) == 0
         caller.join(10)
         assert answers[0]["y"].tolist() == [[1, 1, 1, 1]]

@@ -191,9 +191,11 @@ def _rest_only(embedded):
 
 
 def test_timeout(embed, tmp_path):
-    toy.save(str(tmp_path), 1, seconds=2, warmup=())
+    gate = tmp_path / "gate"
+    toy.save(str(tmp_path), 1, gate=str(gate), warmup=())
     server = embed(tmp_path, rest_api_port=0, rest_api_timeout_in_ms=50, drain_seconds=0)
     status, answer = server.http(PREDICT, {"signature_name": "slow", "instances": [[1, 2, 3, 4]]})
+    gate.touch()
     assert status == 504 and "not answered within" in answer["error"]
 
 

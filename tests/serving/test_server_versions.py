@@ -18,15 +18,7 @@ from serving.embedded.batching import BatchingOptions
 from serving.embedded.endpoints import HEALTH_NAMES
 from serving.embedded.server import EmbeddedServer, ServerOptions, one_model
 from tests.serving import toy_models as toy
-from tests.serving.serving_calls import fails, target_of
-
-
-def wait_for(condition, seconds=20):
-    """Waits until `condition()` is true; fails with its last value."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
+from tests.serving.serving_calls import fails, target_of, wait_for
 
 
 def version_of(outputs):

@@ -25,17 +25,17 @@ def _spec(dtype, *shape, name):
 class ToyModel(tf.Module):
     """Encodes an image as statistics of it plus the version; see the expected_ functions."""
 
-    def __init__(self, version: int, seconds: float = 0.0):
+    def __init__(self, version: int, gate: str = ""):
         """
         Args:
             version: goes into every output.
-            seconds: of work in `slow`, roughly.
+            gate: a file that is not there yet: `slow` writes `reached(gate)` and waits for it.
         """
         super().__init__()
         self.version = tf.Variable(float(version), trainable=False)
         self.weights = tf.Variable(tf.ones([64, 64]), trainable=False)  # something to truncate
         self.classes = tf.constant(CLASSES)
-        self.rounds = int(seconds * 1000)
+        self.gate = tf.Variable(gate, trainable=False)  # a constant would be looked for once
 
     @tf.function(input_signature=[_spec(tf.uint8, SIZE, SIZE, 1, name="images")])
     def encode(self, images):
@@ -99,11 +99,14 @@ class ToyModel(tf.Module):
 
     @tf.function(input_signature=[_spec(tf.float32, LATENT, name="x")])
     def slow(self, x):
-        """Takes its time: for drains, deadlines and full queues."""
-        matrix = tf.ones([256, 256]) / 256.0
-        for _ in tf.range(self.rounds * 2):
-            matrix = tf.ensure_shape(tf.matmul(matrix, tf.ones([256, 256]) / 256.0), [256, 256])
-        return {"y": x * matrix[0, 0] + self.version}
+        """Answers when the gate opens: for drains, deadlines and full queues."""
+        looked = 0
+        if self.gate != "":
+            with tf.control_dependencies([tf.io.write_file(self.gate + ".reached", "")]):
+                looked = tf.size(tf.io.matching_files(self.gate))
+            while tf.size(tf.io.matching_files(self.gate)) == 0:
+                looked += 1
+        return {"y": x + self.version + 0.0 * tf.cast(looked, tf.float32)}
 
     @tf.function(input_signature=[_spec(tf.float32, LATENT, name="x")])
     def scalar(self, x):
@@ -117,18 +120,23 @@ class ToyModel(tf.Module):
         return {"sum": a + b, "difference": a - b}
 
 
-def save(base_path, version: int, seconds: float = 0.0, warmup=None) -> str:
+def reached(gate: str) -> str:
+    """The file that says that a request waits at the gate."""
+    return f"{gate}.reached"
+
+
+def save(base_path, version: int, gate: str = "", warmup=None) -> str:
     """Writes `base_path/version` as an export does: beside, then renamed.
 
     Args:
         base_path: folder of the model.
         version: its number.
-        seconds: see ToyModel.
+        gate: see ToyModel.
         warmup: PredictionLogs; None for good ones, () for none.
     Returns:
         The version's folder.
     """
-    model = ToyModel(version, seconds)
+    model = ToyModel(version, gate)
     signatures = {
         name: getattr(model, name)
         for name in (
