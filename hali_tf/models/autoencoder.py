@@ -215,6 +215,21 @@ class Autoencoder(keras.Model):
         """Mean over the global batch; gradients are summed over replicas."""
         return tf.reduce_mean(loss) / tf.distribute.get_strategy().num_replicas_in_sync
 
+    @staticmethod
+    def _norm(gradients, scale=1.0):
+        """Norm of the global batch's gradient; 0 where the optimiser will skip the step.
+
+        It skips the ones that overflow, and lowers the scale of the loss until it is 1.
+
+        Args:
+          gradients: of the loss times `scale`.
+          scale: float32 scalar.
+        """
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        norm = replicas * tf.linalg.global_norm([g / tf.cast(scale, g.dtype) for g in gradients])
+        skipped = tf.logical_and(scale > 1.0, tf.math.logical_not(tf.math.is_finite(norm)))
+        return tf.where(skipped, tf.zeros_like(norm), norm)
+
     def _statistics(self):
         """What each replica records of its part of the batch: batch norm's moving statistics."""
         return self.encoder.non_trainable_variables + self.decoder.non_trainable_variables

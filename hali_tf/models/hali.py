@@ -136,8 +136,8 @@ class HALI(Autoencoder):
         g_gradients = generator_tape.gradient(
             [*inputs, *means], self._coder_variables(), upstream
         )
-        values = self._values(s_q, s_p, q, terms, d_gradients, g_gradients)
-        return (d_gradients, g_gradients), values
+        norms = [self._norm(d_gradients), self._norm(g_gradients)]
+        return (d_gradients, g_gradients), self._values(s_q, s_p, q, terms, norms)
 
     def _two_pass_gradients(self, batch, seed, replica, scales):
         """As `_one_pass_gradients`, each loss differentiated by itself and scaled by `scales`."""
@@ -149,27 +149,22 @@ class HALI(Autoencoder):
             g_loss = scales[1] * sum(map(self._mean, terms.values()), g_loss)
         d_gradients = tape.gradient(d_loss, self.discriminator.trainable_variables)
         g_gradients = tape.gradient(g_loss, self._coder_variables())
-        d_unscaled, g_unscaled = (
-            [g / tf.cast(scale, g.dtype) for g in gradients]
-            for gradients, scale in zip((d_gradients, g_gradients), scales)
-        )
-        values = self._values(s_q, s_p, q, terms, d_unscaled, g_unscaled)
-        return (d_gradients, g_gradients), values
+        norms = [self._norm(d_gradients, scales[0]), self._norm(g_gradients, scales[1])]
+        return (d_gradients, g_gradients), self._values(s_q, s_p, q, terms, norms)
 
     def _logits(self, x, zs, seed, replica):
         """s_q and s_p, float32 [B]."""
         seed = random.fold(random.fold(seed, DROPOUT), replica)
         return tf.split(self.discriminator(x, zs, training=True, seed=seed), 2)
 
-    def _values(self, s_q, s_p, q, terms, d_gradients, g_gradients):
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    def _values(self, s_q, s_p, q, terms, norms):
         return {
             "d_loss": tf.reduce_mean(losses.discriminator_loss(s_q, s_p)),
             "g_loss": tf.reduce_mean(losses.generator_loss(s_q, s_p)),
             "accuracy_q": tf.reduce_mean(tf.cast(s_q > 0, tf.float32)),
             "accuracy_p": tf.reduce_mean(tf.cast(s_p < 0, tf.float32)),
-            "d_gradient": replicas * tf.linalg.global_norm(d_gradients),
-            "g_gradient": replicas * tf.linalg.global_norm(g_gradients),
+            "d_gradient": norms[0],
+            "g_gradient": norms[1],
             **{f"sigma_{l}": tf.reduce_mean(g.stddev) for l, g in enumerate(q, start=1)},
             **{name: tf.reduce_mean(term) for name, term in terms.items()},
         }

@@ -99,10 +99,8 @@ class SupervisedEncoder(_Labelling, Autoencoder):
             label_loss = losses.label_loss(q[-1].logits, labels)
             loss = scales[0] * self._mean(label_loss)
         gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
-        unscaled = [g / tf.cast(scales[0], g.dtype) for g in gradients]
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
         return (gradients,), {
             "label_loss": tf.reduce_mean(label_loss),
-            "gradient": replicas * tf.linalg.global_norm(unscaled),
+            "gradient": self._norm(gradients, scales[0]),
             **{f"sigma_{l}": tf.reduce_mean(g.stddev) for l, g in enumerate(q, start=1)},
         }

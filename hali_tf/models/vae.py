@@ -63,13 +63,11 @@ class VAE(Autoencoder):
         gradients = tape.gradient(loss, self._coder_variables())
         square = tf.reduce_mean(tf.square(x - mean))
         self.variance.assign(self._momentum * self.variance + (1 - self._momentum) * square)
-        unscaled = [g / tf.cast(scales[0], g.dtype) for g in gradients]
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
         return (gradients,), {
             "log_likelihood": tf.reduce_mean(log_likelihood),
             "kl": tf.reduce_mean(kl),
             "elbo": tf.reduce_mean(log_likelihood - kl),
-            "gradient": replicas * tf.linalg.global_norm(unscaled),
+            "gradient": self._norm(gradients, scales[0]),
             "sigma_x": sigma,
             "sigma_1": tf.reduce_mean(q.stddev),
         }

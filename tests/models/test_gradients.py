@@ -1,5 +1,6 @@
 """Gradients of both players: one pass against two, XLA against none, low precision, any L."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -98,6 +99,23 @@ def test_float16_uses_two_passes_and_scaled_losses(make_model, images):
     plain = make_model(precision="float32")
     expected = plain.fit(tf.data.Dataset.from_tensors(images).repeat(2), verbose=0).history
     assert history["d_gradient"][0] == pytest.approx(expected["d_gradient"][0], rel=0.1)
+
+
+def test_float16_step_that_overflows_is_skipped(make_model, images):
+    """Nothing moves but the scale of the loss, and no infinite gradient ends the run."""
+    model = make_model(precision="mixed_float16", compiled=False)
+    optimizers = [
+        keras.mixed_precision.LossScaleOptimizer(keras.optimizers.Adam(1e-3), initial_scale=2.0**100)
+        for _ in range(2)
+    ]
+    model.compile(*optimizers)
+    before = [v.numpy() for v in model.trainable_variables]
+    values = model.train_step(tf.constant(images))
+    assert float(values["d_gradient"]) == float(values["g_gradient"]) == 0
+    assert all(np.isfinite(float(value)) for value in values.values())
+    assert [float(optimizer.loss_scale) for optimizer in optimizers] == [2.0**99] * 2
+    for a, b in zip(before, model.trainable_variables):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_whole_step_compiles_with_xla(make_model, images):
