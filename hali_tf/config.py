@@ -63,19 +63,28 @@ class Config:
         0, "Number of classes of a semi-supervised run; filled in from the data set.", at_least=0
     )
     label_shift: int = _field(
-        0, "Move labelled images by up to so many pixels at random, which the paper does not.",
+        0, "Shift labelled images by up to so many pixels at random, which the paper does not.",
         at_least=0,
     )
+    label_warp: float = _field(
+        0.0, "Turn, scale and slant labelled images at random, which the paper does not: the most "
+        "that is added to an entry of the unit matrix.", at_least=0,
+    )  # fmt: skip
     label_weight: float = _field(
         1.0, "Weight of the cross-entropy of labelled images; 1: the paper's objective.", above=0
     )
+    consistency: float = _field(
+        0.0, "Weight of the cross-entropy of the encoder's label for images without one, moved as the "
+        "labelled ones are, against the label that the averaged encoder is sure of for them unmoved; "
+        "0: the paper's objective.", at_least=0,
+    )  # fmt: skip
     cycle_labels: float = _field(
         0.0, "Weight of the cross-entropy of the encoder's label for generated images against the "
         "one they were generated from; 0: the paper's objective.", at_least=0,
     )  # fmt: skip
-    supervised_only: bool = _field(
-        False, "Train the encoder alone, on the labelled images: a reference to compare with, which "
-        "leaves --label_weight and --cycle_labels without a part.",
+    encoder_only: bool = _field(
+        False, "Train the encoder alone, by the labels and --consistency, without the game: a "
+        "reference to compare with, which leaves --cycle_labels without a part.",
     )
     run_dir: str = _field("", "Folder of the run; a run that is there goes on.")
     steps: int = _field(10000, "Train until this step.", at_least=1)
@@ -169,7 +178,8 @@ class Config:
                 f"--labels_per_class={self.labels_per_class} with --model=vae, which has no label; "
                 "expected --model=hali or ali"
             )
-        for name in ("label_shift", "label_weight", "cycle_labels", "supervised_only"):
+        for name in ("label_shift", "label_warp", "label_weight", "consistency", "cycle_labels",
+                     "encoder_only"):  # fmt: skip
             value = getattr(self, name)
             if value != getattr(Config, name) and not self.labels_per_class:
                 raise UsageError(f"--{name}={value} needs labels; set --labels_per_class")

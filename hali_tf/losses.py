@@ -12,6 +12,8 @@ import tensorflow as tf
 # Beyond it exp(-|s|) nears the smallest float32, and 1 / sigmoid'(s) would be 0 * inf.
 _LARGEST_LOGIT = 60.0
 
+_SURE = 0.95
+
 
 def discriminator_loss(s_q, s_p):
     """-log sigmoid(s_q) - log(1 - sigmoid(s_p)) for each example, float32 [B]."""
@@ -34,6 +36,21 @@ def label_loss(logits, labels):
       labels: y, integers [B] from 0 to K - 1.
     """
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+
+def consistency_loss(logits, teacher):
+    """-log q(y | x') for each image x' whose original's label the teacher is sure of, float32 [B].
+
+    0 for the others. y is the teacher's most likely label of x, the original of x'; it is sure from
+    a probability of 0.95 on (FixMatch, arXiv 2001.07685, Equation 4).
+
+    Args:
+      logits: of q(y | x'), float32 [B, K].
+      teacher: logits of its q(y | x), float32 [B, K]; no gradient reaches them.
+    """
+    probabilities = tf.stop_gradient(tf.nn.softmax(teacher))
+    sure = tf.cast(tf.reduce_max(probabilities, axis=-1) >= _SURE, tf.float32)
+    return sure * label_loss(logits, tf.argmax(probabilities, axis=-1))
 
 
 def generator_over_discriminator(s_q, s_p):

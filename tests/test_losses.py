@@ -55,6 +55,19 @@ def test_label_loss_by_hand():
     np.testing.assert_allclose(losses.label_loss(logits, [0, 1, 2]), expected, rtol=1e-6)
 
 
+def test_consistency_counts_where_the_teacher_is_sure():
+    # Its probabilities: (97, 2, 1) %, (94, 5, 1) % and (2, 2, 96) %; the second is unsure.
+    teacher = np.log([[97, 2, 1], [94, 5, 1], [2, 2, 96]])
+    logits = tf.constant([[LOG_2, 0.0, 0.0]] * 3, tf.float32)  # (1/2, 1/4, 1/4)
+    expected = [-np.log(1 / 2), 0, -np.log(1 / 4)]
+    with tf.GradientTape() as tape:
+        teacher = tf.constant(teacher, tf.float32)
+        tape.watch(teacher)
+        loss = losses.consistency_loss(logits, teacher)
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+    assert tape.gradient(loss, teacher) is None
+
+
 @pytest.mark.parametrize("logit", [-15.0, -3.0, 0.0, 3.0, 15.0])
 def test_factors_turn_one_players_gradient_into_the_others(logit):
     s_q = s_p = tf.constant([logit])

@@ -55,24 +55,27 @@ def draw_labelled(labels: np.ndarray, classes: int, per_class: int, seed: int) -
 
 
 def semi_supervised_batches(train: Split, labelled: np.ndarray, batch_size: int, seed: int,
-                            first_step: int, last_step: int, shift: int = 0) -> tf.data.Dataset:
+                            first_step: int, last_step: int, shift: int = 0,
+                            warp: float = 0.0) -> tf.data.Dataset:
     """Makes the batches of a semi-supervised run: images without labels, and as many with.
 
     Args:
         train: The train split. Of its labels only those at `labelled` are used.
         labelled: int64, positions of the images with a label, who are among the others too.
         batch_size, seed, first_step, last_step: As for `train_batches`.
-        shift: Labelled images are moved by up to so many pixels, as `shifted` does.
+        shift, warp: How far the second and third of what is returned are `moved`.
 
     Returns:
-        A dataset of (uint8 [B, H, W, C], uint8 [B, H, W, C], int64 [B]).
+        A dataset of uint8 [B, H, W, C] (images without labels), the same images moved, as many
+        images with labels, moved, and their labels, int64 [B].
     """
     few = Split(train.images[labelled], train.labels[labelled])
     steps = (batch_size, seed, first_step, last_step)
 
     def element(step, images, with_label):
         labelled_images, labels = with_label
-        return images, shifted(labelled_images, shift, tf.stack([seed, step])), labels
+        both = moved(tf.concat([images, labelled_images], 0), shift, warp, tf.stack([seed, step]))
+        return (images, *tf.split(both, 2), labels)
 
     parts = (
         tf.data.Dataset.range(first_step, last_step),
@@ -82,18 +85,27 @@ def semi_supervised_batches(train: Split, labelled: np.ndarray, batch_size: int,
     return tf.data.Dataset.zip(parts).map(element).prefetch(tf.data.AUTOTUNE)
 
 
-def shifted(images: tf.Tensor, pixels: int, seed: tf.Tensor) -> tf.Tensor:
-    """Moves each image by its own draw from -pixels..pixels, down and to the right.
+def moved(images: tf.Tensor, shift: int, warp: float, seed: tf.Tensor) -> tf.Tensor:
+    """Shifts each image, and turns, scales and slants it around its centre, by draws of its own.
+
+    The pixel at r from the centre is taken from A r + d, bilinearly, and from the border where that
+    lies outside.
 
     Args:
-        images: [B, H, W, C]; pixels at the border are repeated.
-        pixels: The most that an image is moved, in both directions.
+        images: uint8 [B, H, W, C].
+        shift: Pixels; d is whole, from -shift..shift in both directions.
+        warp: The entries of A are those of the unit matrix plus draws from -warp..warp.
         seed: Integers [2].
     """
-    if not pixels:
+    if not (shift or warp):
         return images
     batch, height, width, _ = images.shape
-    offsets = tf.random.stateless_uniform([2, batch, 1], seed, -pixels, pixels + 1, tf.int32)
-    rows = tf.clip_by_value(tf.range(height) - offsets[0], 0, height - 1)
-    columns = tf.clip_by_value(tf.range(width) - offsets[1], 0, width - 1)
-    return tf.gather(tf.gather(images, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
+    d = tf.random.stateless_uniform([batch, 2], seed, -shift, shift + 1, tf.int32)
+    a = tf.eye(2) + tf.random.stateless_uniform([batch, 2, 2], seed, -warp, warp)
+    centre = tf.constant([width - 1, height - 1], tf.float32) / 2
+    offset = centre - tf.linalg.matvec(a, centre) + tf.cast(d, tf.float32)
+    rows = tf.reshape(tf.concat([a, offset[:, :, None]], axis=2), [batch, 6])
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images, transforms=tf.pad(rows, [[0, 0], [0, 2]]), output_shape=[height, width],
+        fill_value=0.0, interpolation="BILINEAR", fill_mode="NEAREST",
+    )  # fmt: skip

@@ -21,7 +21,7 @@ def confusion(model, split, batch_size=128):
     """How often the encoder takes which class for which, by the largest q(y | x).
 
     Args:
-      model: `SemiSupervisedHALI` or `SupervisedEncoder`; its averages are asked.
+      model: `SemiSupervisedHALI` or `LabelledEncoder`; its averages are asked.
       split: `Split` with class numbers.
       batch_size: images at a time.
 
@@ -99,7 +99,7 @@ def answer(context):
     names = context.source.label_names or tuple(map(str, range(subject.config.classes)))
     _save_confusion(context.path("confusion.png"), np.array(runs[0]["confusion"]), names)
     _save_curves(context.path("label_errors.png"), runs)
-    if not subject.config.supervised_only:  # that one decodes nothing
+    if not subject.config.encoder_only:  # that one decodes nothing
         samples = conditional_samples(subject.model, context.seed)
         plots.save_strips(context.path("conditional_samples.png"), samples, [""] * _COLUMNS, names)
         rows, shown = style_transfer(subject.model, test.images[:_COLUMNS]), test.labels[:_COLUMNS]
@@ -110,7 +110,7 @@ def answer(context):
     return {
         "images": len(test.images),
         "runs": runs,
-        "pictures": not subject.config.supervised_only,
+        "pictures": not subject.config.encoder_only,
         "published": (subject.config.data, runs[0]["labels"], len(test.images)) == of_table_3,
     }
 
@@ -139,14 +139,17 @@ def settings_in_words(config):
     words = []
     if config.label_weight != 1:
         words.append(f"label weight {config.label_weight:g}")
-    if config.cycle_labels:
+    if config.consistency:
+        words.append(f"consistency {config.consistency:g}")
+    if config.cycle_labels and not config.encoder_only:
         words.append(f"labels of generated images with weight {config.cycle_labels:g}")
-    words = [config.model.upper(), *(words or ["the paper's objective"])]
-    if config.supervised_only:
-        words = ["supervised only, the same encoder"]
-    if config.label_shift:
-        words.append(f"labelled images shifted by up to {config.label_shift} px")
-    return ", ".join(words)
+    if config.encoder_only:
+        words = ["the same encoder alone", *words]
+    else:
+        words = [config.model.upper(), *(words or ["the paper's objective"])]
+    moves = [f"shifted by up to {config.label_shift} px"] if config.label_shift else []
+    moves += [f"warped by up to {config.label_warp:g}"] if config.label_warp else []
+    return ", ".join(words + (["labelled images " + " and ".join(moves)] if moves else []))
 
 
 def _save_confusion(path, counts, names):

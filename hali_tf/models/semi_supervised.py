@@ -1,7 +1,7 @@
 """HALI with a label y beside the top latent, learned from few labels (paper, section 7.2).
 
-A batch of these models is uint8 images [B, H, W, C] without labels, as many with, and their labels
-[B], 0 to K - 1; see `hali_tf.data.semi_supervised_batches`.
+A batch of these models is uint8 images [B, H, W, C] without labels, the same images moved, as many
+with labels, and their labels [B], 0 to K - 1; see `hali_tf.data.semi_supervised_batches`.
 """
 
 import tensorflow as tf
@@ -17,17 +17,33 @@ from hali_tf.models.hali import HALI
 _LABELLED = -1
 
 
-class _Labelling:
-    """The loss of labelled images."""
+class _Labelled:
+    """The terms of the loss that labels bring."""
 
-    def _encode_labelled(self, labelled, seed, replica):
-        """The encoder's list of `Gaussian`s, the last with y, under the noise of training."""
-        draws = self._draws(labelled, random.fold(seed, _LABELLED), replica)
-        x = draws.noisy(to_unit(labelled), self._noise, ENCODER_NOISE)
-        return self.encoder(x, draws.posterior(self.latent_shapes), training=True)[0]
+    def _set_label_terms(self, label_weight, consistency):
+        self._label_weight, self._consistency = label_weight, consistency
+        return ("label_loss", "consistency_loss") if consistency else ("label_loss",)
+
+    def _label_terms(self, batch, seed, replica):
+        """The terms by name, each float32 [B], under the noise of training; and their q.
+
+        q is the encoder's list of `Gaussian`s, the last with y, for the images that it was shown.
+        """
+        images, moved, labelled, labels = batch
+        shown = tf.concat([labelled, moved], axis=0) if self._consistency else labelled
+        draws = self._draws(shown, random.fold(seed, _LABELLED), replica)
+        x = draws.noisy(to_unit(shown), self._noise, ENCODER_NOISE)
+        q = self.encoder(x, draws.posterior(self.latent_shapes), training=True)[0]
+        logits, of_moved = tf.split(q[-1].logits, [tf.shape(labels)[0], -1])
+        terms = {"label_loss": self._label_weight * losses.label_loss(logits, labels)}
+        if self._consistency:
+            teacher = self.average.encoder(to_unit(images))[0][-1].logits
+            loss = losses.consistency_loss(of_moved, teacher)
+            terms["consistency_loss"] = self._consistency * loss
+        return terms, q
 
 
-class SemiSupervisedHALI(_Labelling, HALI):
+class SemiSupervisedHALI(_Labelled, HALI):
     """HALI of [z_L, y] at the top: q(y | z_{L-1}) a softmax in the encoder, p(y) uniform.
 
     The game is HALI's, and the discriminator sees y beside z_L; the cross-entropy of labelled images
@@ -36,23 +52,24 @@ class SemiSupervisedHALI(_Labelling, HALI):
     Args:
       architecture: `architectures.Architecture` with a label (`with_label`).
       label_weight: of the cross-entropy of labelled images; the paper's is 1.
+      consistency: weight of a further term, which the paper does not have: the cross-entropy of the
+        encoder's y for moved images against the y that the averaged encoder is sure of for the
+        images themselves (`losses.consistency_loss`).
       cycle_labels: weight of a further term, which the paper does not have: the cross-entropy of
         the encoder's y for generated images against the y that they were generated from.
       **settings: of `HALI`.
     """
 
-    def __init__(self, architecture, *, label_weight=1.0, cycle_labels=0.0, **settings):
-        self._label_weight, self._cycle_labels = label_weight, cycle_labels
-        terms = ("label_loss", "cycle_loss") if cycle_labels else ("label_loss",)
-        self.VALUES = (*HALI.VALUES, *terms)
+    def __init__(self, architecture, *, label_weight=1.0, consistency=0.0, cycle_labels=0.0,
+                 **settings):  # fmt: skip
+        self._cycle_labels = cycle_labels
+        terms = self._set_label_terms(label_weight, consistency)
+        self.VALUES = (*HALI.VALUES, *terms, *(["cycle_loss"] if cycle_labels else []))
         super().__init__(architecture, **settings)
 
     def _examples(self, batch, seed, replica):
-        images, labelled, labels = batch
-        x, zs, q, terms = super()._examples(images, seed, replica)
-        q_labelled = self._encode_labelled(labelled, seed, replica)
-        label_loss = losses.label_loss(q_labelled[-1].logits, labels)
-        terms["label_loss"] = self._label_weight * label_loss
+        x, zs, q, terms = super()._examples(batch[0], seed, replica)
+        terms.update(self._label_terms(batch, seed, replica)[0])
         if self._cycle_labels:
             terms["cycle_loss"] = self._cycle_labels * self._cycle_loss(x, zs[-1])
         return x, zs, q, terms
@@ -68,39 +85,38 @@ class SemiSupervisedHALI(_Labelling, HALI):
         return losses.label_loss(self.encoder(generated)[0][-1].logits, y)
 
 
-class SupervisedEncoder(_Labelling, Autoencoder):
-    """The encoder of a `SemiSupervisedHALI` on the labelled images alone.
+class LabelledEncoder(_Labelled, Autoencoder):
+    """The encoder of a `SemiSupervisedHALI` alone, without the game.
 
-    The reference that says what the images without labels are worth. Its decoder stays as it began.
+    The reference that says what the game is worth: by default it learns from the labelled images and
+    nothing else. Its decoder stays as it began.
 
     Args:
-      architecture: as of `SemiSupervisedHALI`.
+      architecture, label_weight, consistency: as of `SemiSupervisedHALI`.
       noise: sigma of the Gaussian noise at the encoder's input.
       **settings: of `Autoencoder`.
     """
 
     OPTIMIZERS = 1
-    VALUES = ("label_loss", "gradient")
 
-    def __init__(self, architecture, *, noise=0.2, **settings):
-        super().__init__(architecture, **settings)
+    def __init__(self, architecture, *, noise=0.2, label_weight=1.0, consistency=0.0, **settings):
         self._noise = noise
+        self.VALUES = (*self._set_label_terms(label_weight, consistency), "gradient")
+        super().__init__(architecture, **settings)
         self._build()
 
     def _players(self):
         return ((self.optimizer, self.encoder.trainable_variables),)
 
     def _gradients(self, batch, seed, replica, scales):
-        """Gradients of the cross-entropy of labelled images; z_L has no part in it."""
-        _, labelled, labels = batch
+        """Gradients of the labels' terms; z_L has no part in them."""
         variables = self.encoder.trainable_variables
         with tf.GradientTape() as tape:
-            q = self._encode_labelled(labelled, seed, replica)
-            label_loss = losses.label_loss(q[-1].logits, labels)
-            loss = scales[0] * self._mean(label_loss)
+            terms, q = self._label_terms(batch, seed, replica)
+            loss = scales[0] * sum(map(self._mean, terms.values()))
         gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
         return (gradients,), {
-            "label_loss": tf.reduce_mean(label_loss),
             "gradient": self._norm(gradients, scales[0]),
+            **{name: tf.reduce_mean(term) for name, term in terms.items()},
             **{f"sigma_{l}": tf.reduce_mean(g.stddev) for l, g in enumerate(q, start=1)},
         }

@@ -82,7 +82,8 @@ def _batches(config, train, first_step):
         train.labels, config.classes, config.labels_per_class, config.seed
     )
     write_json(os.path.join(config.run_dir, "labelled.json"), labelled.tolist())
-    return data.semi_supervised_batches(train, labelled, *steps, config.label_shift)
+    how_far = config.label_shift, config.label_warp
+    return data.semi_supervised_batches(train, labelled, *steps, *how_far)
 
 
 def _train(config, model, train, validation, checkpoints, first_step, writer):

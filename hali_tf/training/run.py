@@ -28,7 +28,7 @@ from hali_tf import data
 from hali_tf.config import Config
 from hali_tf.errors import UserError
 from hali_tf.files import write_json, write_text
-from hali_tf.models import HALI, VAE, SemiSupervisedHALI, SupervisedEncoder
+from hali_tf.models import HALI, VAE, LabelledEncoder, SemiSupervisedHALI
 from hali_tf.training.checkpoints import Checkpoints
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-addons", "tensorflow-datasets", "numpy", "Pillow")
@@ -145,10 +145,10 @@ def _kind(config):
         return VAE, {}
     if not config.labels_per_class:
         return HALI, {"noise": config.noise}
-    if config.supervised_only:
-        return SupervisedEncoder, {"noise": config.noise}
-    weights = {"label_weight": config.label_weight, "cycle_labels": config.cycle_labels}
-    return SemiSupervisedHALI, {"noise": config.noise, **weights}
+    settings = {name: getattr(config, name) for name in ("noise", "label_weight", "consistency")}
+    if config.encoder_only:
+        return LabelledEncoder, settings
+    return SemiSupervisedHALI, {**settings, "cycle_labels": config.cycle_labels}
 
 
 def load_run(run_dir, which="last"):

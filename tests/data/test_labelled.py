@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from hali_tf.data import Source, Split, count_classes, draw_labelled, semi_supervised_batches
-from hali_tf.data.labelled import shifted
+from hali_tf.data.labelled import moved
 from hali_tf.data.pipeline import train_batches
 from hali_tf.errors import UserError
 
@@ -62,10 +62,11 @@ def test_batches_are_all_images_and_labelled_ones_with_their_labels(split):
     plain = list(train_batches(split, *steps))
     own_label = {split.images[i].tobytes(): LABELS[i] for i in labelled}
     seen = set()
-    for (images, with_label, labels), expected in zip(
-        semi_supervised_batches(split, labelled, *steps), plain, strict=True
-    ):
+    batches = list(semi_supervised_batches(split, labelled, *steps))
+    assert len(batches) == len(plain)
+    for (images, unmoved, with_label, labels), expected in zip(batches, plain):
         np.testing.assert_array_equal(images, expected)
+        np.testing.assert_array_equal(unmoved, expected)
         assert with_label.shape == images.shape and labels.shape == (16,)
         for image, label in zip(with_label.numpy(), labels.numpy()):
             assert own_label[image.tobytes()] == label
@@ -75,21 +76,40 @@ def test_batches_are_all_images_and_labelled_ones_with_their_labels(split):
 
 def test_batches_of_a_step_are_the_same_wherever_they_begin(split):
     labelled = draw_labelled(LABELS, 4, 2, seed=0)
-    whole = list(semi_supervised_batches(split, labelled, 8, 3, 0, 6, shift=2))
-    later = list(semi_supervised_batches(split, labelled, 8, 3, 4, 6, shift=2))
-    for expected, actual in zip(whole[4:], later, strict=True):
+    whole = list(semi_supervised_batches(split, labelled, 8, 3, 0, 6, shift=2, warp=0.1))
+    later = list(semi_supervised_batches(split, labelled, 8, 3, 4, 6, shift=2, warp=0.1))
+    assert len(later) == 2
+    for expected, actual in zip(whole[4:], later):
         for a, b in zip(actual, expected):
             np.testing.assert_array_equal(a, b)
+        assert (actual[0].numpy() != actual[1].numpy()).any()
 
 
 def test_shifts_repeat_the_border_and_reach_every_offset():
     image = np.arange(25, dtype=np.uint8).reshape(5, 5)
-    moved = shifted(tf.tile(image[None, :, :, None], [200, 1, 1, 1]), 1, [1, 2]).numpy()[..., 0]
+    images = moved(tf.tile(image[None, :, :, None], [200, 1, 1, 1]), 1, 0.0, [1, 2])
     padded = np.pad(image, 1, mode="edge")
     windows = {padded[r : r + 5, c : c + 5].tobytes(): (r, c) for r in range(3) for c in range(3)}
-    found = [windows[m.tobytes()] for m in moved]
+    found = [windows[image.tobytes()] for image in images.numpy()[..., 0]]
     assert set(found) == set(windows.values())
 
 
-def test_no_shift_leaves_images_alone(split):
-    assert shifted(split.images, 0, [0, 0]) is split.images
+def test_warp_is_linear_around_the_centre():
+    """On a ramp whose grey is 100 + 4 x + 2 y, x and y from the centre, warped is 100 + g . (x, y)."""
+    x = np.arange(9) - 4.0
+    ramp = np.rint(100 + 4 * x[None, :] + 2 * x[:, None]).astype(np.uint8)
+    images = moved(tf.tile(ramp[None, :, :, None], [50, 1, 1, 1]), 0, 0.2, [1, 2]).numpy()[..., 0]
+    inner = images[:, 2:7, 2:7].astype(float)  # taken from inside the ramp
+    assert (images[:, 4, 4] == 100).all()
+    horizontal = (inner[:, :, -1] - inner[:, :, 0]).mean(axis=1) / 4
+    vertical = (inner[:, -1] - inner[:, 0]).mean(axis=1) / 4
+    fitted = (100 + horizontal[:, None, None] * x[2:7][None, None, :]
+              + vertical[:, None, None] * x[2:7][None, :, None])  # fmt: skip
+    np.testing.assert_allclose(inner, fitted, atol=1.5)  # whole greys
+    # A^T (4, 2), entries of A - I up to 0.2: 4 +- 0.2 * 6 and 2 +- 0.2 * 6.
+    assert (np.abs(horizontal - 4) < 1.4).all() and (np.abs(vertical - 2) < 1.4).all()
+    assert np.ptp(horizontal) > 1.2 and np.ptp(vertical) > 1.2
+
+
+def test_no_move_leaves_images_alone(split):
+    assert moved(split.images, 0, 0.0, [0, 0]) is split.images

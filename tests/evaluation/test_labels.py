@@ -121,7 +121,10 @@ def test_runs_of_equal_settings_are_one_row_with_a_deviation():
      "HALI, label weight 10, labels of generated images with weight 1"),
     ({"label_shift": 2, "model": "ali"},
      "ALI, the paper's objective, labelled images shifted by up to 2 px"),
-    ({"supervised_only": True}, "supervised only, the same encoder"),
+    ({"consistency": 2.0, "label_warp": 0.2, "label_shift": 1},
+     "HALI, consistency 2, labelled images shifted by up to 1 px and warped by up to 0.2"),
+    ({"label_warp": 0.2}, "HALI, the paper's objective, labelled images warped by up to 0.2"),
+    ({"encoder_only": True, "cycle_labels": 1.0}, "the same encoder alone"),
 ])  # fmt: skip
 def test_settings_in_words(flags, words):
     assert labels.settings_in_words(Config(**flags)) == words

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from hali_tf.data import Split, semi_supervised_batches
 from hali_tf.layers import random
-from hali_tf.models import SemiSupervisedHALI, SupervisedEncoder
+from hali_tf.models import LabelledEncoder, SemiSupervisedHALI
 
 CLASSES = 3
 SEED = tf.constant([5, 6])
@@ -15,12 +15,13 @@ SCALES = (tf.constant(1.0), tf.constant(1.0))
 
 @pytest.fixture(name="batch")
 def _batch(images):
-    labelled = np.random.default_rng(1).integers(0, 256, images.shape, dtype=np.uint8)
-    return images, labelled, np.array([0, 1, 2, 0, 1, 2, 0, 1])
+    generator = np.random.default_rng(1)
+    moved, labelled = generator.integers(0, 256, (2, *images.shape), dtype=np.uint8)
+    return images, moved, labelled, np.array([0, 1, 2, 0, 1, 2, 0, 1])
 
 
 def semi_supervised(make_model, **settings):
-    settings = {"kind": SemiSupervisedHALI, "cycle_labels": 1.0, **settings}
+    settings = {"kind": SemiSupervisedHALI, "consistency": 1.0, "cycle_labels": 1.0, **settings}
     return make_model(classes=CLASSES, **settings)
 
 
@@ -50,24 +51,33 @@ def test_decoder_takes_the_largest_y_as_one_hot(make_model):
 
 
 def test_terms_against_numpy(make_model, batch):
-    """-log q(y | x) of what the encoder itself says, for labelled and for generated images."""
+    """-log q(y | x) of what the encoder says, for labelled, moved and generated images."""
     model = semi_supervised(make_model, compiled=False, noise=0.0, label_weight=3.0,
-                            cycle_labels=0.5)  # fmt: skip
-    images, labelled, labels = batch
+                            consistency=2.0, cycle_labels=0.5)  # fmt: skip
+    head = next(w for w in model.average.encoder.weights if w.shape == (1, 1, 8, CLASSES))
+    head.assign(30 * head)  # sure of the labels of some images
+    images, moved, labelled, labels = batch
     x, zs, _, terms = model._examples(batch, SEED, 0)
+
+    def softmax(logits):
+        return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
 
     def expected(x, y, noises, training):
         logits = model.encoder(x, noises, training=training)[0][-1].logits.numpy()
-        probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        return -np.log(probabilities[np.arange(8), y])
+        return -np.log(softmax(logits)[np.arange(len(y)), y])
 
     y = zs[-1][8:, 6:].numpy()
     assert (np.sort(y, axis=1) == [0, 0, 1]).all()
     cycle_loss = expected(x[8:], y.argmax(axis=1), None, False)
     np.testing.assert_allclose(terms["cycle_loss"], 0.5 * cycle_loss, rtol=1e-4)
-    noises = model._draws(labelled, random.fold(SEED, -1), 0).posterior(model.latent_shapes)
-    label_loss = expected(labelled / 127.5 - 1, labels, noises, True)
-    np.testing.assert_allclose(terms["label_loss"], 3 * label_loss, rtol=1e-4)
+    teacher = softmax(model.average.encoder(images / 127.5 - 1)[0][-1].logits.numpy())
+    sure = teacher.max(axis=1) >= 0.95
+    assert 0 < sure.sum() < 8
+    shown = np.concatenate([labelled, moved])
+    noises = model._draws(shown, random.fold(SEED, -1), 0).posterior(model.latent_shapes)
+    both = expected(shown / 127.5 - 1, [*labels, *teacher.argmax(axis=1)], noises, True)
+    np.testing.assert_allclose(terms["label_loss"], 3 * both[:8], rtol=1e-4)
+    np.testing.assert_allclose(terms["consistency_loss"], 2 * sure * both[8:], rtol=1e-4)
 
 
 def test_one_pass_equals_two_passes(make_model, batch):
@@ -80,7 +90,7 @@ def test_one_pass_equals_two_passes(make_model, batch):
     assert len(one) == len(two)
     for a, b in zip(one, two):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * np.abs(b).max() + 1e-12)
-    assert {"label_loss", "cycle_loss"} < values.keys()
+    assert {"label_loss", "consistency_loss", "cycle_loss"} < values.keys()
     for name, value in expected.items():
         assert float(values[name]) == pytest.approx(float(value), rel=1e-4), name
 
@@ -115,7 +125,7 @@ def test_labels_are_learned(make_model, batch):
     labels = np.array([0, 1, 2, 0, 1, 2, 0, 1])
     images += (120 * labels).astype(np.uint8)[:, None, None, None]
     model = semi_supervised(make_model, ema_decay=0.9)
-    history = model.fit(repeated((batch[0], images, labels), 60), verbose=0).history
+    history = model.fit(repeated((*batch[:2], images, labels), 60), verbose=0).history
     assert history["label_loss"][-1] < 1
     assert model.encode(images)[-1].probabilities.numpy().argmax(axis=1).tolist() == labels.tolist()
 
@@ -131,7 +141,7 @@ def test_two_replicas_train(make_model, two_replicas, batch):
 
 
 @pytest.mark.parametrize("settings", [
-    {"levels": 1, "cycle_labels": 0.0},
+    {"levels": 1, "consistency": 0.0, "cycle_labels": 0.0},
     {"precision": "mixed_bfloat16"},
     {"precision": "mixed_float16", "loss_scaling": True},
     pytest.param({"jit_compile": True}, marks=pytest.mark.slow),
@@ -141,14 +151,16 @@ def test_trains_at_any_setting(make_model, batch, settings):
     history = model.fit(repeated(batch, 2), verbose=0).history
     assert all(np.isfinite(v).all() for v in history.values())
     assert ("cycle_loss" in history) == ("cycle_labels" not in settings)
+    assert ("consistency_loss" in history) == ("consistency" not in settings)
 
 
-def test_supervised_encoder_learns_labels_and_nothing_else(make_model, two_replicas, batch):
+@pytest.mark.parametrize("consistency", [0.0, 1.0])
+def test_encoder_alone_learns_labels_and_nothing_else(make_model, two_replicas, batch, consistency):
     with two_replicas.scope():
-        model = make_model(classes=CLASSES, kind=SupervisedEncoder)
+        model = make_model(classes=CLASSES, kind=LabelledEncoder, consistency=consistency)
     before = [v.numpy() for v in model.decoder.weights]
-    images = (120 * batch[2]).astype(np.uint8)[:, None, None, None] + np.zeros_like(batch[1])
-    history = model.fit(repeated((batch[0], images, batch[2]), 60), verbose=0).history
+    images = (120 * batch[3]).astype(np.uint8)[:, None, None, None] + np.zeros_like(batch[2])
+    history = model.fit(repeated((*batch[:2], images, batch[3]), 60), verbose=0).history
     assert history["label_loss"][-1] < 1
     for expected, actual in zip(before, model.decoder.weights):
         np.testing.assert_array_equal(actual.numpy(), expected)
