@@ -34,7 +34,8 @@ def _define_flags():
         (flags.DEFINE_float, "width", 0.3, "Multiplies the feature maps; 0.3 gives hali32 1.2 M "
          "parameters of encoder and decoder."),
         (flags.DEFINE_integer, "batch_size", 64, "Images a step."),
-        (flags.DEFINE_integer, "steps", 20, "Timed steps a variant and round; XLA takes a quarter."),
+        (flags.DEFINE_integer, "steps", 20, "Timed steps a variant and round; XLA and float16 take a "
+         "quarter."),
         (flags.DEFINE_integer, "rounds", 2, "How often each variant is measured."),
         (flags.DEFINE_bool, "float16", False, "Also mixed_float16, which is slow on a CPU."),
         (flags.DEFINE_bool, "xla", True, "Also with XLA (long compilation on a CPU)."),
@@ -88,7 +89,8 @@ def _variants(options):
     for precision in _PRECISIONS[: 3 if options.float16 else 2]:
         for xla in (False, True)[: 2 if options.xla else 1]:
             for one_pass in (True, False)[: 1 if precision == "mixed_float16" else 2]:
-                steps = max(3, options.steps // 4) if xla else options.steps
+                slow = xla or precision == "mixed_float16"
+                steps = max(3, options.steps // 4) if slow else options.steps
                 yield {**common, "precision": precision, "xla": xla,
                        "one_pass": one_pass and precision != "mixed_float16",
                        "steps": steps}  # fmt: skip
