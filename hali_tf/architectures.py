@@ -191,6 +191,17 @@ def _weight(features, kernel, strides=1, dropout=0.0, padding="same", activation
     return Conv(features, kernel, strides, padding, "weight", dropout, activation)
 
 
+# What the small tables have in common: x <-> z_1, and the discriminator's last rows.
+_SMALL_ENCODER = (
+    Conv(16, 3, norm=None),
+    Conv(32, 3, strides=2),
+    Residual(),
+    Conv(32, 3, norm=None),
+    Gaussian(-1.0),
+)
+_SMALL_DECODER = (Conv(32, 3), Residual(), Upsample(), Conv(16, 3), Image())
+_SMALL_JOINT = (Conv(256, 1, norm=None), Conv(256, 1, norm=None), Logit())
+
 # Digits, 16x16: not in the paper. The tables below in small, with the smallest latents that
 # still tell the levels apart, so that two cores learn them in minutes. No dropout. After 1,000
 # steps level 1 rebuilds at 0.47 and level 2 at 0.71 of the error of random pairs; with a slope of
@@ -201,14 +212,8 @@ HALI_16 = Architecture(
     levels=(
         Level(
             latent=(8, 8, 8),
-            encoder=(
-                Conv(16, 3, norm=None),
-                Conv(32, 3, strides=2),
-                Residual(),
-                Conv(32, 3, norm=None),
-                Gaussian(-1.0),
-            ),
-            decoder=(Conv(32, 3), Residual(), Upsample(), Conv(16, 3), Image()),
+            encoder=_SMALL_ENCODER,
+            decoder=_SMALL_DECODER,
             discriminator=(_weight(32, 3), _weight(64, 3, 2), _weight(64, 3)),
         ),
         Level(
@@ -227,7 +232,7 @@ HALI_16 = Architecture(
             discriminator=(_weight(64, 3), _weight(128, 3, 2), _weight(64, 4, padding="valid")),
         ),
     ),
-    joint=(Conv(256, 1, norm=None), Conv(256, 1, norm=None), Logit()),
+    joint=_SMALL_JOINT,
 )
 
 # MNIST padded to 32x32: the paper has no table for it. Digits' rows, with one halving more after
@@ -240,14 +245,8 @@ HALI_MNIST = Architecture(
     levels=(
         Level(
             latent=(16, 16, 8),
-            encoder=(
-                Conv(16, 3, norm=None),
-                Conv(32, 3, strides=2),
-                Residual(),
-                Conv(32, 3, norm=None),
-                Gaussian(-1.0),
-            ),
-            decoder=(Conv(32, 3), Residual(), Upsample(), Conv(16, 3), Image()),
+            encoder=_SMALL_ENCODER,
+            decoder=_SMALL_DECODER,
             discriminator=(_weight(16, 3), _weight(32, 3, 2), _weight(64, 3)),
         ),
         Level(
@@ -271,7 +270,7 @@ HALI_MNIST = Architecture(
             ),
         ),
     ),
-    joint=(Conv(256, 1, norm=None), Conv(256, 1, norm=None), Logit()),
+    joint=_SMALL_JOINT,
 )
 
 # 64x64 for two cores, which the paper's tables below keep busy for days: rows as of MNIST's, z_1 one
@@ -283,14 +282,8 @@ HALI_64_SMALL = Architecture(
     levels=(
         Level(
             latent=(32, 32, 8),
-            encoder=(
-                Conv(16, 3, norm=None),
-                Conv(32, 3, strides=2),
-                Residual(),
-                Conv(32, 3, norm=None),
-                Gaussian(-1.0),
-            ),
-            decoder=(Conv(32, 3), Residual(), Upsample(), Conv(16, 3), Image()),
+            encoder=_SMALL_ENCODER,
+            decoder=_SMALL_DECODER,
             discriminator=(_weight(16, 3), _weight(32, 3, 2), _weight(32, 3)),
         ),
         Level(
@@ -318,7 +311,7 @@ HALI_64_SMALL = Architecture(
             ),
         ),
     ),
-    joint=(Conv(256, 1, norm=None), Conv(256, 1, norm=None), Logit()),
+    joint=_SMALL_JOINT,
 )
 
 
