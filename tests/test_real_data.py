@@ -29,7 +29,8 @@ def test_two_hundred_steps_at_a_small_width(shared_data, tmp_path, data, folder,
     logged = [line for line in lines if "d_loss" in line]
     assert [line["step"] for line in logged] == list(range(10, 201, 10))
     assert all(math.isfinite(value) for line in lines for value in line.values())
-    # With dropout it is still above chance, 2 log 2; it must have learned, and not won for good.
-    assert 0.01 < logged[-1]["d_loss"] < logged[0]["d_loss"]
+    # From about 14 at first; with the paper's dropout still above chance, 2 log 2. It must have
+    # learned, and not have won for good.
+    assert 0.01 < logged[-1]["d_loss"] < 2
     summary = json.loads((run_dir / "summary.json").read_text())
     assert summary["step"] == 200 and summary["ratio_1"] < 3

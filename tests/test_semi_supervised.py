@@ -13,7 +13,8 @@ from hali_tf.training.metrics_file import read
 from hali_tf.training.run import load_run, open_data
 from tests.test_train import assert_same_weights, train
 
-FLAGS = ("--labels_per_class=5", "--label_shift=1", "--label_warp=0.1", "--consistency=1", "--batch_size=16", "--log_every=10")
+FLAGS = ("--labels_per_class=5", "--label_shift=1", "--label_warp=0.1", "--consistency=1",
+         "--batch_size=16", "--log_every=10")  # fmt: skip
 HALI = (*FLAGS, "--cycle_labels=1", "--steps=40", "--checkpoint_every=20")
 ALONE = (*FLAGS, "--encoder_only", "--steps=60", "--checkpoint_every=60")
 

@@ -16,6 +16,7 @@ from serving import client as client_module
 from serving.client import HaliClient, HaliClientError
 from serving.embedded.batching import read_options
 from tests.serving import toy_models
+from tests.serving.serving_calls import wait_for
 
 DEPLOY = pathlib.Path(client_module.__file__).parent / "deploy"
 
@@ -150,18 +151,15 @@ def test_the_walk_of_the_readme_from_canary_to_rollback(embed, tmp_path):
         with HaliClient(target.grpc, label=label, timeout=60) as hali:
             return int(hali.sample([0])[0, 0, 0, 0])  # the toy's sample of seed 0 is its version
 
-    def wait_for(version, state):
-        deadline = time.monotonic() + 30
-        while target.status("hali").get(version, [""])[0] != state:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    def is_state(version, state):
+        return target.status("hali").get(version, [""])[0] == state
 
     policy, labels = model.model_version_policy.specific, model.version_labels
     assert (answers("stable"), answers("canary"), answers()) == (1, 1, 1)  # 2 is there, unserved
 
     policy.versions.append(2)
     apply()
-    wait_for(2, "AVAILABLE")
+    wait_for(lambda: is_state(2, "AVAILABLE"))
     assert (answers("stable"), answers("canary"), answers()) == (1, 1, 2)
     labels["canary"] = 2
     apply()
@@ -173,5 +171,5 @@ def test_the_walk_of_the_readme_from_canary_to_rollback(embed, tmp_path):
     policy.versions[:] = [1]
     apply()
     assert (answers("stable"), answers("canary")) == (1, 1)
-    wait_for(2, "END")
+    wait_for(lambda: is_state(2, "END"))
     assert answers() == 1

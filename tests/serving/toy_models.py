@@ -16,6 +16,7 @@ from tensorflow_serving.apis import classification_pb2, predict_pb2, prediction_
 SIZE = 8  # height and width of an image
 LATENT = 4  # length of z_2
 CLASSES = ("cat", "dog", "hen")
+_REACHED = ".reached"
 
 
 def _spec(dtype, *shape, name):
@@ -102,7 +103,8 @@ class ToyModel(tf.Module):
         """Answers when the gate opens: for drains, deadlines and full queues."""
         looked = 0
         if self.gate != "":
-            with tf.control_dependencies([tf.io.write_file(self.gate + ".reached", "")]):
+            # TensorFlow drops what no output needs: the file is written since `looked` waits for it.
+            with tf.control_dependencies([tf.io.write_file(self.gate + _REACHED, "")]):
                 looked = tf.size(tf.io.matching_files(self.gate))
             while tf.size(tf.io.matching_files(self.gate)) == 0:
                 looked += 1
@@ -122,7 +124,7 @@ class ToyModel(tf.Module):
 
 def reached(gate: str) -> str:
     """The file that says that a request waits at the gate."""
-    return f"{gate}.reached"
+    return f"{gate}{_REACHED}"
 
 
 def save(base_path, version: int, gate: str = "", warmup=None) -> str:
