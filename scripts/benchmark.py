@@ -10,7 +10,9 @@ median of a round counts. "CPU ms" is the processors' time for the cheapest step
 on a machine that has other work as well. FLOPs are those of convolutions and matrix products,
 forward and backward, 2 a multiply-add, summed over the graph of losses and gradients of one pass;
 a two-pass step is rated by the same number, since it computes the same update. The peak is the
-best of tf.matmul over square sizes 1024 to 3072, measured after the variants of each round.
+best of tf.matmul over square sizes 1024 to 3072, measured after the variants of each round. Below
+the table stand the convolutions of a step, each run by itself, best of ten: a bound on what the
+step can reach with these kernels.
 """
 
 import json
@@ -25,6 +27,11 @@ from hali_tf import command
 from hali_tf.errors import UsageError, UserError
 
 _MODULE = "hali_tf.benchmark"
+_CONVOLUTIONS = {
+    "Conv2D": ("input", "filter"),
+    "Conv2DBackpropInput": ("input_sizes", "filter", "out_backprop"),
+    "Conv2DBackpropFilter": ("input", "filter_sizes", "out_backprop"),
+}
 _PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -57,7 +64,7 @@ def main():
     variants = list(_variants(options))
     jobs = []
     for number in range(options.rounds):
-        jobs += [(index, {**job, "flops": number == 0 and index == 0})
+        jobs += [(index, {**job, "graph": number == 0 and job["one_pass"] and not job["xla"]})
                  for index, job in enumerate(variants)]  # fmt: skip
         jobs += [("peak", {"job": "peak"})]
     jobs.append(("pipeline", {
@@ -119,7 +126,7 @@ def _in_child(job):
 
 
 def _time_step(job):
-    """Median seconds a step, first step's seconds, peak memory, and on request FLOPs."""
+    """Median seconds a step, first step's seconds, peak memory, and on request its operations'."""
     import resource
     import statistics
 
@@ -158,18 +165,43 @@ def _time_step(job):
         "mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "parameters": [size(model.encoder.trainable_variables + model.decoder.trainable_variables),
                        size(model.discriminator.trainable_variables)],
-        "flops": _flops(model, images) if job["flops"] else None,
+        **(_operations(model, images) if job["graph"] else {}),
     }  # fmt: skip
 
 
-def _flops(model, images):
-    """FLOPs of convolutions and matrix products in losses and gradients of one step."""
+def _operations(model, images):
+    """Of losses and gradients of one step, in one pass: the FLOPs of convolutions and matrix
+    products, the convolutions' share of these, and the seconds of convolutions run alone."""
     import tensorflow as tf
 
     function = tf.function(
         lambda x: model._one_pass_gradients(x, tf.constant([0, 0]), 0, None), autograph=False
     ).get_concrete_function(tf.TensorSpec(images.shape, images.dtype))
-    return sum(_flops_of(operation) for operation in function.graph.get_operations())
+    operations = function.graph.get_operations()
+    convolutions = [operation for operation in operations if operation.type in _CONVOLUTIONS]
+    return {
+        "flops": sum(map(_flops_of, operations)),
+        "convolution_flops": sum(map(_flops_of, convolutions)),
+        "convolution_seconds": sum(map(_seconds_alone, convolutions)),
+    }
+
+
+def _seconds_alone(operation):
+    """Best of ten runs of one convolution of a graph, on random inputs."""
+    import tensorflow as tf
+
+    arguments = {
+        name: list(operation.outputs[0].shape) if name.endswith("sizes")
+        else tf.cast(tf.random.stateless_normal(tensor.shape, [0, 1]), tensor.dtype)
+        for name, tensor in zip(_CONVOLUTIONS[operation.type], operation.inputs)
+    }  # fmt: skip
+    settings = {name: operation.get_attr(name) for name in ("strides", "padding")}
+    seconds = []
+    for _ in range(10):
+        start = time.perf_counter()
+        getattr(tf.raw_ops, operation.type)(**arguments, **settings)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
 
 
 def _flops_of(operation):
@@ -249,8 +281,17 @@ def _report(options, variants, results):
               f"{min(r['cpu'] for r in rounds) * 1e3:.0f} | {rate / 1e9:.0f} | "
               f"{rate / of:.0%} | {max(r['mebibytes'] for r in rounds):.0f} MiB | "
               f"{min(r['first'] for r in rounds):.1f} s |")  # fmt: skip
+    print()
+    for index, job in enumerate(variants):
+        alone = results[index][0]
+        if "convolution_seconds" in alone:
+            dtype = job["precision"].removeprefix("mixed_")
+            rate = alone["convolution_flops"] / alone["convolution_seconds"]
+            print(f"convolutions of a step alone, {dtype}: "
+                  f"{alone['convolution_seconds'] * 1e3:.0f} ms, {rate / 1e9:.0f} GFLOP/s, "
+                  f"{rate / peak['bfloat16' if dtype == 'bfloat16' else 'float32']:.0%} of the peak")  # fmt: skip
     pipeline = results["pipeline"][0]
-    print(f"\ninput pipeline, {options.data}: {pipeline:.0f} images/s, "
+    print(f"input pipeline, {options.data}: {pipeline:.0f} images/s, "
           f"{pipeline / fastest:.1f} times the fastest variant's")  # fmt: skip
 
 
