@@ -1,6 +1,7 @@
 """MNIST with 100 labels, and its like (paper, section 7.2, Table 3): errors of the model's own y."""
 
 import os
+import textwrap
 
 import numpy as np
 import tensorflow as tf
@@ -169,15 +170,21 @@ def _save_confusion(path, counts, names):
 
 
 def _save_curves(path, runs):
-    """Writes validation errors over the steps, a curve a run, as PNG."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    """Writes validation errors over the steps as PNG: a curve a run, a colour a way to learn."""
+    figure = Figure(figsize=(6, 6), layout="constrained")
     axes = figure.subplots()
+    colours = {}
     for run in runs:
+        words, labels = run["settings"], run["labels"]
+        known = (words, labels) in colours
+        colour = colours.setdefault((words, labels), f"C{len(colours)}")
         steps, shares = np.reshape(run["curve"], [-1, 2]).T
-        axes.plot(steps, 100 * shares, marker=".", label=run["name"])
-    axes.set(xlabel="step", ylabel="validation errors, %", ylim=(0, None))
-    axes.grid(alpha=0.3)
-    axes.legend()
+        label = None if known else textwrap.fill(f"{labels} labels: {words}", 70)
+        axes.plot(steps, 100 * shares, marker=".", color=colour, label=label)
+    axes.set(xlabel="step", ylabel="validation errors, %", yscale="log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.grid(which="both", alpha=0.3)
+    figure.legend(loc="outside upper center", fontsize="small")
     with replacing(path) as beside:
         figure.savefig(beside, format="png", dpi=120)
 
