@@ -1,4 +1,8 @@
-"""Trains an `attribute_classifier.AttributeClassifier` on the training split."""
+"""Trains an `attribute_classifier.AttributeClassifier` on the training split.
+
+VGG16, which judges reconstructions, also learns from degraded copies of the images; an encoder, the
+reference of what features are worth, from the images alone.
+"""
 
 import dataclasses
 import json
@@ -14,7 +18,9 @@ from hali_tf import data
 from hali_tf.config import Config
 from hali_tf.errors import UserError
 from hali_tf.evaluation import attribute_classifier, scores
+from hali_tf.evaluation.degradation import degraded
 from hali_tf.files import replacing, write_json
+from hali_tf.layers import random
 from hali_tf.training import callbacks, devices, run
 from hali_tf.training.checkpoints import Checkpoints
 
@@ -130,10 +136,14 @@ def _fit(config, classifier, split):
     checkpoints = Checkpoints(config.out, classifier)
     first_step = checkpoints.restore()
     if config.frozen_blocks:
-        split = _features(classifier.trunk, split, _features_path(config))
+        split = _features(classifier.trunk, split, _features_path(config), config.seed)
     batches = data.train_batches(
         split, config.batch_size, config.seed, first_step, steps, labels=True
     )
+    if isinstance(classifier.trunk, attribute_classifier.VGG16) and not config.frozen_blocks:
+        batches = batches.enumerate(first_step).map(
+            lambda step, batch: (_half_degraded(batch[0], random.fold([config.seed, 0], step)), batch[1])
+        )  # fmt: skip
     save = callbacks.Save(callbacks.Every(steps_an_epoch, steps), checkpoints)
     bar = tqdm(total=steps, initial=first_step, desc="train", unit="step", dynamic_ncols=True)
     with bar, save:
@@ -141,6 +151,12 @@ def _fit(config, classifier, split):
         for callback in beside:
             callback.first_step = first_step
         classifier.fit(batches, verbose=0, callbacks=beside)
+
+
+def _half_degraded(images, seed):
+    """Every second image of a batch degraded."""
+    odd = tf.range(len(images)) % 2 == 1
+    return tf.where(odd[:, tf.newaxis, tf.newaxis, tf.newaxis], degraded(images, seed), images)
 
 
 class _Bar(callbacks.StepCallback):
@@ -159,41 +175,44 @@ def _features_path(config):
     return os.path.join(config.out, "features.npy")
 
 
-def _features(trunk, split, path):
-    """The frozen blocks' output for every image and, after all, every mirrored one.
+def _features(trunk, split, path, seed):
+    """The frozen blocks' output for all images, all mirrored ones, then both degraded.
 
-    It is computed once and kept in the file `path`, of which memory holds what is in use: 32 KiB an
+    It is computed once and kept in the file `path`, of which memory holds what is in use: 64 KiB an
     image for three blocks at 64x64.
 
     Returns:
-      `data.Split` of float16 [2N, h, w, C] in place of images.
+      `data.Split` of float16 [4N, h, w, C] in place of images.
     """
-    count = len(split.images)
     if not os.path.exists(path):
         fixed = tf.function(trunk.fixed, reduce_retracing=True)
         shape = trunk.fixed(tf.constant(split.images[:1])).shape[1:]
         try:
             with replacing(path) as beside:
-                _write_features(fixed, split.images, beside, shape)
+                _write_features(fixed, split.images, beside, shape, seed)
         except OSError as error:
-            size = 4 * count * np.prod(shape) / 2**30
+            size = 8 * len(split.images) * np.prod(shape) / 2**30
             raise UserError(
                 f"{path}: cannot be written, {size:.1f} GiB ({error.strerror or error}); make "
                 "room, or name an --out on a larger disk"
             ) from error
     features = np.load(path, mmap_mode="r")
-    return data.Split(features, np.concatenate([split.labels, split.labels]))
+    return data.Split(features, np.concatenate([split.labels] * 4))
 
 
-def _write_features(fixed, images, path, shape):
+def _write_features(fixed, images, path, shape, seed):
     count = len(images)
     with open(path, "wb") as f:
-        header = {"descr": "<f2", "fortran_order": False, "shape": (2 * count, *shape)}
+        header = {"descr": "<f2", "fortran_order": False, "shape": (4 * count, *shape)}
         np.lib.format.write_array_header_1_0(f, header)
-        starts = [(mirror, i) for mirror in (1, -1) for i in range(0, count, _BATCH)]
-        for mirror, i in tqdm(starts, "frozen blocks", unit_scale=_BATCH, unit="image"):
-            batch = np.asarray(images[i : i + _BATCH])[:, :, ::mirror]
-            maps = tf.cast(fixed(tf.constant(batch)), tf.float32)
+        variants = [(worse, mirror) for worse in (False, True) for mirror in (1, -1)]
+        starts = [(*variant, i) for variant in variants for i in range(0, count, _BATCH)]
+        for number, (worse, mirror, i) in enumerate(
+            tqdm(starts, "frozen blocks", unit_scale=_BATCH, unit="image")
+        ):
+            batch = tf.constant(np.asarray(images[i : i + _BATCH])[:, :, ::mirror])
+            batch = degraded(batch, random.fold([seed, 0], number)) if worse else batch
+            maps = tf.cast(fixed(batch), tf.float32)
             maps = tf.minimum(maps, np.finfo(np.float16).max)
             f.write(tf.cast(maps, tf.float16).numpy().tobytes())
 

@@ -20,7 +20,9 @@ from hali_tf.evaluation import markdown, published, scores
 TITLE = "Attributes that reconstructions keep (section 5.2, Tables 1 and 5)"
 _BATCH = 128
 _READING = """\
-The classifier decides on each validation image and on its reconstructions. The paper does not say
+The classifier decides on each validation image and on its reconstructions. It has learned from
+training images and from copies of them with blur and noise, so as to judge what a picture shows and
+not how sharp it is. The paper does not say
 what it counts; its scores are higher than the classifier's own accuracy, so they cannot be
 accuracies against the labels, and are read as agreement of the two decisions. *Balanced* agreement
 is the mean of two shares: of the images with the attribute (to the classifier) whose reconstruction

@@ -185,29 +185,40 @@ def test_vgg16_is_keras_own(vgg_weights, frozen_blocks):
     assert len(trunk.trainable_variables) == 2 * convolutions
 
 
-def test_vgg16_trains_on_features_of_its_frozen_blocks(vgg_weights, tmp_path):
+@pytest.mark.parametrize("frozen_blocks", [0, 4])
+def test_vgg16_trains_above_its_frozen_blocks(vgg_weights, tmp_path, frozen_blocks):
     path, vgg = vgg_weights
-    config = config_of(tmp_path, weights=str(path), frozen_blocks=4, epochs=1, learning_rate=1e-4)
+    config = config_of(
+        tmp_path, weights=str(path), frozen_blocks=frozen_blocks, epochs=1, learning_rate=1e-4
+    )
     source = faces(32, (("train", 10), ("validation", 4), ("test", 4)))
     attribute_training.train(config, source)
     classifier = attribute_classifier.load(tmp_path)
     layers = classifier.trunk.frozen + classifier.trunk.tuned
     weights = {layer.name: layer.get_weights() for layer in layers}
     for layer in vgg.layers:
-        if layer.weights and layer.name.startswith("block4"):  # frozen: as they were
-            np.testing.assert_array_equal(weights[layer.name][0], layer.get_weights()[0])
-        if layer.name == "block5_conv3":
-            assert np.abs(weights[layer.name][0] - layer.get_weights()[0]).max() > 0
+        if layer.weights:
+            trained = int(layer.name[5]) > frozen_blocks
+            assert np.any(weights[layer.name][0] != layer.get_weights()[0]) == trained
     assert not (tmp_path / "features.npy").exists()
 
 
-def test_features_are_those_of_images_and_then_of_mirrored_ones(tmp_path):
+def test_features_are_those_of_images_then_of_mirrored_then_of_degraded_ones(tmp_path):
     trunk = types.SimpleNamespace(fixed=lambda images: keras.backend.cast(images, "float32"))
-    images = np.random.default_rng(0).integers(0, 256, (5, 4, 6, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 6, 3), dtype=np.uint8)
     labels = np.arange(10, dtype=np.uint8).reshape(5, 2)
-    split = attribute_training._features(trunk, Split(images, labels), str(tmp_path / "f.npy"))
-    np.testing.assert_array_equal(split.images, np.concatenate([images, images[:, :, ::-1]]))
-    np.testing.assert_array_equal(split.labels, np.concatenate([labels, labels]))
+    split = attribute_training._features(trunk, Split(images, labels), str(tmp_path / "f.npy"), 0)
+    clean = np.concatenate([images, images[:, :, ::-1]])
+    np.testing.assert_array_equal(split.images[:10], clean)
+    for found, expected in zip(split.images[10:], clean):
+        assert 0 < np.abs(found - expected.astype(float)).mean() < 30  # noise, and not the others
+    np.testing.assert_array_equal(split.labels, np.concatenate([labels] * 4))
+
+
+def test_every_second_image_of_a_batch_is_degraded():
+    images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    found = attribute_training._half_degraded(images, [0, 1]).numpy()
+    assert [bool(np.all(f == i)) for f, i in zip(found, images)] == [True, False] * 3
 
 
 def test_too_small_images_for_vgg16():
