@@ -6,6 +6,7 @@ import textwrap
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from hali_tf.data import batches
 from hali_tf.evaluation import markdown, plots, published
@@ -183,6 +184,7 @@ def _save_curves(path, runs):
         axes.plot(steps, 100 * shares, marker=".", color=colour, label=label)
     axes.set(xlabel="step", ylabel="validation errors, %", yscale="log")
     axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.4)))
     axes.grid(which="both", alpha=0.3)
     figure.legend(loc="outside upper center", fontsize="small")
     with replacing(path) as beside:
