@@ -126,7 +126,7 @@ def _in_child(job):
 
 
 def _time_step(job):
-    """Median seconds a step, first step's seconds, peak memory, and on request its operations'."""
+    """Median seconds a step, first step's seconds, peak memory, and on request `_operations`."""
     import resource
     import statistics
 
@@ -170,8 +170,12 @@ def _time_step(job):
 
 
 def _operations(model, images):
-    """Of losses and gradients of one step, in one pass: the FLOPs of convolutions and matrix
-    products, the convolutions' share of these, and the seconds of convolutions run alone."""
+    """What losses and gradients of one step, in one pass, ask of the processor.
+
+    Returns:
+      Dict: "flops" of convolutions and matrix products; of the convolutions by themselves
+      "convolution_flops" and, each run alone, "convolution_seconds".
+    """
     import tensorflow as tf
 
     function = tf.function(
@@ -289,7 +293,7 @@ def _report(options, variants, results):
             rate = alone["convolution_flops"] / alone["convolution_seconds"]
             print(f"convolutions of a step alone, {dtype}: "
                   f"{alone['convolution_seconds'] * 1e3:.0f} ms, {rate / 1e9:.0f} GFLOP/s, "
-                  f"{rate / peak['bfloat16' if dtype == 'bfloat16' else 'float32']:.0%} of the peak")  # fmt: skip
+                  f"{rate / peak[dtype]:.0%} of the peak")  # fmt: skip
     pipeline = results["pipeline"][0]
     print(f"input pipeline, {options.data}: {pipeline:.0f} images/s, "
           f"{pipeline / fastest:.1f} times the fastest variant's")  # fmt: skip

@@ -22,16 +22,16 @@ _BATCH = 128
 _READING = """\
 The classifier decides on each validation image and on its reconstructions. It has learned from
 training images and from copies of them with blur and noise, so as to judge what a picture shows and
-not how sharp it is. The paper does not say
-what it counts; its scores are higher than the classifier's own accuracy, so they cannot be
-accuracies against the labels, and are read as agreement of the two decisions. *Balanced* agreement
-is the mean of two shares: of the images with the attribute (to the classifier) whose reconstruction
-has it, and of those without whose reconstruction lacks it. It is what stands beside the published
-scores: as *plain* agreement, the share of equal decisions, those of attributes that few faces have
-(Goatee, Sideburns) would be far higher. *Kept* is the first of the two shares alone. An attribute
-counts as there where its probability is above the share of training images that have it. Data is
-the classifier's own accuracy against the labels. Best: for how many attributes a row is the highest
-of the models, equal ones counted for each. Deviations are those of a sample."""
+not how sharp it is. The paper does not say what it counts; its scores are higher than the
+classifier's own accuracy, so they cannot be accuracies against the labels, and are read as
+agreement of the two decisions. *Balanced* agreement is the mean of two shares: of the images with
+the attribute (to the classifier) whose reconstruction has it, and of those without whose
+reconstruction lacks it. It is what stands beside the published scores: as *plain* agreement, the
+share of equal decisions, those of attributes that few faces have (Goatee, Sideburns) would be far
+higher. *Kept* is the first of the two shares alone. An attribute counts as there where its
+probability is above the share of training images that have it. Data is the classifier's own
+accuracy against the labels. Best: for how many attributes a row is the highest of the models, equal
+ones counted for each. Deviations are those of a sample."""
 
 
 def load(context):

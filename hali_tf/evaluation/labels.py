@@ -170,18 +170,24 @@ def _save_confusion(path, counts, names):
         figure.savefig(beside, format="png", dpi=120)
 
 
+def _by_way_to_learn(runs):
+    """Runs of equal settings and as many labels together: (settings, labels) to runs, in order."""
+    groups = {}
+    for run in runs:
+        groups.setdefault((run["settings"], run["labels"]), []).append(run)
+    return groups
+
+
 def _save_curves(path, runs):
     """Writes validation errors over the steps as PNG: a curve a run, a colour a way to learn."""
     figure = Figure(figsize=(6, 6), layout="constrained")
     axes = figure.subplots()
-    colours = {}
-    for run in runs:
-        words, labels = run["settings"], run["labels"]
-        known = (words, labels) in colours
-        colour = colours.setdefault((words, labels), f"C{len(colours)}")
-        steps, shares = np.reshape(run["curve"], [-1, 2]).T
-        label = None if known else textwrap.fill(f"{labels} labels: {words}", 70)
-        axes.plot(steps, 100 * shares, marker=".", color=colour, label=label)
+    for number, ((words, labels), alike) in enumerate(_by_way_to_learn(runs).items()):
+        label = textwrap.fill(f"{labels} labels: {words}", 70)
+        for run in alike:
+            steps, shares = np.reshape(run["curve"], [-1, 2]).T
+            axes.plot(steps, 100 * shares, marker=".", color=f"C{number}", label=label)
+            label = None  # one entry of the legend for all of them
     axes.set(xlabel="step", ylabel="validation errors, %", yscale="log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.4)))
@@ -224,9 +230,10 @@ def report(answer):
 
 def _rows(answer):
     """A row for each way to learn, over its runs; then the published ones."""
-    groups = {}
-    for run in answer["runs"]:
-        groups.setdefault((run["settings"], run["labels"]), []).append(run["errors"])
+    groups = {
+        way: [run["errors"] for run in alike]
+        for way, alike in _by_way_to_learn(answer["runs"]).items()
+    }
     rows = [
         [words, labels, len(errors), float(np.mean(errors)),
          float(np.std(errors, ddof=1)) if len(errors) > 1 else None,
