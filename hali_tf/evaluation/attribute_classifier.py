@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from hali_tf.architectures import ARCHITECTURES
 from hali_tf.errors import UserError
+from hali_tf.evaluation.degradation import degraded
 from hali_tf.files import replacing, write_json
 from hali_tf.layers import random
 from hali_tf.layers.convolution import BatchNorms
@@ -24,11 +25,14 @@ from hali_tf.models.networks import Encoder
 
 _BATCH = 128
 _SMALLEST = 32  # pixels; VGG16 halves an image five times
-_FLIP, _DROPOUT = range(2)  # purposes of random draws within a step
+_FLIP, _DROPOUT, _DEGRADE = range(3)  # purposes of random draws within a step
 
 
 class VGG16(keras.layers.Layer):
     """VGG16's convolutions (Simonyan and Zisserman, 2014): uint8 [B, H, W, C] to [B, h, w, 512].
+
+    Attributes:
+      DEGRADED: whether it also learns from degraded images.
 
     Args:
       image_shape: (H, W, C), C = 1 or 3.
@@ -39,6 +43,8 @@ class VGG16(keras.layers.Layer):
     Raises:
       UserError: the images are too small, or the weights cannot be had.
     """
+
+    DEGRADED = True
 
     def __init__(self, image_shape, weights="none", frozen_blocks=0, precision="float32"):
         super().__init__(dtype=precision)
@@ -103,12 +109,17 @@ def _vgg16(image_shape, weights):
 class EncoderTrunk(keras.layers.Layer):
     """The encoder of a run's architecture: uint8 [B, H, W, C] to the mean of z_L.
 
+    Attributes:
+      DEGRADED: as of `VGG16`.
+
     Args:
       image_shape: (H, W, C).
       architecture: its name.
       width: of the run.
       precision: Keras policy.
     """
+
+    DEGRADED = False
 
     def __init__(self, image_shape, architecture, width, precision="float32"):
         super().__init__(autocast=False)
@@ -181,14 +192,12 @@ class AttributeClassifier(keras.Model):
     def train_step(self, data):
         """One step on (what `fixed` gives, labels uint8 [B, A]): binary cross-entropy.
 
-        Images are mirrored at random; of features of frozen blocks those of mirrored images are
-        there already.
+        Images are varied (`_varied`); of features of frozen blocks, those of varied images are there
+        already.
         """
         x, labels = data
         seed = random.fold([self._seed, 0], self.step)
-        if x.dtype == tf.uint8:
-            mirrored = random.normal([tf.shape(x)[0]], random.fold(seed, _FLIP)) > 0
-            x = tf.where(mirrored[:, tf.newaxis, tf.newaxis, tf.newaxis], x[:, :, ::-1], x)
+        x = self._varied(x, seed) if x.dtype == tf.uint8 else x
         with tf.GradientTape() as tape:
             logits = self.logits(x, training=True, seed=random.fold(seed, _DROPOUT))
             labels = tf.cast(labels, tf.float32)
@@ -201,10 +210,26 @@ class AttributeClassifier(keras.Model):
         self._loss.update_state(loss)
         return {"loss": self._loss.result()}
 
+    def _varied(self, images, seed):
+        """Mirrored at random and, for a trunk that asks for it, every second one degraded."""
+        count = tf.shape(images)[0]
+        mirrored = random.normal([count], random.fold(seed, _FLIP)) > 0
+        images = _where(mirrored, images[:, :, ::-1], images)
+        if not self.trunk.DEGRADED:
+            return images
+        return _where(
+            tf.range(count) % 2 == 1, degraded(images, random.fold(seed, _DEGRADE)), images
+        )
+
     @property
     def metrics(self):
         """Keras resets these."""
         return [self._loss]
+
+
+def _where(chosen, x, y):
+    """x where `chosen`, bool [B], else y; both [B, H, W, C]."""
+    return tf.where(chosen[:, tf.newaxis, tf.newaxis, tf.newaxis], x, y)
 
 
 def save(folder, classifier, card):

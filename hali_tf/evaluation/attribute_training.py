@@ -140,10 +140,6 @@ def _fit(config, classifier, split):
     batches = data.train_batches(
         split, config.batch_size, config.seed, first_step, steps, labels=True
     )
-    if isinstance(classifier.trunk, attribute_classifier.VGG16) and not config.frozen_blocks:
-        batches = batches.enumerate(first_step).map(
-            lambda step, batch: (_half_degraded(batch[0], random.fold([config.seed, 0], step)), batch[1])
-        )  # fmt: skip
     save = callbacks.Save(callbacks.Every(steps_an_epoch, steps), checkpoints)
     bar = tqdm(total=steps, initial=first_step, desc="train", unit="step", dynamic_ncols=True)
     with bar, save:
@@ -151,12 +147,6 @@ def _fit(config, classifier, split):
         for callback in beside:
             callback.first_step = first_step
         classifier.fit(batches, verbose=0, callbacks=beside)
-
-
-def _half_degraded(images, seed):
-    """Every second image of a batch degraded."""
-    odd = tf.range(len(images)) % 2 == 1
-    return tf.where(odd[:, tf.newaxis, tf.newaxis, tf.newaxis], degraded(images, seed), images)
 
 
 class _Bar(callbacks.StepCallback):

@@ -215,10 +215,30 @@ def test_features_are_those_of_images_then_of_mirrored_then_of_degraded_ones(tmp
     np.testing.assert_array_equal(split.labels, np.concatenate([labels] * 4))
 
 
-def test_every_second_image_of_a_batch_is_degraded():
-    images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
-    found = attribute_training._half_degraded(images, [0, 1]).numpy()
-    assert [bool(np.all(f == i)) for f, i in zip(found, images)] == [True, False] * 3
+def is_mirrored(found, image):
+    """Which of the two it is; neither fails."""
+    same, other = np.array_equal(found, image), np.array_equal(found, image[:, ::-1])
+    assert same != other
+    return other
+
+
+def test_an_encoders_images_are_mirrored_at_random(trained):
+    classifier = attribute_classifier.load(trained)
+    images = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
+    found = classifier._varied(images, [0, 1]).numpy()
+    assert 16 < sum(map(is_mirrored, found, images)) < 48
+
+
+def test_every_second_image_of_vgg16_is_degraded(trained):
+    classifier = attribute_classifier.load(trained)
+    classifier.trunk.DEGRADED = attribute_classifier.VGG16.DEGRADED
+    images = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
+    found = classifier._varied(images, [0, 1]).numpy()
+    for image in range(0, 6, 2):
+        is_mirrored(found[image], images[image])
+    for image in range(1, 6, 2):
+        assert not np.array_equal(found[image], images[image])
+        assert not np.array_equal(found[image], images[image][:, ::-1])
 
 
 def test_too_small_images_for_vgg16():
