@@ -56,6 +56,10 @@ class Config:
         0.2, "Sigma of the noise at the inputs of HALI's and ALI's encoder and discriminator.",
         at_least=0,
     )
+    gradient_penalty: float = _field(
+        0.0, "Gamma of the R1 penalty on the slope of HALI's and ALI's discriminator; 0: the paper's "
+        "objective.", at_least=0,
+    )  # fmt: skip
     labels_per_class: int = _field(
         0, "Semi-supervised: learn from so many labels of each class; 0: from none.", at_least=0
     )
@@ -144,6 +148,11 @@ class Config:
             raise UsageError(
                 "--sync_batch_norm with --jit_compile=true: XLA cannot compile statistics that "
                 "cross replicas; drop one of the two"
+            )
+        if self.gradient_penalty and self.precision == "mixed_float16":
+            raise UsageError(
+                f"--gradient_penalty={self.gradient_penalty} with --precision=mixed_float16, whose "
+                "range it leaves; expected mixed_bfloat16 or float32"
             )
         self._check_labels()
         self.step_range("profile_steps")

@@ -70,6 +70,11 @@ def generator_over_discriminator(s_q, s_p):
     return -tf.exp(s_q), -tf.exp(-s_p)
 
 
+def squared_norm(tensors):
+    """Sum of squares of all tensors, [B, ...] each, for each example: float32 [B]."""
+    return sum(_sum(tf.square(tf.cast(t, tf.float32))) for t in tensors)
+
+
 def log_likelihood(x, mean, sigma):
     """log N(x; mean, sigma^2 I) for each example, float32 [B].
 

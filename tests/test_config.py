@@ -48,6 +48,8 @@ def test_defaults_resolve_to_digits():
         ({"width": float("nan")}, "--width=nan"),
         ({"width": float("inf")}, "--width=inf"),
         ({"noise": -0.1}, "--noise=-0.1"),
+        ({"gradient_penalty": -1.0}, "--gradient_penalty=-1.0"),
+        ({"gradient_penalty": 1.0, "precision": "mixed_float16"}, "--precision=mixed_float16"),
         ({"steps": 0}, "--steps=0"),
         ({"batch_size": 0}, "--batch_size=0"),
         ({"learning_rate": 0.0}, "--learning_rate=0.0"),

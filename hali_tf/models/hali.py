@@ -11,6 +11,10 @@ from hali_tf.models.draws import (
 from hali_tf.models.generative import to_unit
 from hali_tf.models.networks import Discriminator
 
+# Every so many steps the penalty's gradient counts so many times (Karras et al., arXiv 1912.04958,
+# appendix B): it is a second derivative, as dear as a step.
+_PENALTY_EVERY = 8
+
 
 class HALI(Autoencoder):
     """Encoder, decoder and discriminator with the adversarial train step; ALI where L = 1.
@@ -18,6 +22,9 @@ class HALI(Autoencoder):
     Args:
       architecture: `architectures.Architecture`, adapted to channels and width.
       noise: sigma of the Gaussian noise at the inputs of encoder and discriminator.
+      gradient_penalty: gamma of R1, a further term of the discriminator's loss, which the paper does
+        not have: gamma / 2 times the squared norm of ds_q / d(x, z_1, ..., z_L) (Mescheder et al.,
+        arXiv 1801.04406, Equation 9). Not with mixed_float16, whose range it leaves.
       one_pass: gradients of both players from one backward pass; two passes are the reference
         and what mixed_float16 uses, since the factors between the losses overflow it.
       precision, **settings: of `Autoencoder`.
@@ -26,9 +33,10 @@ class HALI(Autoencoder):
     OPTIMIZERS = 2
     VALUES = ("d_loss", "g_loss", "accuracy_q", "accuracy_p", "d_gradient", "g_gradient")
 
-    def __init__(self, architecture, *, noise=0.2, one_pass=True, precision="float32", **settings):
+    def __init__(self, architecture, *, noise=0.2, gradient_penalty=0.0, one_pass=True,
+                 precision="float32", **settings):  # fmt: skip
         super().__init__(architecture, precision=precision, **settings)
-        self._noise = noise
+        self._noise, self._gradient_penalty = noise, gradient_penalty
         self._one_pass = one_pass and precision != "mixed_float16"
         self.discriminator = Discriminator(architecture, precision)
         self._build()
@@ -107,6 +115,30 @@ class HALI(Autoencoder):
         gradients = self._one_pass_gradients if self._one_pass else self._two_pass_gradients
         return gradients(batch, seed, replica, scales)
 
+    def _penalised(self, d_gradients, x, zs, seed, replica):
+        """The discriminator's gradients with those of the penalty, every few steps.
+
+        x, zs: as of `_joint_examples`.
+        """
+        if not self._gradient_penalty:
+            return d_gradients
+        variables = self.discriminator.trainable_variables
+
+        def with_penalty():
+            inputs = [tf.split(v, 2)[0] for v in (x, *zs)]
+            with tf.GradientTape() as tape:
+                with tf.GradientTape() as inner:
+                    inner.watch(inputs)
+                    s_q = self._score(inputs[0], inputs[1:], seed, replica)
+                squares = losses.squared_norm(inner.gradient(s_q, inputs))
+                penalty = self._mean(_PENALTY_EVERY * self._gradient_penalty / 2 * squares)
+            # The last bias moves the logits and not their slope.
+            gradients = tape.gradient(penalty, variables, unconnected_gradients="zero")
+            return [g + tf.convert_to_tensor(p) for g, p in zip(d_gradients, gradients)]
+
+        due = tf.equal(self.step % _PENALTY_EVERY, 0)
+        return tf.cond(due, with_penalty, lambda: d_gradients)
+
     def _one_pass_gradients(self, batch, seed, replica, scales):
         """Gradients of both players from one backward pass.
 
@@ -128,6 +160,7 @@ class HALI(Autoencoder):
             d_loss = self._mean(losses.discriminator_loss(s_q, s_p))
         d_variables = self.discriminator.trainable_variables
         d_gradients, input_gradients = tape.gradient(d_loss, [d_variables, inputs])
+        d_gradients = self._penalised(d_gradients, x, zs, seed, replica)
         factors = tf.concat(losses.generator_over_discriminator(s_q, s_p), axis=0)
         upstream = [
             tf.reshape(factors, [-1] + [1] * (len(g.shape) - 1)) * g for g in input_gradients
@@ -148,14 +181,19 @@ class HALI(Autoencoder):
             g_loss = self._mean(losses.generator_loss(s_q, s_p))
             g_loss = scales[1] * sum(map(self._mean, terms.values()), g_loss)
         d_gradients = tape.gradient(d_loss, self.discriminator.trainable_variables)
+        d_gradients = self._penalised(d_gradients, x, zs, seed, replica)
         g_gradients = tape.gradient(g_loss, self._coder_variables())
         norms = [self._norm(d_gradients, scales[0]), self._norm(g_gradients, scales[1])]
         return (d_gradients, g_gradients), self._values(s_q, s_p, q, terms, norms)
 
     def _logits(self, x, zs, seed, replica):
         """s_q and s_p, float32 [B]."""
+        return tf.split(self._score(x, zs, seed, replica), 2)
+
+    def _score(self, x, zs, seed, replica):
+        """Logits with dropout, float32 [B] of B examples."""
         seed = random.fold(random.fold(seed, DROPOUT), replica)
-        return tf.split(self.discriminator(x, zs, training=True, seed=seed), 2)
+        return self.discriminator(x, zs, training=True, seed=seed)
 
     def _values(self, s_q, s_p, q, terms, norms):
         return {

@@ -144,11 +144,12 @@ def _kind(config):
     if config.model == "vae":
         return VAE, {}
     if not config.labels_per_class:
-        return HALI, {"noise": config.noise}
+        return HALI, {"noise": config.noise, "gradient_penalty": config.gradient_penalty}
     settings = {name: getattr(config, name) for name in ("noise", "label_weight", "consistency")}
     if config.encoder_only:
         return LabelledEncoder, settings
-    return SemiSupervisedHALI, {**settings, "cycle_labels": config.cycle_labels}
+    game = {name: getattr(config, name) for name in ("gradient_penalty", "cycle_labels")}
+    return SemiSupervisedHALI, {**settings, **game}
 
 
 def load_run(run_dir, which="last"):

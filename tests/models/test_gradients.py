@@ -43,6 +43,49 @@ def test_one_pass_equals_two_passes(make_model, images, center):
         assert max(values["d_loss"], values["g_loss"]) > 12  # the logits are where they should be
 
 
+def _squared_slopes(model, images):
+    """Mean over encodings of ||ds_q / d(x, z_1, z_2)||^2 by differences, dropout off; a NumPy loop.
+
+    Takes the slope along each input entry, one forward pass for all the entries of an example.
+    """
+    draws = model._draws(images, SEED, 0)
+    x, zs, _ = model._joint_examples(images, draws, training=True)
+    inputs = [tf.split(v, 2)[0].numpy().astype(np.float64) for v in (x, *zs)]
+    flat = np.concatenate([v.reshape(len(images), -1) for v in inputs], axis=1)
+    sizes = np.cumsum([int(np.prod(v.shape[1:])) for v in inputs])[:-1]
+    step, squares = 1e-2, []
+    for example in flat:
+        moved = np.concatenate([example + step * np.eye(len(example)), example - step * np.eye(len(example))])
+        parts = np.split(moved, sizes, axis=1)
+        parts = [tf.constant(p.reshape(-1, *v.shape[1:]), tf.float32) for p, v in zip(parts, inputs)]
+        up, down = np.split(model.discriminator(parts[0], parts[1:]).numpy().astype(np.float64), 2)
+        squares.append(np.sum(((up - down) / (2 * step)) ** 2))
+    return np.mean(squares)
+
+
+@pytest.mark.parametrize("function", ["_one_pass_gradients", "_two_pass_gradients"])
+def test_penalty_joins_the_discriminators_gradients_every_eighth_step(make_model, images, function):
+    """What it adds is 8 gamma / 2 times the gradient of the squared slope, here of one weight."""
+    plain, penalised = (
+        make_model(compiled=False, dropout=False, noise=0.0, gradient_penalty=gamma)
+        for gamma in (0.0, 3.0)
+    )
+    for model in (plain, penalised):
+        _spread_logits(model, images, 0.0)
+    for step, due in ((0, True), (3, False), (16, True)):
+        penalised.step.assign(step)
+        (d_before, g_before), _ = getattr(plain, function)(images, SEED, 0, SCALES)
+        (d_after, g_after), _ = getattr(penalised, function)(images, SEED, 0, SCALES)
+        _assert_equal([g.numpy() for g in g_after], [g.numpy() for g in g_before], 1e-6)
+        added = [(a - b).numpy() for a, b in zip(d_after, d_before)]
+        assert any(np.abs(a).max() > 0 for a in added) == due
+    # The last kernel scales every logit: a change of it by a share e moves the slope by e.
+    kernel = penalised.discriminator.logit.stack[-1].kernel
+    index = [v is kernel for v in penalised.discriminator.trainable_variables].index(True)
+    found = np.sum(added[index] * kernel.numpy())
+    assert found == pytest.approx(8 * 3.0 * _squared_slopes(plain, images), rel=1e-2)
+
+
 def test_discriminator_depends_on_each_example_alone(make_model, images):
     model = make_model(compiled=False)
     x = tf.cast(images, tf.float32) / 255
@@ -52,8 +95,9 @@ def test_discriminator_depends_on_each_example_alone(make_model, images):
     np.testing.assert_allclose(whole, alone, rtol=1e-4, atol=1e-5)
 
 
-def test_xla_equals_no_xla(make_model, images):
-    model = make_model(compiled=False)
+@pytest.mark.parametrize("gamma", [0.0, 1.0])
+def test_xla_equals_no_xla(make_model, images, gamma):
+    model = make_model(compiled=False, gradient_penalty=gamma)
     compiled = tf.function(model._one_pass_gradients, jit_compile=True, autograph=False)
     plain, values = _gradients(model._one_pass_gradients, images)
     xla, xla_values = _gradients(compiled, images)
