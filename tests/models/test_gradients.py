@@ -44,28 +44,24 @@ def test_one_pass_equals_two_passes(make_model, images, center):
 
 
 def _squared_slopes(model, images):
-    """Mean over encodings of ||ds_q / d(x, z_1, z_2)||^2 by differences, dropout off; a NumPy loop.
-
-    Takes the slope along each input entry, one forward pass for all the entries of an example.
-    """
+    """Mean over images of ||ds_q / d(x, z_1, z_2)||^2 by differences, an entry at a time."""
     draws = model._draws(images, SEED, 0)
     x, zs, _ = model._joint_examples(images, draws, training=True)
-    inputs = [tf.split(v, 2)[0].numpy().astype(np.float64) for v in (x, *zs)]
-    flat = np.concatenate([v.reshape(len(images), -1) for v in inputs], axis=1)
-    sizes = np.cumsum([int(np.prod(v.shape[1:])) for v in inputs])[:-1]
-    step, squares = 1e-2, []
-    for example in flat:
-        moved = np.concatenate([example + step * np.eye(len(example)), example - step * np.eye(len(example))])
-        parts = np.split(moved, sizes, axis=1)
-        parts = [tf.constant(p.reshape(-1, *v.shape[1:]), tf.float32) for p, v in zip(parts, inputs)]
-        up, down = np.split(model.discriminator(parts[0], parts[1:]).numpy().astype(np.float64), 2)
-        squares.append(np.sum(((up - down) / (2 * step)) ** 2))
+    parts = [tf.split(v, 2)[0].numpy() for v in (x, *zs)]
+    ends = np.cumsum([part[0].size for part in parts])
+    squares = []
+    for example in np.concatenate([part.reshape(len(images), -1) for part in parts], axis=1):
+        steps = 1e-2 * np.eye(ends[-1])
+        moved = np.split(np.concatenate([example + steps, example - steps]), ends[:-1], axis=1)
+        x, *zs = (np.float32(m.reshape(-1, *part.shape[1:])) for m, part in zip(moved, parts))
+        up, down = np.split(np.float64(model.discriminator(x, zs)), 2)
+        squares.append(np.sum(((up - down) / 2e-2) ** 2))
     return np.mean(squares)
 
 
 @pytest.mark.parametrize("function", ["_one_pass_gradients", "_two_pass_gradients"])
 def test_penalty_joins_the_discriminators_gradients_every_eighth_step(make_model, images, function):
-    """What it adds is 8 gamma / 2 times the gradient of the squared slope, here of one weight."""
+    """It adds 8 gamma / 2 times the gradient of the squared slope, here checked along a kernel."""
     plain, penalised = (
         make_model(compiled=False, dropout=False, noise=0.0, gradient_penalty=gamma)
         for gamma in (0.0, 3.0)
@@ -79,7 +75,7 @@ def test_penalty_joins_the_discriminators_gradients_every_eighth_step(make_model
         _assert_equal([g.numpy() for g in g_after], [g.numpy() for g in g_before], 1e-6)
         added = [(a - b).numpy() for a, b in zip(d_after, d_before)]
         assert any(np.abs(a).max() > 0 for a in added) == due
-    # The last kernel scales every logit: a change of it by a share e moves the slope by e.
+    # The last kernel is a factor of every slope: along itself, half the square grows by the square.
     kernel = penalised.discriminator.logit.stack[-1].kernel
     index = [v is kernel for v in penalised.discriminator.trainable_variables].index(True)
     found = np.sum(added[index] * kernel.numpy())
