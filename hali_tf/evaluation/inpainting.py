@@ -2,9 +2,13 @@
 
 The model is as it was trained: no training for the task, no blending. The missing pixels start as
 the mean colour of the known ones. A round replaces them by the reconstruction of the whole image;
-the known pixels are put back. The top level comes first, then each level below it, an equal part
-of the `ROUNDS` each ("we first predict the missing portions from the higher level reconstructions
+the known pixels are put back. The top level comes first, then each level below it, a like part of
+the `ROUNDS` each ("we first predict the missing portions from the higher level reconstructions
 followed by iteratively using the lower level reconstructions"; the paper gives no number).
+
+More rounds are not better: those of level 1 multiply its errors, as there is nothing else to hold the
+missing part. HALI on CelebA, centre: 0.254 after six rounds of level 2, then 0.240, 0.242, 0.248, ...,
+0.270 after six of level 1; the naive fill has 0.281.
 """
 
 import hashlib
@@ -17,7 +21,7 @@ from hali_tf.evaluation import figures, markdown, plots
 from hali_tf.evaluation.latents import Coder
 
 TITLE = "Inpainting (section 6.1)"
-ROUNDS = 12
+ROUNDS = 4
 _IMAGES, _SHOWN = 128, 8
 _GREY = 128  # how a missing pixel is drawn
 
