@@ -171,6 +171,16 @@ def test_other_limit_and_inputs_answer_anew(ask, context):
     assert calls[3:] == ["one", "two"]
 
 
+def test_other_code_of_a_question_answers_anew(ask, tmp_path):
+    calls, path = [], tmp_path / "one.py"
+    for line in ("", "", "# changed"):
+        path.write_text(f"def answer(context):\n    return calls.append('one') or {{'seen': 1, 1: 2.0}}\n{line}")
+        members = {"calls": calls}
+        exec(compile(path.read_text(), str(path), "exec"), members)
+        ask({"one": question("one", calls, answer=members["answer"])})
+    assert calls == ["one", "one"]
+
+
 def test_other_checkpoints_and_baselines_answer_anew(ask, context, tmp_path):
     calls, run = [], context.subject
     modules = {"one": question("one", calls)}

@@ -1,5 +1,7 @@
 """What was answered: NAME.json for each question, valid for what it was asked of."""
 
+import hashlib
+import inspect
 import json
 import os
 
@@ -20,7 +22,7 @@ class Answers:
         self._context = context
 
     def read(self, name):
-        """The answer to the question; None if there is none, or one of other models or flags."""
+        """The answer to the question; None if there is none, or one of other models, flags or code."""
         file, asked_of = self._file(name), self._asked_of(name)
         return file["answer"] if file and file["asked_of"] == asked_of else None
 
@@ -43,9 +45,11 @@ class Answers:
 
     def _asked_of(self, name):
         """All that the answer depends on, as it comes back from JSON."""
-        inputs = getattr(questions.module(name), "inputs", lambda context: {})
+        module = questions.module(name)
+        inputs = getattr(module, "inputs", lambda context: {})
         asked_of = {
             "hali_tf": hali_tf.__version__,
+            "code": _code(module),
             "subjects": [
                 {
                     "name": subject.name,
@@ -60,3 +64,9 @@ class Answers:
             **inputs(self._context),
         }
         return json.loads(json.dumps(asked_of))
+
+
+def _code(module):
+    """Hash of a question's own file: who works on it must not get what it said before."""
+    with open(inspect.getsourcefile(module.answer), "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()

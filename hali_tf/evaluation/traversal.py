@@ -5,9 +5,12 @@ both levels vary the same images. A component is an entry of z_2, or a feature m
 stays fixed. The paper multiplies by scalars in a range whose ends did not survive in the text at
 hand; they are read as -3 to 3 at the top and -4 to 4 below.
 
-The paper's claim, z_2 global and z_1 local, as a number: how much of the energy of the image's
-change, over all components at both ends of the range, lies at frequencies of at most `CUTOFF`
-cycles an image: features a quarter of the image wide, or wider.
+The paper's claim is that z_2 holds "high level variations like gender" and z_1 "local/pixelwise
+changes such as saturation or lip color". As numbers, of the energy of the image's change over all
+components at both ends of the range:
+- how much lies at frequencies of at most `CUTOFF` cycles an image (features a quarter of the image
+  wide, or wider): z_2 global, z_1 local;
+- how much one map of colours, the same for all pixels of an image, brings about: z_1 pixelwise.
 """
 
 import numpy as np
@@ -34,29 +37,29 @@ def answer(context):
     result = {"samples": _SAMPLES, "cutoff": CUTOFF, "levels": {}}
     for level, z in enumerate(coder.decode_latents(z_top, top), start=1):
         components = context.progress(range(z.shape[-1]), f"traverse z_{level}")
-        spectra = effects(coder, z, level, components)
+        spectra, beyond = effects(coder, z, level, components)
         strongest = by_strength(spectra)[:_SHOWN_COMPONENTS]
         pixels = 2 * _SAMPLES * np.prod(coder.image_shape)
         result["levels"][f"z_{level}"] = {
             "components": z.shape[-1],
             "scalars": scalars(level, top).tolist(),
             "low_frequency_share": low_frequency_share(spectra),
+            "pixelwise_share": pixelwise_share(spectra, beyond),
             "share_up_to": (spectra.sum(0).cumsum() / max(spectra.sum(), 1e-12)).tolist(),
             "strongest": [
                 {
                     "component": int(k),
                     "rms_change": float(np.sqrt(spectra[k].sum() / pixels)),
                     "low_frequency_share": low_frequency_share(spectra[k]),
+                    "pixelwise_share": pixelwise_share(spectra[k], beyond[k]),
                 }
                 for k in strongest
             ],
         }
         rows, columns, labels = strips(coder, z[:_SHOWN_SAMPLES], level, strongest)
         plots.save_strips(context.path(f"traversal_z_{level}.png"), rows, columns, labels)
-    shares = [level["low_frequency_share"] for level in result["levels"].values()]
-    result["higher_levels_are_more_global"] = (
-        all(low < high for low, high in zip(shares, shares[1:])) if top > 1 else None
-    )
+    result["higher_levels_are_more_global"] = _increases(result["levels"], "low_frequency_share", 1)
+    result["lower_levels_are_more_pixelwise"] = _increases(result["levels"], "pixelwise_share", -1)
     curves = {name: level["share_up_to"] for name, level in result["levels"].items()}
     figures.save_curves(
         context.path("traversal_spectrum.png"), {"share of the energy of the change": curves},
@@ -65,37 +68,55 @@ def answer(context):
     return result
 
 
+def _increases(levels, measure, sign):
+    """Whether `sign` times a measure grows with the level; None where there is one level alone."""
+    values = [sign * level[measure] for level in levels.values()]
+    return all(low < high for low, high in zip(values, values[1:])) if len(values) > 1 else None
+
+
 def report(answer):
     """Markdown."""
-    shares = {name: level["low_frequency_share"] for name, level in answer["levels"].items()}
-    first = ", ".join(f"{share:.1%} for {name}" for name, share in shares.items())
-    holds = answer["higher_levels_are_more_global"]
-    claim = "" if holds is None else (
-        " The paper's claim, higher levels global and lower ones local, "
-        f"{'holds' if holds else 'does not hold'} by this measure."
-    )  # fmt: skip
+    first = (
+        f"Of what single components change, low frequencies are {_shares(answer, 'low_frequency')}"
+        f"{_claim(answer['higher_levels_are_more_global'], 'higher levels more global')}; one map of "
+        f"colours for the whole image makes {_shares(answer, 'pixelwise')}"
+        f"{_claim(answer['lower_levels_are_more_pixelwise'], 'lower levels more pixelwise')}."
+    )
     rows = [
         [name, level["components"], f"{level['scalars'][0]:g} to {level['scalars'][-1]:g}",
-         f"{level['low_frequency_share']:.1%}",
-         ", ".join(f"{k['component']} ({k['rms_change']:.3f}, {k['low_frequency_share']:.0%})"
-                   for k in level["strongest"])]
+         f"{level['low_frequency_share']:.1%}", f"{level['pixelwise_share']:.1%}",
+         ", ".join(f"{k['component']} ({k['rms_change']:.3f}, {k['low_frequency_share']:.0%}, "
+                   f"{k['pixelwise_share']:.0%})" for k in level["strongest"])]
         for name, level in answer["levels"].items()
     ]  # fmt: skip
     parts = [
-        f"Share of low frequencies in what single components change: {first}.{claim}",
-        f"Of the energy of the image's change, what lies at up to {answer['cutoff']} cycles an "
+        first,
+        f"Low frequencies: of the energy of the image's change, what lies at up to {answer['cutoff']} cycles an "
         "image (features a quarter of the image wide, or wider); over all components of a level, "
         f"each multiplied by both ends of its range, on {answer['samples']} samples. A map of z_1 "
         "is multiplied everywhere at once: where that changes the tone of large areas, it counts "
-        "as low frequency. Strength is the RMS of the change on the scale [0, 1].",
+        "as low frequency. Pixelwise: what the best affine map of an image's colours makes of the "
+        "change, as it would all of a change of brightness or saturation. Strength is the RMS of "
+        "the change on the scale [0, 1].",
         markdown.table(
-            ["level", "components", "range", "low frequencies", "strongest (strength, low)"], rows
+            ["level", "components", "range", "low frequencies", "pixelwise",
+             "strongest (strength, low, pixelwise)"], rows,
         ),
         "![share of the energy by frequency](traversal_spectrum.png)",
         "The strongest components of each level on the same samples, the sample itself last:",
         *(f"![{name}](traversal_{name}.png)" for name in answer["levels"]),
     ]
     return "\n\n".join(parts)
+
+
+def _shares(answer, measure):
+    return ", ".join(
+        f"{level[f'{measure}_share']:.1%} for {name}" for name, level in answer["levels"].items()
+    )
+
+
+def _claim(holds, words):
+    return "" if holds is None else f" ({words}: {'holds' if holds else 'does not hold'})"
 
 
 def scalars(level, top):
@@ -114,17 +135,39 @@ def effects(coder, z, level, components):
       components: iterable of their numbers.
 
     Returns:
-      float64 [components, K]: energy of the change by frequency, see `spectrum`, summed over the
-      images and both ends of the range.
+      Sums over the images and both ends of the range: energy of the change by frequency, float64
+      [components, K], see `spectrum`; and what of it is beyond colours, float64 [components], see
+      `beyond_colours`.
     """
-    unchanged = coder.decode(z, level) / np.float32(255)
     ends = scalars(level, coder.num_levels)[[0, -1]]
+    unchanged = np.concatenate([coder.decode(z, level) / 255] * len(ends))
 
     def effect(component):
         changed = [coder.decode(scale(z, component, end), level) for end in ends]
-        return spectrum(np.concatenate([images / np.float32(255) - unchanged for images in changed]))
+        changed = np.concatenate(changed) / 255
+        return spectrum(changed - unchanged), beyond_colours(unchanged, changed)
 
-    return np.stack([effect(component) for component in components])
+    spectra, beyond = zip(*(effect(component) for component in components))
+    return np.stack(spectra), np.array(beyond)
+
+
+def beyond_colours(unchanged, changed):
+    """Energy of what a map of colours cannot bring about.
+
+    Args:
+      unchanged, changed: float64 [N, H, W, C].
+
+    Returns:
+      Sum of squares of what is left of `changed` after the best affine map from the colours of
+      `unchanged`, one for all pixels of an image.
+    """
+    left = 0.0
+    for before, after in zip(unchanged, changed):
+        before, after = (image.reshape(-1, image.shape[-1]) for image in (before, after))
+        colours = np.concatenate([before, np.ones_like(before[:, :1])], axis=1)
+        best = np.linalg.lstsq(colours, after, rcond=None)[0]
+        left += np.sum(np.square(after - colours @ best))
+    return float(left)
 
 
 def spectrum(differences):
@@ -159,6 +202,16 @@ def low_frequency_share(spectra):
     """
     total = spectra.sum()
     return float(spectra[..., : CUTOFF + 1].sum() / total) if total else 0.0
+
+
+def pixelwise_share(spectra, beyond):
+    """Share of the energy that is not beyond colours; 0 where nothing changes.
+
+    Args:
+      spectra, beyond: of `effects`, or of some components; pooled.
+    """
+    total = np.sum(spectra)
+    return float(1 - np.sum(beyond) / total) if total else 0.0
 
 
 def strips(coder, z, level, components):

@@ -50,12 +50,36 @@ def test_range_of_the_top_and_below():
 def test_effects_by_hand():
     # At -3 and 3 an entry moves by -4 and 2 times itself, a pixel by ten times that.
     z_2 = np.array([[0.5, 1.0]], np.float32)
-    spectra = traversal.effects(Coder(Linear()), z_2, 2, range(2))
+    spectra, beyond = traversal.effects(Coder(Linear()), z_2, 2, range(2))
     squares = 4 * (40**2 + 20**2) / 255**2
+    # A constant is added; the chessboard is there already, and is scaled. Both are maps of colours.
+    np.testing.assert_allclose(beyond, 0, atol=1e-9)
     # Frequencies of 2x2 pixels: 0, 1, and 1.4 for the chessboard.
     expected = [[squares / 4, 0, 0], [0, 0, squares]]
     np.testing.assert_allclose(spectra, expected, rtol=1e-5, atol=1e-9)
     assert traversal.by_strength(spectra).tolist() == [1, 0]
+
+
+def test_what_is_beyond_colours():
+    rng = np.random.default_rng(0)
+    image = rng.random((1, 8, 8, 3))
+    saturated = image @ np.array([[2.0, -0.5, 0.1], [0, 1, 0], [0.3, 0, 1]]) - 0.2
+    assert traversal.beyond_colours(image, saturated) == pytest.approx(0, abs=1e-9)
+    # A pattern that is orthogonal to the image's colours is beyond them, whole.
+    colours = np.concatenate([image.reshape(-1, 3), np.ones((64, 1))], axis=1)
+    pattern = rng.standard_normal((64, 3))
+    pattern -= colours @ np.linalg.pinv(colours) @ pattern
+    changed = saturated + pattern.reshape(1, 8, 8, 3)
+    assert traversal.beyond_colours(image, changed) == pytest.approx(np.sum(pattern**2))
+    both = np.concatenate([image, image]), np.concatenate([changed, saturated])
+    assert traversal.beyond_colours(*both) == pytest.approx(np.sum(pattern**2))
+
+
+def test_pixelwise_share_is_pooled_over_components():
+    spectra = np.array([[1.0, 2.0], [0.0, 5.0]])
+    assert traversal.pixelwise_share(spectra, np.array([1.0, 3.0])) == pytest.approx(0.5)
+    assert traversal.pixelwise_share(spectra[0], 1.0) == pytest.approx(2 / 3)
+    assert traversal.pixelwise_share(0 * spectra, np.zeros(2)) == 0
 
 
 def test_strips_end_unchanged():
@@ -84,9 +108,15 @@ def test_answer_says_whether_the_claim_holds(tmp_path):
     assert two["strongest"][0]["rms_change"] == pytest.approx(strongest, rel=0.02)
     holds = one["low_frequency_share"] < two["low_frequency_share"]
     assert answer["higher_levels_are_more_global"] is holds
+    # All of what z_1 changes is a map of colours, but for what is cut off; so is what z_2 does.
+    assert one["pixelwise_share"] > 0.9 and two["pixelwise_share"] > 0.9
+    pixelwise = one["pixelwise_share"] > two["pixelwise_share"]
+    assert answer["lower_levels_are_more_pixelwise"] is pixelwise
     assert one["share_up_to"][-1] == pytest.approx(1)
+    first = traversal.report(answer).partition("\n\n")[0]
+    assert f"more global: {'holds' if holds else 'does not hold'}" in first
+    assert f"more pixelwise: {'holds' if pixelwise else 'does not hold'}" in first
     text = traversal.report(answer)
-    assert ("does not hold" in text.partition("\n\n")[0]) is not holds
     for name in ("traversal_z_1.png", "traversal_z_2.png", "traversal_spectrum.png"):
         assert f"({name})" in text
         with Image.open(tmp_path / name) as picture:
