@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from hali_tf.files import replacing
@@ -67,7 +68,7 @@ def save_curves(path, panels, x, x_label="step"):
     Args:
       path: of the file.
       panels: dict of what is on the y axis to a dict of legend to values, one for each of `x`.
-      x: what they are plotted over.
+      x: what they are plotted over, whole numbers.
       x_label: its name.
     """
     figure = Figure(figsize=(5 * len(panels), 3.5), layout="constrained")
@@ -75,6 +76,7 @@ def save_curves(path, panels, x, x_label="step"):
         for legend, values in curves.items():
             axes.plot(x, values, label=legend, marker=".")
         axes.set(xlabel=x_label, ylabel=label, ylim=(0, None))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()
     with replacing(path) as beside:
