@@ -149,6 +149,11 @@ class Config:
                 "--sync_batch_norm with --jit_compile=true: XLA cannot compile statistics that "
                 "cross replicas; drop one of the two"
             )
+        if self.gradient_penalty and self.model == "vae":
+            raise UsageError(
+                f"--gradient_penalty={self.gradient_penalty} with --model=vae, which has no "
+                "discriminator; expected --model=hali or ali"
+            )
         if self.gradient_penalty and self.precision == "mixed_float16":
             raise UsageError(
                 f"--gradient_penalty={self.gradient_penalty} with --precision=mixed_float16, whose "

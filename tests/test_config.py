@@ -49,6 +49,7 @@ def test_defaults_resolve_to_digits():
         ({"width": float("inf")}, "--width=inf"),
         ({"noise": -0.1}, "--noise=-0.1"),
         ({"gradient_penalty": -1.0}, "--gradient_penalty=-1.0"),
+        ({"gradient_penalty": 1.0, "model": "vae"}, "--model=vae"),
         ({"gradient_penalty": 1.0, "precision": "mixed_float16"}, "--precision=mixed_float16"),
         ({"steps": 0}, "--steps=0"),
         ({"batch_size": 0}, "--batch_size=0"),

@@ -91,8 +91,9 @@ def report(answer):
     ]  # fmt: skip
     parts = [
         first,
-        f"Low frequencies: of the energy of the image's change, what lies at up to {answer['cutoff']} cycles an "
-        "image (features a quarter of the image wide, or wider); over all components of a level, "
+        "Low frequencies: of the energy of the image's change, what lies at up to "
+        f"{answer['cutoff']} cycles an image (features a quarter of the image wide, or wider); "
+        "over all components of a level, "
         f"each multiplied by both ends of its range, on {answer['samples']} samples. A map of z_1 "
         "is multiplied everywhere at once: where that changes the tone of large areas, it counts "
         "as low frequency. Pixelwise: what the best affine map of an image's colours makes of the "

@@ -12,7 +12,7 @@ from hali_tf.models.generative import to_unit
 from hali_tf.models.networks import Discriminator
 
 # Every so many steps the penalty's gradient counts so many times (Karras et al., arXiv 1912.04958,
-# appendix B): it is a second derivative, as dear as a step.
+# appendix B), so that the second derivative costs little.
 _PENALTY_EVERY = 8
 
 
@@ -116,10 +116,7 @@ class HALI(Autoencoder):
         return gradients(batch, seed, replica, scales)
 
     def _penalised(self, d_gradients, x, zs, seed, replica):
-        """The discriminator's gradients with those of the penalty, every few steps.
-
-        x, zs: as of `_joint_examples`.
-        """
+        """`d_gradients` with those of the penalty, every few steps; x, zs of `_joint_examples`."""
         if not self._gradient_penalty:
             return d_gradients
         variables = self.discriminator.trainable_variables
