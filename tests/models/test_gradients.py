@@ -91,9 +91,8 @@ def test_discriminator_depends_on_each_example_alone(make_model, images):
     np.testing.assert_allclose(whole, alone, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("gamma", [0.0, 1.0])
-def test_xla_equals_no_xla(make_model, images, gamma):
-    model = make_model(compiled=False, gradient_penalty=gamma)
+def test_xla_equals_no_xla(make_model, images):
+    model = make_model(compiled=False, gradient_penalty=1.0)
     compiled = tf.function(model._one_pass_gradients, jit_compile=True, autograph=False)
     plain, values = _gradients(model._one_pass_gradients, images)
     xla, xla_values = _gradients(compiled, images)

@@ -36,9 +36,8 @@ def _assert_weights_equal(actual, expected, tolerance=1e-5):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=tolerance, err_msg=a.name)
 
 
-@pytest.mark.parametrize("gamma", [0.0, 1.0])
-def test_synchronised_replicas_equal_one_device(make_model, two_replicas, images, gamma):
-    settings = {**PLAIN, "sync_batch_norm": True, "gradient_penalty": gamma}
+def test_synchronised_replicas_equal_one_device(make_model, two_replicas, images):
+    settings = {**PLAIN, "sync_batch_norm": True, "gradient_penalty": 1.0}
     one = make_model(**settings)
     two = _replicated(two_replicas, make_model, **settings)
     np.testing.assert_allclose(_train(two, images), _train(one, images), atol=1e-5)
