@@ -191,136 +191,120 @@ def _weight(features, kernel, strides=1, dropout=0.0, padding="same", activation
     return Conv(features, kernel, strides, padding, "weight", dropout, activation)
 
 
-# What the small tables have in common: x <-> z_1, and the discriminator's last rows.
-_SMALL_ENCODER = (
-    Conv(16, 3, norm=None),
-    Conv(32, 3, strides=2),
-    Residual(),
-    Conv(32, 3, norm=None),
-    Gaussian(-1.0),
-)
-_SMALL_DECODER = (Conv(32, 3), Residual(), Upsample(), Conv(16, 3), Image())
-_SMALL_JOINT = (Conv(256, 1, norm=None), Conv(256, 1, norm=None), Logit())
+def _small(image: Tuple[int, int, int], discriminator: Rows, second: Level) -> Architecture:
+    """A small table: z_1 one halving away from the image, no dropout.
+
+    What tells them apart is the size, the discriminator's rows before z_1, and level 2.
+    """
+    height, width, _ = image
+    first = Level(
+        latent=(height // 2, width // 2, 8),
+        encoder=(
+            Conv(16, 3, norm=None),
+            Conv(32, 3, strides=2),
+            Residual(),
+            Conv(32, 3, norm=None),
+            Gaussian(-1.0),
+        ),
+        decoder=(Conv(32, 3), Residual(), Upsample(), Conv(16, 3), Image()),
+        discriminator=discriminator,
+    )
+    joint = (Conv(256, 1, norm=None), Conv(256, 1, norm=None), Logit())
+    return Architecture(image, (first, second), joint, leaky_slope=0.2)
+
 
 # Digits, 16x16: not in the paper. The tables below in small, with the smallest latents that
-# still tell the levels apart, so that two cores learn them in minutes. No dropout. After 1,000
-# steps level 1 rebuilds at 0.47 and level 2 at 0.71 of the error of random pairs; with a slope of
-# 0.02 at 0.68 and 0.94.
-HALI_16 = Architecture(
-    image=(16, 16, 1),
-    leaky_slope=0.2,
-    levels=(
-        Level(
-            latent=(8, 8, 8),
-            encoder=_SMALL_ENCODER,
-            decoder=_SMALL_DECODER,
-            discriminator=(_weight(32, 3), _weight(64, 3, 2), _weight(64, 3)),
+# still tell the levels apart, so that two cores learn them in minutes. After 1,000 steps level 1
+# rebuilds at 0.47 and level 2 at 0.71 of the error of random pairs; with a slope of 0.02 at 0.68
+# and 0.94.
+HALI_16 = _small(
+    (16, 16, 1),
+    (_weight(32, 3), _weight(64, 3, 2), _weight(64, 3)),
+    Level(
+        latent=(16,),
+        encoder=(
+            Conv(32, 3, strides=2),
+            Conv(64, 4, padding="valid"),
+            Gaussian(-1.0),
         ),
-        Level(
-            latent=(16,),
-            encoder=(
-                Conv(32, 3, strides=2),
-                Conv(64, 4, padding="valid"),
-                Gaussian(-1.0),
-            ),
-            decoder=(
-                ConvTranspose(32, 4),
-                Upsample(),
-                Conv(32, 3, norm=None),
-                Gaussian(-1.0),
-            ),
-            discriminator=(_weight(64, 3), _weight(128, 3, 2), _weight(64, 4, padding="valid")),
+        decoder=(
+            ConvTranspose(32, 4),
+            Upsample(),
+            Conv(32, 3, norm=None),
+            Gaussian(-1.0),
         ),
+        discriminator=(_weight(64, 3), _weight(128, 3, 2), _weight(64, 4, padding="valid")),
     ),
-    joint=_SMALL_JOINT,
 )
 
 # MNIST padded to 32x32: the paper has no table for it. Digits' rows, with one halving more after
 # z_1. Where z_1 lies matters most: with one of 8x8x16, two halvings away from the image, level 1 was
 # still at 0.81 of the error of random pairs after 7,000 steps, and z_1 of the 32x32 tables stayed
 # black for 3,000; with this one it is at 0.68 after 3,000.
-HALI_MNIST = Architecture(
-    image=(32, 32, 1),
-    leaky_slope=0.2,
-    levels=(
-        Level(
-            latent=(16, 16, 8),
-            encoder=_SMALL_ENCODER,
-            decoder=_SMALL_DECODER,
-            discriminator=(_weight(16, 3), _weight(32, 3, 2), _weight(64, 3)),
+HALI_MNIST = _small(
+    (32, 32, 1),
+    (_weight(16, 3), _weight(32, 3, 2), _weight(64, 3)),
+    Level(
+        latent=(32,),
+        encoder=(
+            Conv(32, 3, strides=2),
+            Conv(64, 3, strides=2),
+            Conv(128, 4, padding="valid"),
+            Gaussian(-1.0),
         ),
-        Level(
-            latent=(32,),
-            encoder=(
-                Conv(32, 3, strides=2),
-                Conv(64, 3, strides=2),
-                Conv(128, 4, padding="valid"),
-                Gaussian(-1.0),
-            ),
-            decoder=(
-                ConvTranspose(64, 4),
-                Upsample(),
-                Conv(64, 3),
-                Upsample(),
-                Conv(32, 3, norm=None),
-                Gaussian(-1.0),
-            ),
-            discriminator=(
-                _weight(64, 3), _weight(64, 3, 2), _weight(128, 3, 2), _weight(64, 4, padding="valid")
-            ),
+        decoder=(
+            ConvTranspose(64, 4),
+            Upsample(),
+            Conv(64, 3),
+            Upsample(),
+            Conv(32, 3, norm=None),
+            Gaussian(-1.0),
+        ),
+        discriminator=(
+            _weight(64, 3), _weight(64, 3, 2), _weight(128, 3, 2), _weight(64, 4, padding="valid")
         ),
     ),
-    joint=_SMALL_JOINT,
 )
 
 
 def _hali_small(size: int) -> Architecture:
-    """For two cores, which the paper's tables below keep busy for days: rows as of MNIST's.
+    """64x64 or 128x128 for two cores, which the paper's tables below keep busy for days.
 
-    z_1 is one halving away from the image. No dropout: hali64 at a quarter of its width, with 0.5,
-    rebuilds nothing after 1,000 steps.
+    Without dropout, for hali64 at a quarter of its width, with 0.5, rebuilds nothing after 1,000
+    steps. 128x128 images have one halving more after z_1.
     """
-    more = 1 if size == 128 else 0
-    return Architecture(
-        image=(size, size, 3),
-        leaky_slope=0.2,
-        levels=(
-            Level(
-                latent=(size // 2, size // 2, 8),
-                encoder=_SMALL_ENCODER,
-                decoder=_SMALL_DECODER,
-                discriminator=(_weight(16, 3), _weight(32, 3, 2), _weight(32, 3)),
+    larger = size == 128
+    return _small(
+        (size, size, 3),
+        (_weight(16, 3), _weight(32, 3, 2), _weight(32, 3)),
+        Level(
+            latent=(64,),
+            encoder=(
+                *((Conv(32, 3, strides=2),) if larger else ()),
+                Conv(32, 3, strides=2),
+                Conv(64, 3, strides=2),
+                Conv(128, 3, strides=2),
+                Conv(256, 4, padding="valid"),
+                Gaussian(-1.0),
             ),
-            Level(
-                latent=(64,),
-                encoder=(
-                    *more * (Conv(32, 3, strides=2),),
-                    Conv(32, 3, strides=2),
-                    Conv(64, 3, strides=2),
-                    Conv(128, 3, strides=2),
-                    Conv(256, 4, padding="valid"),
-                    Gaussian(-1.0),
-                ),
-                decoder=(
-                    ConvTranspose(256, 4),
-                    Upsample(),
-                    Conv(128, 3),
-                    Upsample(),
-                    Conv(64, 3),
-                    Upsample(),
-                    *more * (Conv(32, 3), Upsample()),
-                    Conv(32, 3, norm=None),
-                    Gaussian(-1.0),
-                ),
-                discriminator=(
-                    *more * (_weight(64, 3, 2),),
-                    _weight(64, 3, 2), _weight(64, 3, 2), _weight(128, 3, 2),
-                    _weight(128, 4, padding="valid"),
-                ),
+            decoder=(
+                ConvTranspose(256, 4),
+                Upsample(),
+                Conv(128, 3),
+                Upsample(),
+                Conv(64, 3),
+                Upsample(),
+                *((Conv(32, 3), Upsample()) if larger else ()),
+                Conv(32, 3, norm=None),
+                Gaussian(-1.0),
+            ),
+            discriminator=(
+                *((_weight(64, 3, 2),) if larger else ()),
+                _weight(64, 3, 2), _weight(64, 3, 2), _weight(128, 3, 2),
+                _weight(128, 4, padding="valid"),
             ),
         ),
-        joint=_SMALL_JOINT,
-    )
+    )  # fmt: skip
 
 
 def _hali(size: int, z_1_size: int) -> Architecture:
