@@ -46,7 +46,7 @@ def answer(context):
     result = {"scalars": SCALARS.tolist(), "labels": {}}
     if held_out.labels is None:
         components = context.progress(range(zs[-1].shape[-1]), "innovate")
-        spectra, _ = traversal.effects(coder, zs[-1], coder.num_levels, components)
+        spectra = traversal.effects(coder, zs[-1], coder.num_levels, components)
         shown = {f"entry {k}": k for k in traversal.by_strength(spectra)[:_SHOWN_ENTRIES]}
     else:
         result["labels"] = _entries(context, coder, zs[-1], held_out.labels[:_CORRELATED])

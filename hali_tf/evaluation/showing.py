@@ -122,5 +122,4 @@ def _components(coder, z, level, component):
     if component >= 0:
         return [component]
     bar = tqdm(range(count), f"components of z_{level}", dynamic_ncols=True)
-    spectra, _ = traversal.effects(coder, z, level, bar)
-    return traversal.by_strength(spectra)[:_COMPONENTS]
+    return traversal.by_strength(traversal.effects(coder, z, level, bar))[:_COMPONENTS]

@@ -37,7 +37,10 @@ def answer(context):
     result = {"samples": _SAMPLES, "cutoff": CUTOFF, "levels": {}}
     for level, z in enumerate(coder.decode_latents(z_top, top), start=1):
         components = context.progress(range(z.shape[-1]), f"traverse z_{level}")
-        spectra, beyond = effects(coder, z, level, components)
+        spectra, beyond = map(np.stack, zip(*(
+            (spectrum(after - before), beyond_colours(before, after))
+            for before, after in varied(coder, z, level, components)
+        )))  # fmt: skip
         strongest = by_strength(spectra)[:_SHOWN_COMPONENTS]
         pixels = 2 * _SAMPLES * np.prod(coder.image_shape)
         result["levels"][f"z_{level}"] = {
@@ -126,8 +129,8 @@ def scalars(level, top):
     return np.linspace(-end, end, 2 * end + 1)
 
 
-def effects(coder, z, level, components):
-    """How each component changes the images.
+def varied(coder, z, level, components):
+    """Yields, for each component, images before and after it was multiplied.
 
     Args:
       coder: `latents.Coder`.
@@ -135,40 +138,44 @@ def effects(coder, z, level, components):
       level: l.
       components: iterable of their numbers.
 
-    Returns:
-      Sums over the images and both ends of the range: energy of the change by frequency, float64
-      [components, K], see `spectrum`; and what of it is beyond colours, float64 [components], see
-      `beyond_colours`.
+    Yields:
+      Two float64 [2N, H, W, C], on the scale [0, 1]: the unchanged images twice, and those of one
+      end of the range and of the other.
     """
     ends = scalars(level, coder.num_levels)[[0, -1]]
-    unchanged = np.concatenate([coder.decode(z, level) / 255] * len(ends))
-
-    def effect(component):
-        changed = [coder.decode(scale(z, component, end), level) for end in ends]
-        changed = np.concatenate(changed) / 255
-        return spectrum(changed - unchanged), beyond_colours(unchanged, changed)
-
-    spectra, beyond = zip(*(effect(component) for component in components))
-    return np.stack(spectra), np.array(beyond)
+    before = np.concatenate([coder.decode(z, level) / 255] * len(ends))
+    for component in components:
+        after = [coder.decode(scale(z, component, end), level) for end in ends]
+        yield before, np.concatenate(after) / 255
 
 
-def beyond_colours(unchanged, changed):
+def effects(coder, z, level, components):
+    """How each component changes the images; arguments as of `varied`.
+
+    Returns:
+      float64 [components, K]: energy of the change by frequency, see `spectrum`, summed over the
+      images and both ends of the range.
+    """
+    pairs = varied(coder, z, level, components)
+    return np.stack([spectrum(after - before) for before, after in pairs])
+
+
+def beyond_colours(before, after):
     """Energy of what a map of colours cannot bring about.
 
     Args:
-      unchanged, changed: float64 [N, H, W, C].
+      before, after: float64 [N, H, W, C].
 
     Returns:
-      Sum of squares of what is left of `changed` after the best affine map from the colours of
-      `unchanged`, one for all pixels of an image.
+      Sum of squares of what is left of `after` beside the best affine map from the colours of
+      `before`, one for all pixels of an image.
     """
     left = 0.0
-    for before, after in zip(unchanged, changed):
-        before, after = (image.reshape(-1, image.shape[-1]) for image in (before, after))
-        colours = np.concatenate([before, np.ones_like(before[:, :1])], axis=1)
-        best = np.linalg.lstsq(colours, after, rcond=None)[0]
-        left += np.sum(np.square(after - colours @ best))
-    return float(left)
+    for x, y in zip(before, after):
+        x, y = (image.reshape(-1, image.shape[-1]) for image in (x, y))
+        colours = np.concatenate([x, np.ones_like(x[:, :1])], axis=1)
+        left += np.sum(np.square(y - colours @ np.linalg.lstsq(colours, y, rcond=None)[0]))
+    return left
 
 
 def spectrum(differences):
@@ -209,7 +216,7 @@ def pixelwise_share(spectra, beyond):
     """Share of the energy that is not beyond colours; 0 where nothing changes.
 
     Args:
-      spectra, beyond: of `effects`, or of some components; pooled.
+      spectra, beyond: [components, K] of `spectrum` and [components] of `beyond_colours`; pooled.
     """
     total = np.sum(spectra)
     return float(1 - np.sum(beyond) / total) if total else 0.0

@@ -50,7 +50,9 @@ def test_range_of_the_top_and_below():
 def test_effects_by_hand():
     # At -3 and 3 an entry moves by -4 and 2 times itself, a pixel by ten times that.
     z_2 = np.array([[0.5, 1.0]], np.float32)
-    spectra, beyond = traversal.effects(Coder(Linear()), z_2, 2, range(2))
+    spectra = traversal.effects(Coder(Linear()), z_2, 2, range(2))
+    pairs = traversal.varied(Coder(Linear()), z_2, 2, range(2))
+    beyond = [traversal.beyond_colours(*pair) for pair in pairs]
     squares = 4 * (40**2 + 20**2) / 255**2
     # A constant is added; the chessboard is there already, and is scaled. Both are maps of colours.
     np.testing.assert_allclose(beyond, 0, atol=1e-9)
