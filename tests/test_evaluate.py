@@ -171,6 +171,20 @@ def test_other_limit_and_inputs_answer_anew(ask, context):
     assert calls[3:] == ["one", "two"]
 
 
+def test_what_changes_while_a_question_is_answered_is_not_in_its_answer(ask):
+    calls, classifier = [], ["a"]
+
+    def answer(context):
+        calls.append(classifier[0])
+        classifier[0] = "b"
+        return {"seen": 1, 1: 2.0}
+
+    inputs = {"inputs": lambda context: {"classifier": classifier[0]}}
+    for _ in range(3):
+        ask({"one": question("one", calls, answer=answer, **inputs)})
+    assert calls == ["a", "b"]
+
+
 def test_other_code_of_a_question_answers_anew(ask, tmp_path):
     calls, path = [], tmp_path / "one.py"
     for line in ("", "", "# changed"):

@@ -20,6 +20,7 @@ class Answers:
 
     def __init__(self, context):
         self._context = context
+        self._asked = {}
 
     def read(self, name):
         """The answer to the question; None if there is none, or one of other models, flags or code."""
@@ -44,7 +45,12 @@ class Answers:
         return file if {"asked_of", "answer"} <= file.keys() else None
 
     def _asked_of(self, name):
-        """All that the answer depends on, as it comes back from JSON."""
+        """All that the answer depends on, as it comes back from JSON.
+
+        As of the first call: what changes while a question is answered is not in the answer.
+        """
+        if name in self._asked:
+            return self._asked[name]
         module = questions.module(name)
         inputs = getattr(module, "inputs", lambda context: {})
         asked_of = {
@@ -63,7 +69,8 @@ class Answers:
             "seed": self._context.seed,
             **inputs(self._context),
         }
-        return json.loads(json.dumps(asked_of))
+        self._asked[name] = json.loads(json.dumps(asked_of))
+        return self._asked[name]
 
 
 def _code(module):
