@@ -71,8 +71,8 @@ def generator_over_discriminator(s_q, s_p):
 
 
 def squared_norm(tensors):
-    """Sum of squares of all tensors, [B, ...] each, for each example: float32 [B]."""
-    return sum(_sum(tf.square(tf.cast(t, tf.float32))) for t in tensors)
+    """Sum of squares of all tensors, float32 [B, ...] each, for each example: float32 [B]."""
+    return sum(_sum(tf.square(t)) for t in tensors)
 
 
 def log_likelihood(x, mean, sigma):

@@ -131,7 +131,7 @@ class HALI(Autoencoder):
                 penalty = self._mean(_PENALTY_EVERY * self._gradient_penalty / 2 * squares)
             # The last bias moves the logits and not their slope.
             gradients = tape.gradient(penalty, variables, unconnected_gradients="zero")
-            return [g + tf.convert_to_tensor(p) for g, p in zip(d_gradients, gradients)]
+            return [g + p for g, p in zip(d_gradients, gradients)]
 
         due = tf.equal(self.step % _PENALTY_EVERY, 0)
         return tf.cond(due, with_penalty, lambda: d_gradients)
