@@ -15,14 +15,29 @@ from hali_tf.errors import UsageError, UserError
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 # A run may go on with other values of these: they change no weight of any step.
 _MAY_CHANGE = (
-    "run_dir", "data_dir", "cache_dir", "steps", "checkpoint_every", "log_every", "profile_steps",
+    "run_dir",
+    "data_dir",
+    "cache_dir",
+    "steps",
+    "checkpoint_every",
+    "log_every",
+    "profile_steps",
     "dry_run",
-)  # fmt: skip
+)
 _DEFAULT_ARCHITECTURE = {
-    ("hali", 16): "hali16", ("hali", 32): "hali32", ("hali", 64): "hali64", ("hali", 128): "hali128",
-    ("ali", 16): "ali16", ("ali", 32): "ali32", ("ali", 64): "ali64", ("ali", 128): "ali128",
-    ("vae", 16): "ali16", ("vae", 32): "ali32", ("vae", 64): "ali64", ("vae", 128): "ali128",
-}  # fmt: skip
+    ("hali", 16): "hali16",
+    ("hali", 32): "hali32",
+    ("hali", 64): "hali64",
+    ("hali", 128): "hali128",
+    ("ali", 16): "ali16",
+    ("ali", 32): "ali32",
+    ("ali", 64): "ali64",
+    ("ali", 128): "ali128",
+    ("vae", 16): "ali16",
+    ("vae", 32): "ali32",
+    ("vae", 64): "ali64",
+    ("vae", 128): "ali128",
+}
 
 
 def _field(default, help_text, **checks):
@@ -44,22 +59,28 @@ class Config:
     channels: int = _field(0, "1 grey, 3 colour; 0: as the data set has.", one_of=(0, 1, 3))
     strict_data: bool = _field(False, "Stop at the first image that cannot be read.")
     model: str = _field(
-        "hali", "hali; ali, which has one level; or vae, with ALI's encoder and decoder.",
+        "hali",
+        "hali; ali, which has one level; or vae, with ALI's encoder and decoder.",
         one_of=("hali", "ali", "vae"),
-    )  # fmt: skip
+    )
     architecture: str = _field(
         "", "Layer tables; empty: by --model and --image_size. One of: " + ", ".join(ARCHITECTURES)
     )
-    width: float = _field(1.0, "Multiplies every number of feature maps; rounded to multiples of 16.", above=0)
+    width: float = _field(
+        1.0, "Multiplies every number of feature maps; rounded to multiples of 16.", above=0
+    )
     dropout: bool = _field(True, "Use the dropout of the tables.")
     noise: float = _field(
-        0.2, "Sigma of the noise at the inputs of HALI's and ALI's encoder and discriminator.",
+        0.2,
+        "Sigma of the noise at the inputs of HALI's and ALI's encoder and discriminator.",
         at_least=0,
     )
     gradient_penalty: float = _field(
-        0.0, "Gamma of the R1 penalty on the slope of HALI's and ALI's discriminator; 0: the paper's "
-        "objective.", at_least=0,
-    )  # fmt: skip
+        0.0,
+        "Gamma of the R1 penalty on the slope of HALI's and ALI's discriminator; 0: the paper's "
+        "objective.",
+        at_least=0,
+    )
     labels_per_class: int = _field(
         0, "Semi-supervised: learn from so many labels of each class; 0: from none.", at_least=0
     )
@@ -67,27 +88,35 @@ class Config:
         0, "Number of classes of a semi-supervised run; filled in from the data set.", at_least=0
     )
     label_shift: int = _field(
-        0, "Shift labelled images by up to so many pixels at random, which the paper does not.",
+        0,
+        "Shift labelled images by up to so many pixels at random, which the paper does not.",
         at_least=0,
     )
     label_warp: float = _field(
-        0.0, "Turn, scale and slant labelled images at random, which the paper does not: the most "
-        "that is added to an entry of the unit matrix.", at_least=0,
-    )  # fmt: skip
+        0.0,
+        "Turn, scale and slant labelled images at random, which the paper does not: the most "
+        "that is added to an entry of the unit matrix.",
+        at_least=0,
+    )
     label_weight: float = _field(
         1.0, "Weight of the cross-entropy of labelled images; 1: the paper's objective.", above=0
     )
     consistency: float = _field(
-        0.0, "Weight of the cross-entropy of the encoder's label for images without one, moved as the "
+        0.0,
+        "Weight of the cross-entropy of the encoder's label for images without one, moved as the "
         "labelled ones are, against the label that the averaged encoder is sure of for them unmoved; "
-        "0: the paper's objective.", at_least=0,
-    )  # fmt: skip
+        "0: the paper's objective.",
+        at_least=0,
+    )
     cycle_labels: float = _field(
-        0.0, "Weight of the cross-entropy of the encoder's label for generated images against the "
-        "one they were generated from; 0: the paper's objective.", at_least=0,
-    )  # fmt: skip
+        0.0,
+        "Weight of the cross-entropy of the encoder's label for generated images against the "
+        "one they were generated from; 0: the paper's objective.",
+        at_least=0,
+    )
     encoder_only: bool = _field(
-        False, "Train the encoder alone, by the labels and --consistency, without the game: a "
+        False,
+        "Train the encoder alone, by the labels and --consistency, without the game: a "
         "reference to compare with, which leaves --cycle_labels without a part.",
     )
     run_dir: str = _field("", "Folder of the run; a run that is there goes on.")
@@ -98,13 +127,17 @@ class Config:
     )
     learning_rate: float = _field(1e-4, "Of every optimiser of the model.", above=0)
     learning_rate_fall: str = _field(
-        "", "FIRST,LAST: the learning rate falls from step FIRST, to 0 at step LAST; empty: it stays."
+        "",
+        "FIRST,LAST: the learning rate falls from step FIRST, to 0 at step LAST; empty: it stays.",
     )
     beta_1: float = _field(0.5, "Of the optimisers that have it.", at_least=0, below=1)
     beta_2: float = _field(0.999, "Of the optimisers that have it.", at_least=0, below=1)
     ema_decay: float = _field(
-        0.998, "Of the averages of encoder and decoder, which all evaluation uses.", at_least=0, below=1
-    )  # fmt: skip
+        0.998,
+        "Of the averages of encoder and decoder, which all evaluation uses.",
+        at_least=0,
+        below=1,
+    )
     batch_norm_momentum: float = _field(
         0.95, "Share of the old moving statistics in the new ones.", at_least=0, below=1
     )
@@ -112,9 +145,10 @@ class Config:
         False, "Normalise by the global batch instead of each replica's part; not under XLA."
     )
     precision: str = _field(
-        "auto", "auto: mixed_bfloat16 where the processor computes in it, else float32.",
+        "auto",
+        "auto: mixed_bfloat16 where the processor computes in it, else float32.",
         one_of=PRECISIONS,
-    )  # fmt: skip
+    )
     jit_compile: str = _field(
         "auto", "XLA: auto, true or false; auto is true on GPUs.", one_of=("auto", "true", "false")
     )
@@ -192,8 +226,14 @@ class Config:
                 f"--labels_per_class={self.labels_per_class} with --model=vae, which has no label; "
                 "expected --model=hali or ali"
             )
-        for name in ("label_shift", "label_warp", "label_weight", "consistency", "cycle_labels",
-                     "encoder_only"):  # fmt: skip
+        for name in (
+            "label_shift",
+            "label_warp",
+            "label_weight",
+            "consistency",
+            "cycle_labels",
+            "encoder_only",
+        ):
             value = getattr(self, name)
             if value != getattr(Config, name) and not self.labels_per_class:
                 raise UsageError(f"--{name}={value} needs labels; set --labels_per_class")
@@ -201,8 +241,13 @@ class Config:
     def _default_architecture(self):
         # The size each named set comes in; others must say theirs.
         size = self.image_size or {
-            "digits": 16, "mnist": 32, "svhn": 32, "cifar10": 32, "celeba": 64, "imagenet128": 128
-        }.get(self.data, 0)  # fmt: skip
+            "digits": 16,
+            "mnist": 32,
+            "svhn": 32,
+            "cifar10": 32,
+            "celeba": 64,
+            "imagenet128": 128,
+        }.get(self.data, 0)
         if (self.model, size) in _DEFAULT_ARCHITECTURE:
             return _DEFAULT_ARCHITECTURE[self.model, size]
         sizes = sorted(size for model, size in _DEFAULT_ARCHITECTURE if model == self.model)
@@ -278,9 +323,10 @@ class ClassifierConfig:
     data_dir: str = _field("", "Where the data set is.")
     cache_dir: str = _field("", "Where decoded images are kept; empty: ~/.cache/hali_tf.")
     image_size: int = _field(
-        0, "Side of the images in pixels, that of the runs to evaluate; 0: the data set's.",
+        0,
+        "Side of the images in pixels, that of the runs to evaluate; 0: the data set's.",
         at_least=0,
-    )  # fmt: skip
+    )
     out: str = _field("", "Folder to make; with --encoder_of, RUN/supervised if empty.")
     weights: str = _field(
         "imagenet",
@@ -288,23 +334,28 @@ class ClassifierConfig:
         "or a file (vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5).",
     )
     frozen_blocks: int = _field(
-        4, "How many of VGG16's five blocks stay as they are; their output is computed once.",
-        at_least=0, below=6,
-    )  # fmt: skip
+        4,
+        "How many of VGG16's five blocks stay as they are; their output is computed once.",
+        at_least=0,
+        below=6,
+    )
     encoder_of: str = _field(
-        "", "Folder of a run: learn its data's attributes with its encoder, from random weights and "
+        "",
+        "Folder of a run: learn its data's attributes with its encoder, from random weights and "
         "end to end, instead of VGG16: the upper reference of the question representation.",
-    )  # fmt: skip
+    )
     epochs: int = _field(6, "Passes over the training images.", at_least=1)
     batch_size: int = _field(64, "Images a step.", at_least=1)
     learning_rate: float = _field(
-        0.0, "Of Adam at the start; it falls to 0 by a cosine. 0: 1e-4, from random weights 1e-3.",
+        0.0,
+        "Of Adam at the start; it falls to 0 by a cosine. 0: 1e-4, from random weights 1e-3.",
         at_least=0,
-    )  # fmt: skip
+    )
     precision: str = _field(
-        "auto", "auto: mixed_bfloat16 where the processor computes in it, else float32.",
+        "auto",
+        "auto: mixed_bfloat16 where the processor computes in it, else float32.",
         one_of=("auto", "float32", "mixed_bfloat16"),
-    )  # fmt: skip
+    )
     seed: int = _field(0, "Of everything random.", at_least=0, below=2**31)
 
     def validate(self):
@@ -323,9 +374,12 @@ class ClassifierConfig:
                     )
             out = self.out or os.path.join(self.encoder_of, "supervised")
             return dataclasses.replace(
-                self, out=out, weights="none", frozen_blocks=0,
+                self,
+                out=out,
+                weights="none",
+                frozen_blocks=0,
                 learning_rate=self.learning_rate or 1e-3,
-            )  # fmt: skip
+            )
         if not self.data:
             raise UsageError("--data is empty; name a data set with attributes: --data=celeba")
         if not self.out:
@@ -360,9 +414,11 @@ def _check(name, value, checks):
 
 
 _DEFINE = {
-    str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
     bool: flags.DEFINE_bool,
-}  # fmt: skip
+}
 
 
 def define_train_flags():
@@ -372,7 +428,7 @@ def define_train_flags():
 
 def define_classifier_flags():
     """Defines a flag for each field of `ClassifierConfig`."""
-    _define(ClassifierConfig, "hali_tf.evaluation.attributes")
+    _define(ClassifierConfig, "hali_tf.attributes")
 
 
 def _define(record, module):

@@ -11,3 +11,7 @@ class UsageError(UserError):
     """A flag has a value that cannot work, alone or with another. Exit code 2."""
 
     exit_code = 2
+
+
+class BadImage(Exception):
+    """Says in a few words why an image cannot be used; its name is known to the caller."""

@@ -15,7 +15,7 @@ import traceback
 from hali_tf import command
 from hali_tf import config as configuration
 from hali_tf.errors import UsageError, UserError
-from hali_tf.evaluation.questions import QUESTIONS
+from hali_tf.evaluation.registry import QUESTIONS
 
 
 def main():
@@ -31,9 +31,13 @@ def main():
 
     tf.get_logger().setLevel("ERROR")
     context = open_context(
-        flags.run_dir, _list(flags.baselines), flags.checkpoint, flags.limit,
-        flags.attribute_classifier, flags.mask,
-    )  # fmt: skip
+        flags.run_dir,
+        _list(flags.baselines),
+        flags.checkpoint,
+        flags.limit,
+        flags.attribute_classifier,
+        flags.mask,
+    )
     evaluate(context, only)
 
 
@@ -53,14 +57,14 @@ def open_context(run_dir, baselines=(), checkpoint="last", limit=0, classifier_d
       mask: PNG file to inpaint by; "" for none.
 
     Returns:
-      `hali_tf.evaluation.question.Context`.
+      `hali_tf.evaluation.context.Context`.
 
     Raises:
       UserError: a run or its data cannot be used, or the folder not be written.
     """
-    from hali_tf.evaluation.question import Context
+    from hali_tf.evaluation.context import Context
     from hali_tf.evaluation.subjects import load_subjects
-    from hali_tf.training.run import open_data
+    from hali_tf.runs.reopening import open_data
 
     subjects = load_subjects(run_dir, baselines, checkpoint)
     folder = os.path.join(run_dir, "evaluation")
@@ -75,24 +79,25 @@ def evaluate(context, only=()):
     """Answers the questions about a run, writes and prints the results.
 
     Args:
-      context: `hali_tf.evaluation.question.Context`.
+      context: `hali_tf.evaluation.context.Context`.
       only: names of questions; all that the run can answer by default.
 
     Raises:
       UserError: an input or a question of `only` is unusable, before anything is computed; or a
         question failed, and the answers to the others are written.
     """
-    from hali_tf.evaluation import questions, report
+    from hali_tf.evaluation import registry
     from hali_tf.evaluation.answers import Answers
+    from hali_tf.evaluation.report import page as report
 
     for name in only:
-        reason = questions.module(name).unanswerable(context)
+        reason = registry.module(name).unanswerable(context)
         if reason:
             raise UserError(f"--only={name}: {context.subject.run_dir} cannot answer: {reason}")
     answers, texts, missing, failed = Answers(context), {}, {}, []
     before = {name: answers.read(name) for name in QUESTIONS}  # reads all inputs: errors come first
     for name, answer in before.items():
-        module, note = questions.module(name), " (answered before)"
+        module, note = registry.module(name), " (answered before)"
         if answer is None and only and name not in only:
             missing[name] = "not asked for these checkpoints and flags"
             continue

@@ -21,10 +21,14 @@ def main():
     if not flags.export_dir:
         raise UsageError("--export_dir is empty; name the folder that the server is to watch")
     if flags.version < 0:
-        raise UsageError(f"--version={flags.version}: expected a positive number, or 0 for the next")
+        raise UsageError(
+            f"--version={flags.version}: expected a positive number, or 0 for the next"
+        )
     path = export(flags.run_dir, flags.export_dir, flags.version, flags.checkpoint)
     print(f"exported {path}")
-    print(f"serve it: python -m serving.server --model_base_path={os.path.abspath(flags.export_dir)}")
+    print(
+        f"serve it: python -m serving.server --model_base_path={os.path.abspath(flags.export_dir)}"
+    )
 
 
 def export(run_dir, export_dir, version=0, checkpoint="last"):
@@ -39,9 +43,10 @@ def export(run_dir, export_dir, version=0, checkpoint="last"):
     Raises:
       UserError: the run has no checkpoint, its data cannot be read, the version cannot be written.
     """
-    from hali_tf.exporting import classifier, version as versions
+    from hali_tf.exporting import classifier
+    from hali_tf.exporting import version as versions
     from hali_tf.exporting.servable import Servable
-    from hali_tf.training.run import load_run, open_data
+    from hali_tf.runs.reopening import load_run, open_data
 
     config, model = load_run(run_dir, checkpoint)
     source = open_data(config)

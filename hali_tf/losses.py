@@ -76,7 +76,7 @@ def squared_norm(tensors):
 
 
 def log_likelihood(x, mean, sigma):
-    """log N(x; mean, sigma^2 I) for each example, float32 [B].
+    """Log N(x; mean, sigma^2 I) for each example, float32 [B].
 
     Args:
       x, mean: float32 [B, ...].

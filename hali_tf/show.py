@@ -44,17 +44,18 @@ def main(verb="", *pictures):
     """Reads the flags and the pictures, draws, says where."""
     flags = configuration.run_flags()
     _check(verb, pictures, flags)
-    from hali_tf.evaluation import plots, showing
-    from hali_tf.evaluation.latents import Coder
-    from hali_tf.training import run
+    from hali_tf.drawing.strips import save_strips
+    from hali_tf.evaluation import own_pictures
+    from hali_tf.models.coder import Coder
+    from hali_tf.runs.reopening import load_run
 
-    config, model = run.load_run(flags.run_dir, flags.checkpoint)
+    config, model = load_run(flags.run_dir, flags.checkpoint)
     coder, own = Coder(model), {name: flags[name].value for name in _VERBS[verb][2]}
-    images = showing.read(pictures, coder.image_shape, config.data)
+    images = own_pictures.read(pictures, coder.image_shape, config.data)
     names = [os.path.basename(path) for path in pictures]
-    strips = getattr(showing, verb)(coder, images, names, **own)
+    strips = getattr(own_pictures, verb)(coder, images, names, **own)
     try:
-        plots.save_strips(flags.out, *strips)
+        save_strips(flags.out, *strips)
     except OSError as error:
         raise UserError(f"--out={flags.out}: cannot be written ({error.strerror})") from error
     print(f"written to {flags.out}")
@@ -84,12 +85,18 @@ if __name__ == "__main__":
     configuration.define_run_flags(
         "hali_tf.show",
         out=("", "PNG file to write; replaced if it is there."),
-        mask=("", "inpaint: image of the model's size, white where the picture is to be predicted; "
-              "empty: the centre."),
+        mask=(
+            "",
+            "inpaint: image of the model's size, white where the picture is to be predicted; "
+            "empty: the centre.",
+        ),
         level=(0, "traverse: the level l of z_l; 0: the top one."),
-        component=(-1, "traverse, innovate: number of the entry, or feature map, from 0; -1: those "
-                   "that change the pictures most."),
+        component=(
+            -1,
+            "traverse, innovate: number of the entry, or feature map, from 0; -1: those "
+            "that change the pictures most.",
+        ),
         seed=(0, "sample: other samples for another number."),
         checkpoint=("last", "last or best."),
-    )  # fmt: skip
+    )
     command.run(main, __doc__, positional=True)

@@ -10,7 +10,8 @@ import dataclasses
 import os
 import sys
 
-from hali_tf import command, config as configuration
+from hali_tf import command
+from hali_tf import config as configuration
 
 
 def main():
@@ -19,8 +20,10 @@ def main():
     import tensorflow as tf  # after the flags: --help and a wrong flag answer at once
 
     from hali_tf import data
-    from hali_tf.evaluation import labels, reconstruction
-    from hali_tf.training import callbacks, devices, run
+    from hali_tf.measures import labels, reconstruction
+    from hali_tf.runs.reopening import open_data
+    from hali_tf.runs.run_folder import open_run, record_start
+    from hali_tf.training import callbacks, devices
     from hali_tf.training.fit import fit
 
     strategy = devices.make_strategy(config.virtual_devices)
@@ -29,14 +32,14 @@ def main():
             f"--batch_size={config.batch_size} cannot be shared among "
             f"{strategy.num_replicas_in_sync} devices; make it a multiple"
         )
-    source = run.open_data(config)
+    source = open_data(config)
     config = dataclasses.replace(config, channels=source.image_shape[-1])
     if config.labels_per_class:
         config = dataclasses.replace(config, classes=data.count_classes(source))
-    config = devices.resolve_auto(run.open_run(config))
+    config = devices.resolve_auto(open_run(config))
     if config.dry_run:
         return describe_run(config)
-    run.record_start(config)
+    record_start(config)
     tf.get_logger().setLevel("ERROR")
     try:
         summary = fit(config, source, strategy)
@@ -53,9 +56,10 @@ def main():
 
 def describe_run(config):
     """Prints what --dry_run promises."""
-    from hali_tf.training import describe, run
+    from hali_tf.runs.reopening import make_model
+    from hali_tf.training import describe
 
-    model = run.make_model(config)
+    model = make_model(config)
     print(config.to_json() + describe.summary(model))
     memory = describe.memory_estimate(model, config.batch_size) / 2**20
     print(f"memory of a train step at batch {config.batch_size}: about {memory:,.0f} MiB")

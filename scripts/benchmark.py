@@ -38,19 +38,33 @@ _PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 def _define_flags():
     for define, name, default, help_text in (
         (flags.DEFINE_string, "architecture", "hali32", "Of hali_tf.architectures."),
-        (flags.DEFINE_float, "width", 0.3, "Multiplies the feature maps; 0.3 gives hali32 1.2 M "
-         "parameters of encoder and decoder."),
+        (
+            flags.DEFINE_float,
+            "width",
+            0.3,
+            "Multiplies the feature maps; 0.3 gives hali32 1.2 M "
+            "parameters of encoder and decoder.",
+        ),
         (flags.DEFINE_integer, "batch_size", 64, "Images a step."),
-        (flags.DEFINE_integer, "steps", 20, "Timed steps a variant and round; XLA and float16 take a "
-         "quarter."),
+        (
+            flags.DEFINE_integer,
+            "steps",
+            20,
+            "Timed steps a variant and round; XLA and float16 take a quarter.",
+        ),
         (flags.DEFINE_integer, "rounds", 2, "How often each variant is measured."),
         (flags.DEFINE_bool, "float16", False, "Also mixed_float16, which is slow on a CPU."),
         (flags.DEFINE_bool, "xla", True, "Also with XLA (long compilation on a CPU)."),
-        (flags.DEFINE_string, "data", "digits", "Data set for the pipeline's rate, as in training."),
+        (
+            flags.DEFINE_string,
+            "data",
+            "digits",
+            "Data set for the pipeline's rate, as in training.",
+        ),
         (flags.DEFINE_string, "data_dir", "", "Its folder."),
         (flags.DEFINE_integer, "image_size", 0, "As in training; 0: the set's own."),
         (flags.DEFINE_string, "child", "", "For the script itself: a job as JSON."),
-    ):  # fmt: skip
+    ):
         define(name, default, help_text, module_name=_MODULE)
 
 
@@ -58,19 +72,31 @@ def main():
     options = flags.FLAGS
     if options.child:
         job = json.loads(options.child)
-        print(json.dumps({"step": _time_step, "peak": _peak, "pipeline": _pipeline}[job["job"]](job)))
+        print(
+            json.dumps({"step": _time_step, "peak": _peak, "pipeline": _pipeline}[job["job"]](job))
+        )
         return
     _check(options)
     variants = list(_variants(options))
     jobs = []
     for number in range(options.rounds):
-        jobs += [(index, {**job, "graph": number == 0 and job["one_pass"] and not job["xla"]})
-                 for index, job in enumerate(variants)]  # fmt: skip
+        jobs += [
+            (index, {**job, "graph": number == 0 and job["one_pass"] and not job["xla"]})
+            for index, job in enumerate(variants)
+        ]
         jobs += [("peak", {"job": "peak"})]
-    jobs.append(("pipeline", {
-        "job": "pipeline", "data": options.data, "data_dir": options.data_dir,
-        "image_size": options.image_size, "batch_size": options.batch_size,
-    }))  # fmt: skip
+    jobs.append(
+        (
+            "pipeline",
+            {
+                "job": "pipeline",
+                "data": options.data,
+                "data_dir": options.data_dir,
+                "image_size": options.image_size,
+                "batch_size": options.batch_size,
+            },
+        )
+    )
     results, start = {}, time.time()
     for done, (key, job) in enumerate(jobs):
         left = f", {(time.time() - start) / done * (len(jobs) - done):.0f} s left" if done else ""
@@ -83,31 +109,42 @@ def _check(options):
     from hali_tf.architectures import ARCHITECTURES
 
     if options.architecture not in ARCHITECTURES:
-        raise UsageError(f"--architecture={options.architecture}: expected one of "
-                         f"{', '.join(ARCHITECTURES)}")  # fmt: skip
+        raise UsageError(
+            f"--architecture={options.architecture}: expected one of {', '.join(ARCHITECTURES)}"
+        )
     for name in ("batch_size", "steps", "rounds", "width"):
         if options[name].value <= 0:
             raise UsageError(f"--{name}={options[name].value}: expected more than 0")
 
 
 def _variants(options):
-    common = {"job": "step", "architecture": options.architecture, "width": options.width,
-              "batch_size": options.batch_size}  # fmt: skip
+    common = {
+        "job": "step",
+        "architecture": options.architecture,
+        "width": options.width,
+        "batch_size": options.batch_size,
+    }
     for precision in _PRECISIONS[: 3 if options.float16 else 2]:
         for xla in (False, True)[: 2 if options.xla else 1]:
             for one_pass in (True, False)[: 1 if precision == "mixed_float16" else 2]:
                 slow = xla or precision == "mixed_float16"
                 steps = max(3, options.steps // 4) if slow else options.steps
-                yield {**common, "precision": precision, "xla": xla,
-                       "one_pass": one_pass and precision != "mixed_float16",
-                       "steps": steps}  # fmt: skip
+                yield {
+                    **common,
+                    "precision": precision,
+                    "xla": xla,
+                    "one_pass": one_pass and precision != "mixed_float16",
+                    "steps": steps,
+                }
 
 
 def _name(job):
     if job["job"] != "step":
         return {"peak": "matrix products", "pipeline": "input pipeline"}[job["job"]]
-    return (f"{job['precision']}, {'XLA' if job['xla'] else 'no XLA'}, "
-            f"{'one pass' if job['one_pass'] else 'two passes'}")  # fmt: skip
+    return (
+        f"{job['precision']}, {'XLA' if job['xla'] else 'no XLA'}, "
+        f"{'one pass' if job['one_pass'] else 'two passes'}"
+    )
 
 
 def _in_child(job):
@@ -121,7 +158,9 @@ def _in_child(job):
     )
     if ran.returncode != 0:
         last = (ran.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"{_name(job)}: exit code {ran.returncode}: {last.removeprefix('hali_tf: ')}")
+        raise UserError(
+            f"{_name(job)}: exit code {ran.returncode}: {last.removeprefix('hali_tf: ')}"
+        )
     return json.loads(ran.stdout.strip().splitlines()[-1])
 
 
@@ -139,18 +178,26 @@ def _time_step(job):
 
     architecture = ARCHITECTURES[job["architecture"]]
     architecture = architecture.adapt(architecture.image[2], job["width"])
-    strategy = tf.distribute.MirroredStrategy(["CPU:0"] if not tf.config.list_physical_devices("GPU")
-                                              else ["GPU:0"])  # fmt: skip
+    strategy = tf.distribute.MirroredStrategy(
+        ["CPU:0"] if not tf.config.list_physical_devices("GPU") else ["GPU:0"]
+    )
     scaling = job["precision"] == "mixed_float16"
     with strategy.scope():
-        model = HALI(architecture, precision=job["precision"], jit_compile=job["xla"],
-                     one_pass=job["one_pass"])  # fmt: skip
-        model.compile(*(make_optimizer("Adam", 1e-4, 0.5, 0.999, loss_scaling=scaling) for _ in range(2)))
+        model = HALI(
+            architecture,
+            precision=job["precision"],
+            jit_compile=job["xla"],
+            one_pass=job["one_pass"],
+        )
+        model.compile(
+            *(make_optimizer("Adam", 1e-4, 0.5, 0.999, loss_scaling=scaling) for _ in range(2))
+        )
     shape = (job["batch_size"], *architecture.image)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     step = model.make_train_function()
-    data = iter(strategy.experimental_distribute_dataset(
-        tf.data.Dataset.from_tensors(images).repeat()))  # fmt: skip
+    data = iter(
+        strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(images).repeat())
+    )
     times, cpu_times = [], []
     for _ in range(job["steps"] + 3):
         start, cpu_start = time.perf_counter(), time.process_time()
@@ -163,10 +210,12 @@ def _time_step(job):
         "cpu": min(cpu_times[3:]),
         "first": times[0],
         "mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "parameters": [size(model.encoder.trainable_variables + model.decoder.trainable_variables),
-                       size(model.discriminator.trainable_variables)],
+        "parameters": [
+            size(model.encoder.trainable_variables + model.decoder.trainable_variables),
+            size(model.discriminator.trainable_variables),
+        ],
         **(_operations(model, images) if job["graph"] else {}),
-    }  # fmt: skip
+    }
 
 
 def _operations(model, images):
@@ -195,10 +244,11 @@ def _seconds_alone(operation):
     import tensorflow as tf
 
     arguments = {
-        name: list(operation.outputs[0].shape) if name.endswith("sizes")
+        name: list(operation.outputs[0].shape)
+        if name.endswith("sizes")
         else tf.cast(tf.random.stateless_normal(tensor.shape, [0, 1]), tensor.dtype)
         for name, tensor in zip(_CONVOLUTIONS[operation.type], operation.inputs)
-    }  # fmt: skip
+    }
     settings = {name: operation.get_attr(name) for name in ("strides", "padding")}
     seconds = []
     for _ in range(10):
@@ -262,16 +312,23 @@ def _pipeline(job):
 
 def _report(options, variants, results):
     """Prints the table, the peak and the pipeline's rate."""
-    flops, peak = results[0][0]["flops"], {
-        dtype: max(round_[dtype] for round_ in results["peak"]) for dtype in results["peak"][0]
-    }  # fmt: skip
+    flops, peak = (
+        results[0][0]["flops"],
+        {dtype: max(round_[dtype] for round_ in results["peak"]) for dtype in results["peak"][0]},
+    )
     generator, discriminator = results[0][0]["parameters"]
-    print(f"{options.architecture}, width {options.width:g}, batch {options.batch_size}: "
-          f"{generator:,} parameters of encoder and decoder, {discriminator:,} of the discriminator; "
-          f"{flops / 1e9:.2f} GFLOP a step (convolutions and matrix products)")  # fmt: skip
-    print(f"matrix-product peak: float32 {peak['float32'] / 1e9:.0f}, "
-          f"bfloat16 {peak['bfloat16'] / 1e9:.0f} GFLOP/s; {os.cpu_count()} cores\n")  # fmt: skip
-    print("| variant | images/s | ms a step | CPU ms | GFLOP/s | of its peak | peak memory | first step |")
+    print(
+        f"{options.architecture}, width {options.width:g}, batch {options.batch_size}: "
+        f"{generator:,} parameters of encoder and decoder, {discriminator:,} of the discriminator; "
+        f"{flops / 1e9:.2f} GFLOP a step (convolutions and matrix products)"
+    )
+    print(
+        f"matrix-product peak: float32 {peak['float32'] / 1e9:.0f}, "
+        f"bfloat16 {peak['bfloat16'] / 1e9:.0f} GFLOP/s; {os.cpu_count()} cores\n"
+    )
+    print(
+        "| variant | images/s | ms a step | CPU ms | GFLOP/s | of its peak | peak memory | first step |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     fastest = 0.0
     for index, job in enumerate(variants):
@@ -281,22 +338,28 @@ def _report(options, variants, results):
         fastest = max(fastest, images)
         # float16 has no peak of its own here: the processor computes it as float32.
         of = peak["bfloat16" if job["precision"] == "mixed_bfloat16" else "float32"]
-        print(f"| {_name(job)} | {images:.0f} | {seconds * 1e3:.0f} | "
-              f"{min(r['cpu'] for r in rounds) * 1e3:.0f} | {rate / 1e9:.0f} | "
-              f"{rate / of:.0%} | {max(r['mebibytes'] for r in rounds):.0f} MiB | "
-              f"{min(r['first'] for r in rounds):.1f} s |")  # fmt: skip
+        print(
+            f"| {_name(job)} | {images:.0f} | {seconds * 1e3:.0f} | "
+            f"{min(r['cpu'] for r in rounds) * 1e3:.0f} | {rate / 1e9:.0f} | "
+            f"{rate / of:.0%} | {max(r['mebibytes'] for r in rounds):.0f} MiB | "
+            f"{min(r['first'] for r in rounds):.1f} s |"
+        )
     print()
     for index, job in enumerate(variants):
         alone = results[index][0]
         if "convolution_seconds" in alone:
             dtype = job["precision"].removeprefix("mixed_")
             rate = alone["convolution_flops"] / alone["convolution_seconds"]
-            print(f"convolutions of a step alone, {dtype}: "
-                  f"{alone['convolution_seconds'] * 1e3:.0f} ms, {rate / 1e9:.0f} GFLOP/s, "
-                  f"{rate / peak[dtype]:.0%} of the peak")  # fmt: skip
+            print(
+                f"convolutions of a step alone, {dtype}: "
+                f"{alone['convolution_seconds'] * 1e3:.0f} ms, {rate / 1e9:.0f} GFLOP/s, "
+                f"{rate / peak[dtype]:.0%} of the peak"
+            )
     pipeline = results["pipeline"][0]
-    print(f"input pipeline, {options.data}: {pipeline:.0f} images/s, "
-          f"{pipeline / fastest:.1f} times the fastest variant's")  # fmt: skip
+    print(
+        f"input pipeline, {options.data}: {pipeline:.0f} images/s, "
+        f"{pipeline / fastest:.1f} times the fastest variant's"
+    )
 
 
 if __name__ == "__main__":

@@ -133,9 +133,9 @@ def _example(random) -> bytes:
     """A serialized tf.Example with a picture, for the Classify RPC's signature."""
     import io
 
+    import numpy as np
     from PIL import Image
     from tensorflow.core.example import example_pb2
-    import numpy as np
 
     png = io.BytesIO()
     Image.fromarray(random.integers(0, 256, (64, 64, 3), np.uint8)).save(png, "PNG")
@@ -239,8 +239,14 @@ def embedded_server(base_path: str, model: str, flags: list[str]):
     """Starts `python -m serving.server` on free ports; gives its host:port."""
     port, rest_port = _free_port(), _free_port()
     command = [
-        sys.executable, "-m", "serving.server", f"--model_base_path={base_path}",
-        f"--model_name={model}", f"--port={port}", f"--rest_api_port={rest_port}", *flags,
+        sys.executable,
+        "-m",
+        "serving.server",
+        f"--model_base_path={base_path}",
+        f"--model_name={model}",
+        f"--port={port}",
+        f"--rest_api_port={rest_port}",
+        *flags,
     ]
     with tempfile.TemporaryFile("w+") as log:
         server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
@@ -293,10 +299,13 @@ def measure(arguments, version_dir: str, progress) -> dict:
         if arguments.target:
             targets = {"target": arguments.target}
         else:
-            base, batching = str(pathlib.Path(version_dir).parent), [
-                "--enable_batching=true",
-                f"--batching_parameters_file={arguments.batching_parameters_file}",
-            ]
+            base, batching = (
+                str(pathlib.Path(version_dir).parent),
+                [
+                    "--enable_batching=true",
+                    f"--batching_parameters_file={arguments.batching_parameters_file}",
+                ],
+            )
             progress("starting the servers")
             targets = {
                 "no": stack.enter_context(embedded_server(base, model, [])),
@@ -311,28 +320,40 @@ def measure(arguments, version_dir: str, progress) -> dict:
         callers = stack.enter_context(concurrent.futures.ProcessPoolExecutor(1, spawn))
         for signature in _chosen(arguments.signatures, definitions):
             progress(f"{signature}: in-process")
-            row = {"in_process": bare.submit(
-                in_process, version_dir, signature, arguments.seconds).result()}
-            requests = prepared_requests(model, signature, definitions[signature],
-                                         max(arguments.clients))
+            row = {
+                "in_process": bare.submit(
+                    in_process, version_dir, signature, arguments.seconds
+                ).result()
+            }
+            requests = prepared_requests(
+                model, signature, definitions[signature], max(arguments.clients)
+            )
             for batching, target in targets.items():
                 for clients in arguments.clients:
                     row[batching, clients] = measured = callers.submit(
-                        served, target, requests, clients, arguments.seconds).result()
-                    progress(f"{signature}: {clients} clients, batching {batching}: "
-                             f"{measured['rate']:.0f}/s")
+                        served, target, requests, clients, arguments.seconds
+                    ).result()
+                    progress(
+                        f"{signature}: {clients} clients, batching {batching}: "
+                        f"{measured['rate']:.0f}/s"
+                    )
             results[signature] = row
     return results
 
 
 def _chosen(wanted: list[str], definitions) -> list[str]:
     if not wanted:  # serving_default is encode under its other name
-        return [name for name in sorted(definitions) if len(definitions[name].inputs) == 1
-                and name != "serving_default"]
+        return [
+            name
+            for name in sorted(definitions)
+            if len(definitions[name].inputs) == 1 and name != "serving_default"
+        ]
     unknown = [name for name in wanted if name not in definitions]
     if unknown:
-        raise LoadTestError(f"--signatures={','.join(wanted)}: the model has no {unknown[0]}; it "
-                            f"has {', '.join(sorted(definitions))}")
+        raise LoadTestError(
+            f"--signatures={','.join(wanted)}: the model has no {unknown[0]}; it "
+            f"has {', '.join(sorted(definitions))}"
+        )
     return wanted
 
 
@@ -343,35 +364,66 @@ def report(results: dict, arguments, description: str) -> str:
     """The tables in Markdown."""
     lines = [description, ""]
     lines += _table(
-        ["signature", "batching", "clients", "requests/s", "of best in-process", "p50 ms", "p95 ms",
-         "p99 ms", "errors"],
         [
-            [f"`{signature}`", *key, f"{m['rate']:.0f}", f"{m['rate'] / _best(row)[1]:.0%}",
-             *(f"{m[p]:.1f}" for p in ("p50", "p95", "p99")), m["errors"]]
+            "signature",
+            "batching",
+            "clients",
+            "requests/s",
+            "of best in-process",
+            "p50 ms",
+            "p95 ms",
+            "p99 ms",
+            "errors",
+        ],
+        [
+            [
+                f"`{signature}`",
+                *key,
+                f"{m['rate']:.0f}",
+                f"{m['rate'] / _best(row)[1]:.0%}",
+                *(f"{m[p]:.1f}" for p in ("p50", "p95", "p99")),
+                m["errors"],
+            ]
             for signature, row in results.items()
-            for key, m in row.items() if key != "in_process"
+            for key, m in row.items()
+            if key != "in_process"
         ],
     )
     lines += ["", "In-process, a bare session:", ""]
     lines += _table(
         ["signature", "batch 1: p50 ms", *(f"batch {size}: examples/s" for size in BATCH_SIZES)],
         [
-            [f"`{signature}`", f"{row['in_process']['p50_ms']:.2f}",
-             *(f"{row['in_process']['rates'][size]:.0f}" for size in BATCH_SIZES)]
+            [
+                f"`{signature}`",
+                f"{row['in_process']['p50_ms']:.2f}",
+                *(f"{row['in_process']['rates'][size]:.0f}" for size in BATCH_SIZES),
+            ]
             for signature, row in results.items()
         ],
     )
-    lines += ["", f"Targets: at least {THROUGHPUT_TARGET:.0%} of the best in-process rate with 32 "
-              f"clients and batching; one client's p50 at most {LATENCY_TARGET_MS:g} ms above "
-              "in-process.", ""]
+    lines += [
+        "",
+        f"Targets: at least {THROUGHPUT_TARGET:.0%} of the best in-process rate with 32 "
+        f"clients and batching; one client's p50 at most {LATENCY_TARGET_MS:g} ms above "
+        "in-process.",
+        "",
+    ]
     lines += _table(
-        ["signature", "rate, 32 clients, batching", "met", "p50 above in-process, 1 client, "
-         "batching no / yes", "met"],
+        [
+            "signature",
+            "rate, 32 clients, batching",
+            "met",
+            "p50 above in-process, 1 client, batching no / yes",
+            "met",
+        ],
         [[f"`{signature}`", *_targets(row)] for signature, row in results.items()],
     )
-    errors = [f"{signature}, batching {key[0]}, {key[1]} clients: {m['error']}"
-              for signature, row in results.items() for key, m in row.items()
-              if key != "in_process" and m["errors"]]
+    errors = [
+        f"{signature}, batching {key[0]}, {key[1]} clients: {m['error']}"
+        for signature, row in results.items()
+        for key, m in row.items()
+        if key != "in_process" and m["errors"]
+    ]
     if errors:
         lines += ["", "First errors:", "", *(f"- {error}" for error in errors)]
     return "\n".join(lines) + "\n"
@@ -389,8 +441,11 @@ def _targets(row) -> list[str]:
     if served_rate:
         ratio = served_rate["rate"] / _best(row)[1]
         cells = [f"{ratio:.0%}", "yes" if ratio >= THROUGHPUT_TARGET else "no"]
-    above = [row[key, 1]["p50"] - row["in_process"]["p50_ms"]
-             for key in ("no", "yes", "target") if (key, 1) in row]
+    above = [
+        row[key, 1]["p50"] - row["in_process"]["p50_ms"]
+        for key in ("no", "yes", "target")
+        if (key, 1) in row
+    ]
     if not above:
         return cells + ["-", "-"]
     met = all(milliseconds <= LATENCY_TARGET_MS for milliseconds in above)
@@ -408,9 +463,13 @@ def _describe(arguments, version_dir: str) -> str:
     """One paragraph: what was measured, when, on what."""
     import importlib.metadata
 
-    server = "the server at --target" if arguments.target else (
-        "`serving.server`, batching by "
-        f"`{os.path.relpath(arguments.batching_parameters_file, ROOT)}`"
+    server = (
+        "the server at --target"
+        if arguments.target
+        else (
+            "`serving.server`, batching by "
+            f"`{os.path.relpath(arguments.batching_parameters_file, ROOT)}`"
+        )
     )
     return (
         f"Measured {datetime.date.today()} on {os.cpu_count()} cores ({_processor()}), TensorFlow "
@@ -435,8 +494,11 @@ def newest_version(base_path: str) -> str:
         LoadTestError: there is none.
     """
     folder = pathlib.Path(base_path)
-    versions = [path for path in folder.glob("*") if path.name.isdigit() and
-                (path / "saved_model.pb").is_file()]
+    versions = [
+        path
+        for path in folder.glob("*")
+        if path.name.isdigit() and (path / "saved_model.pb").is_file()
+    ]
     if not versions:
         raise LoadTestError(
             f"--model_base_path={base_path}: no version there (a folder with a number for a name "
@@ -463,19 +525,43 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model_base_path", required=True, metavar="DIR",
-                        help="folder of exported versions; the newest is measured in-process")
+    parser.add_argument(
+        "--model_base_path",
+        required=True,
+        metavar="DIR",
+        help="folder of exported versions; the newest is measured in-process",
+    )
     parser.add_argument("--model_name", default="hali", help="default %(default)s")
-    parser.add_argument("--target", metavar="HOST:PORT",
-                        help="measure this server, which serves the same version")
-    parser.add_argument("--clients", type=_counts, default=[1, 8, 32], metavar="1,8,32",
-                        help="numbers of clients, each 1 to 256")
-    parser.add_argument("--seconds", type=_seconds, default=5.0,
-                        help="for each cell, 0.1 to 60 (default %(default)s)")
-    parser.add_argument("--signatures", default=[], metavar="encode,sample",
-                        type=lambda text: text.split(","), help="default: all")
-    parser.add_argument("--batching_parameters_file", default=str(BATCHING), metavar="FILE",
-                        type=os.path.abspath, help="default: the deployment's")
+    parser.add_argument(
+        "--target", metavar="HOST:PORT", help="measure this server, which serves the same version"
+    )
+    parser.add_argument(
+        "--clients",
+        type=_counts,
+        default=[1, 8, 32],
+        metavar="1,8,32",
+        help="numbers of clients, each 1 to 256",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=_seconds,
+        default=5.0,
+        help="for each cell, 0.1 to 60 (default %(default)s)",
+    )
+    parser.add_argument(
+        "--signatures",
+        default=[],
+        metavar="encode,sample",
+        type=lambda text: text.split(","),
+        help="default: all",
+    )
+    parser.add_argument(
+        "--batching_parameters_file",
+        default=str(BATCHING),
+        metavar="FILE",
+        type=os.path.abspath,
+        help="default: the deployment's",
+    )
     parser.add_argument("--out", metavar="FILE.md", help="default: only printed")
     return parser
 

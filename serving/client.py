@@ -59,18 +59,14 @@ _DTYPES = {
 _ENUMS = {dtype: number for number, (dtype, _) in _DTYPES.items()}
 
 _ADVICE = {
-    grpc.StatusCode.UNAVAILABLE:
-        "check that a server runs at this address and that it is its gRPC port (8500, not REST's "
-        "8501), and that both sides agree on TLS",
-    grpc.StatusCode.DEADLINE_EXCEEDED:
-        "raise the timeout, or lower max_batch so that a message holds less work",
-    grpc.StatusCode.NOT_FOUND:
-        "check the model's name and version against what the server serves",
+    grpc.StatusCode.UNAVAILABLE: "check that a server runs at this address and that it is its gRPC port (8500, not REST's "
+    "8501), and that both sides agree on TLS",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "raise the timeout, or lower max_batch so that a message holds less work",
+    grpc.StatusCode.NOT_FOUND: "check the model's name and version against what the server serves",
     grpc.StatusCode.INVALID_ARGUMENT: "the server refused the request as it stands",
     grpc.StatusCode.FAILED_PRECONDITION: "the served model cannot answer this call",
-    grpc.StatusCode.RESOURCE_EXHAUSTED:
-        "raise max_message_bytes or lower max_batch if a message was too large; otherwise the "
-        "server is out of memory or threads",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "raise max_message_bytes or lower max_batch if a message was too large; otherwise the "
+    "server is out of memory or threads",
     grpc.StatusCode.UNIMPLEMENTED: "no TensorFlow Serving server answers at this address",
     grpc.StatusCode.UNAUTHENTICATED: "give the certificate and key the server asks for",
     grpc.StatusCode.PERMISSION_DENIED: "give the certificate and key the server asks for",
@@ -337,11 +333,13 @@ class HaliClient:
         if "larger than maximum" in details:
             advice = "lower max_batch to the server's max_batch_size"
         asked = "/".join(
-            part for part in (
+            part
+            for part in (
                 spec.name,
                 str(spec.version.value) if spec.HasField("version") else spec.version_label,
                 spec.signature_name,
-            ) if part
+            )
+            if part
         )
         after = f" after {tries} tries" if tries > 1 else ""
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -362,8 +360,10 @@ class HaliClient:
         known = self.signatures()
         if name in known:
             return known[name]
-        reason = "it was exported from data without labels" if name == "classify" else (
-            f"it has {', '.join(sorted(known))}"
+        reason = (
+            "it was exported from data without labels"
+            if name == "classify"
+            else (f"it has {', '.join(sorted(known))}")
         )
         raise HaliClientError(
             f"model {self.model} at {self.target} has no signature {name}: {reason}",
@@ -383,16 +383,16 @@ class HaliClient:
         return min(self.max_batch, room // row)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _protos() -> types.SimpleNamespace:
     """Messages and stubs of TensorFlow Serving; their import costs seconds, see above."""
+    from tensorflow.core.framework import tensor_pb2
     from tensorflow_serving.apis import (
         get_model_metadata_pb2,
         model_pb2,
         predict_pb2,
         prediction_service_pb2_grpc,
     )
-    from tensorflow.core.framework import tensor_pb2
 
     return types.SimpleNamespace(
         metadata=get_model_metadata_pb2,
@@ -467,7 +467,8 @@ def from_tensor(tensor) -> np.ndarray:
     elif tensor.dtype not in _DTYPES:
         raise HaliClientError(
             f"the answer has a tensor of data type {tensor.dtype}, which no signature of hali_tf "
-            "has", grpc.StatusCode.INTERNAL,
+            "has",
+            grpc.StatusCode.INTERNAL,
         )
     else:
         dtype, field = _DTYPES[tensor.dtype]
@@ -572,18 +573,34 @@ def _parser() -> argparse.ArgumentParser:
     )
     server = argparse.ArgumentParser(add_help=False)
     group = server.add_argument_group("server")
-    group.add_argument("--target", default="localhost:8500", help="host:port of the gRPC port "
-                       "(default %(default)s)")
+    group.add_argument(
+        "--target",
+        default="localhost:8500",
+        help="host:port of the gRPC port (default %(default)s)",
+    )
     group.add_argument("--model", default="hali", help="name of the model (default %(default)s)")
     which = group.add_mutually_exclusive_group()
     which.add_argument("--version", type=int, help="version number (default: the newest served)")
     which.add_argument("--label", help="version label, such as stable or canary")
-    group.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT, metavar="SECONDS",
-                       help="for one message with its retries (default %(default)s)")
-    group.add_argument("--retries", type=int, default=DEFAULT_RETRIES,
-                       help="when the server is unavailable (default %(default)s)")
-    group.add_argument("--max_batch", type=int, default=DEFAULT_MAX_BATCH,
-                       help="most pictures in one message (default %(default)s)")
+    group.add_argument(
+        "--timeout",
+        type=float,
+        default=DEFAULT_TIMEOUT,
+        metavar="SECONDS",
+        help="for one message with its retries (default %(default)s)",
+    )
+    group.add_argument(
+        "--retries",
+        type=int,
+        default=DEFAULT_RETRIES,
+        help="when the server is unavailable (default %(default)s)",
+    )
+    group.add_argument(
+        "--max_batch",
+        type=int,
+        default=DEFAULT_MAX_BATCH,
+        help="most pictures in one message (default %(default)s)",
+    )
     group.add_argument("--tls", action="store_true", help="TLS with the system's roots")
     group.add_argument("--ca", metavar="FILE", help="TLS with the roots of this PEM file")
     group.add_argument("--cert", metavar="FILE", help="this client's certificate (PEM)")
@@ -594,27 +611,47 @@ def _parser() -> argparse.ArgumentParser:
     def command(name, summary, out, image=False, out_required=False):
         sub = commands.add_parser(name, parents=[server], help=summary, description=summary)
         if image:
-            sub.add_argument("--image", required=True, metavar="FILE|FOLDER",
-                             help="a picture, or a folder of pictures (taken in order of name)")
+            sub.add_argument(
+                "--image",
+                required=True,
+                metavar="FILE|FOLDER",
+                help="a picture, or a folder of pictures (taken in order of name)",
+            )
         sub.add_argument("--out", metavar="FILE", required=out_required, help=out)
         return sub
 
     numbers = "FILE.json or FILE.npz (default: JSON on standard output)"
     grid = "FILE.png for a grid of pictures, FILE.npy for uint8 [B, H, W, C]"
-    command("encode", "Infer the latents of pictures: mean and stddev at each level.", numbers,
-            image=True)
+    command(
+        "encode",
+        "Infer the latents of pictures: mean and stddev at each level.",
+        numbers,
+        image=True,
+    )
     command("classify", "Score pictures against the training data's labels.", numbers, image=True)
-    command("reconstruct", "Encode pictures up to each level and decode them from there.",
-            "FILE.png: a row a picture, the original first; FILE.npz: images, reconstruction_l",
-            image=True, out_required=True)
+    command(
+        "reconstruct",
+        "Encode pictures up to each level and decode them from there.",
+        "FILE.png: a row a picture, the original first; FILE.npz: images, reconstruction_l",
+        image=True,
+        out_required=True,
+    )
     decode = command("decode", "Decode latents into pictures.", grid, out_required=True)
-    decode.add_argument("--latents", required=True, metavar="FILE",
-                        help="what encode wrote (.json, .npz), a JSON array, or .npy [B, ...]")
+    decode.add_argument(
+        "--latents",
+        required=True,
+        metavar="FILE",
+        help="what encode wrote (.json, .npz), a JSON array, or .npy [B, ...]",
+    )
     decode.add_argument("--level", type=int, help="level of the latents (default: the top one)")
     sample = command("sample", "Draw pictures from the prior.", grid, out_required=True)
     which = sample.add_mutually_exclusive_group(required=True)
-    which.add_argument("--seeds", type=_seeds, metavar="0,1,2",
-                       help="one picture a seed; the same seed gives the same picture anywhere")
+    which.add_argument(
+        "--seeds",
+        type=_seeds,
+        metavar="0,1,2",
+        help="one picture a seed; the same seed gives the same picture anywhere",
+    )
     which.add_argument("--count", type=int, help="seeds 0 to COUNT - 1")
     return parser
 

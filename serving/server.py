@@ -78,28 +78,60 @@ def _parse_flags(argv):
     flag("rest_api_port", _port, 0, "port for REST and metrics; 0: none")
     flag("model_name", str, "default", "name of the model")
     flag("model_base_path", str, "", "folder whose integer-named folders are its versions")
-    flag("model_config_file", str, "",
-         "text ModelServerConfig with several models, version policies, labels; instead of "
-         "--model_name and --model_base_path")
-    flag("model_config_file_poll_wait_seconds", _at_least(0), 0,
-         "seconds between readings of --model_config_file; 0: read once")
-    flag("allow_version_labels_for_unavailable_models", bool, False,
-         "new labels may name versions that are not loaded yet")
-    flag("file_system_poll_wait_seconds", _at_least(-1), 1,
-         "seconds between looks for new versions; 0: look once")
+    flag(
+        "model_config_file",
+        str,
+        "",
+        "text ModelServerConfig with several models, version policies, labels; instead of "
+        "--model_name and --model_base_path",
+    )
+    flag(
+        "model_config_file_poll_wait_seconds",
+        _at_least(0),
+        0,
+        "seconds between readings of --model_config_file; 0: read once",
+    )
+    flag(
+        "allow_version_labels_for_unavailable_models",
+        bool,
+        False,
+        "new labels may name versions that are not loaded yet",
+    )
+    flag(
+        "file_system_poll_wait_seconds",
+        _at_least(-1),
+        1,
+        "seconds between looks for new versions; 0: look once",
+    )
     flag("max_num_load_retries", _at_least(0), 5, "further attempts after a load that failed")
     flag("load_retry_interval_micros", _at_least(-1), 60_000_000, "between such attempts")
-    flag("enable_model_warmup", bool, True,
-         "replay assets.extra/tf_serving_warmup_requests before a version serves")
+    flag(
+        "enable_model_warmup",
+        bool,
+        True,
+        "replay assets.extra/tf_serving_warmup_requests before a version serves",
+    )
     flag("enable_batching", bool, False, "batch across requests")
     flag("batching_parameters_file", str, "", "text BatchingParameters")
-    flag("monitoring_config_file", str, "",
-         "text MonitoringConfig; without it the metrics are at /monitoring/prometheus/metrics")
+    flag(
+        "monitoring_config_file",
+        str,
+        "",
+        "text MonitoringConfig; without it the metrics are at /monitoring/prometheus/metrics",
+    )
     flag("ssl_config_file", str, "", "text SSLConfig, for gRPC over TLS")
-    flag("enable_grpc_healthcheck_service", bool, True,
-         "gRPC health checking (the stock server's default is false)")
-    flag("grpc_max_threads", _at_least(1), _DEFAULT_THREADS,
-         "requests that run at the same time where there is no batching")
+    flag(
+        "enable_grpc_healthcheck_service",
+        bool,
+        True,
+        "gRPC health checking (the stock server's default is false)",
+    )
+    flag(
+        "grpc_max_threads",
+        _at_least(1),
+        _DEFAULT_THREADS,
+        "requests that run at the same time where there is no batching",
+    )
     flag("rest_api_num_threads", _at_least(1), _DEFAULT_THREADS, "threads for REST")
     flag("rest_api_timeout_in_ms", _at_least(0), 30_000, "for a REST request; 0: no limit")
     flag("tensorflow_intra_op_parallelism", _at_least(0), 0, "threads inside an op; 0: automatic")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hali_tf.architectures import ARCHITECTURES, Conv
+from hali_tf.architectures import ARCHITECTURES
+from hali_tf.architectures.rows import Conv
 from hali_tf.layers.convolution import BatchNorms
 from hali_tf.models.networks import Decoder, Discriminator, Encoder
 
@@ -62,8 +63,10 @@ def test_label_stands_beside_the_top_latent():
 
 
 def test_latents_of_the_paper():
-    latents = {name: [level.latent for level in ARCHITECTURES[name].levels]
-               for name in ("hali32", "hali64", "hali128")}  # fmt: skip
+    latents = {
+        name: [level.latent for level in ARCHITECTURES[name].levels]
+        for name in ("hali32", "hali64", "hali128")
+    }
     assert latents == {
         "hali32": [(16, 16, 64), (256,)],
         "hali64": [(16, 16, 64), (256,)],

@@ -156,8 +156,11 @@ def test_shipped_config_is_valid(path):
 def command(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "hali_tf.train", *arguments],
-        capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def test_help_lists_every_flag():

@@ -15,8 +15,8 @@ import tensorflow as tf
 from hali_tf import evaluate
 from hali_tf.data import open_source
 from hali_tf.errors import UserError
-from hali_tf.evaluation import questions
-from hali_tf.evaluation.question import Context, Subject
+from hali_tf.evaluation import registry
+from hali_tf.evaluation.context import Context, Subject
 from tests.exporting.runs import make_run
 
 
@@ -24,8 +24,11 @@ def command(*flags):
     """The command, done: its exit code, stdout and stderr."""
     process = subprocess.run(
         [sys.executable, "-m", "hali_tf.evaluate", *flags],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     return process.returncode, process.stdout, process.stderr
 
 
@@ -56,10 +59,14 @@ def test_every_question_has_its_answer(evaluated):
     assert [s["name"] for s in reconstruction["asked_of"]["subjects"]] == ["HALI", "ALI"]
     assert list(reconstruction["answer"]["rows"]) == ["HALI z_1", "HALI z_2", "ALI"]
     assert reconstruction["answer"]["images"] == 12
-    assert list(read(folder, "samples.json")["answer"]["rows"]) == ["held-out images", "HALI", "ALI"]
+    assert list(read(folder, "samples.json")["answer"]["rows"]) == [
+        "held-out images",
+        "HALI",
+        "ALI",
+    ]
     perceptual = read(folder, "perceptual.json")["answer"]
     assert 0 < perceptual["distance"]["z_1"] and 0 < perceptual["random_pairs"]
-    for name in questions.QUESTIONS:
+    for name in registry.QUESTIONS:
         assert f"\n{name}: " in f"\n{out}"
 
 
@@ -69,8 +76,8 @@ def test_report_has_all_tables_and_pictures(evaluated):
     assert f"{folder}/report.md" in out
     headings = re.findall("^## (.*)$", report, re.MULTILINE)
     unanswered = ("attributes", "labels")  # digits have no attributes, and the run used no labels
-    answered = [name for name in questions.QUESTIONS if name not in unanswered]
-    assert headings == [*(questions.module(name).TITLE for name in answered), "Not answered"]
+    answered = [name for name in registry.QUESTIONS if name not in unanswered]
+    assert headings == [*(registry.module(name).TITLE for name in answered), "Not answered"]
     assert "the data has no attributes" in report
     assert "Data: digits, 16x16x1, at most 12 of a split." in report
     rmse = read(folder, "reconstruction.json")["answer"]["rows"]["ALI"]["rmse"]
@@ -110,13 +117,17 @@ def question(name, calls, **members):
         calls.append(name)
         return {"seen": len(context.split("test").images), 1: float(np.pi)}
 
-    return types.SimpleNamespace(**{
-        "TITLE": f"About {name}",
-        "unanswerable": lambda context: None,
-        "answer": answer,
-        "report": lambda answer: f"{name} saw {answer['seen']}.\n\nAnd pi is {answer['1']:.2f}.",
-        **members,
-    })  # fmt: skip
+    return types.SimpleNamespace(
+        **{
+            "TITLE": f"About {name}",
+            "unanswerable": lambda context: None,
+            "answer": answer,
+            "report": lambda answer: (
+                f"{name} saw {answer['seen']}.\n\nAnd pi is {answer['1']:.2f}."
+            ),
+            **members,
+        }
+    )
 
 
 @pytest.fixture
@@ -137,7 +148,7 @@ def ask(context, monkeypatch):
 
     def evaluated(modules, only=(), context=context):
         monkeypatch.setattr(evaluate, "QUESTIONS", tuple(modules))
-        monkeypatch.setattr(questions, "module", modules.__getitem__)
+        monkeypatch.setattr(registry, "module", modules.__getitem__)
         evaluate.evaluate(context, only)
         with open(context.path("report.md"), encoding="utf-8") as f:
             return f.read()
@@ -188,7 +199,9 @@ def test_what_changes_while_a_question_is_answered_is_not_in_its_answer(ask):
 def test_other_code_of_a_question_answers_anew(ask, tmp_path):
     calls, path = [], tmp_path / "one.py"
     for line in ("", "", "# changed"):
-        path.write_text(f"def answer(context):\n    return calls.append('one') or {{'seen': 1, 1: 2.0}}\n{line}")
+        path.write_text(
+            f"def answer(context):\n    return calls.append('one') or {{'seen': 1, 1: 2.0}}\n{line}"
+        )
         members = {"calls": calls}
         exec(compile(path.read_text(), str(path), "exec"), members)
         ask({"one": question("one", calls, answer=members["answer"])})
@@ -258,7 +271,9 @@ def test_question_that_cannot_be_answered_is_left_out_with_the_reason(ask, capsy
     assert calls == ["two"]
     assert "one: left out: the data has no attributes\n" in capsys.readouterr().out
     assert "- one: the data has no attributes\n" in report
-    with pytest.raises(UserError, match="^--only=one: .* cannot answer: the data has no attributes"):
+    with pytest.raises(
+        UserError, match="^--only=one: .* cannot answer: the data has no attributes"
+    ):
         ask(modules, only=["two", "one"])
 
 

@@ -86,8 +86,9 @@ def test_factors_turn_one_players_gradient_into_the_others(logit):
 
 
 def test_factors_are_finite_at_any_logit():
-    for factor in losses.generator_over_discriminator(tf.constant([1e4, -1e4]),
-                                                      tf.constant([-1e4, 1e4])):  # fmt: skip
+    for factor in losses.generator_over_discriminator(
+        tf.constant([1e4, -1e4]), tf.constant([-1e4, 1e4])
+    ):
         assert np.isfinite(factor).all()
 
 

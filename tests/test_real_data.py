@@ -18,13 +18,23 @@ def test_two_hundred_steps_at_a_small_width(shared_data, tmp_path, data, folder,
     run_dir = tmp_path / "run"
     subprocess.run(
         [
-            sys.executable, "-m", "hali_tf.train", f"--data={data}",
-            f"--data_dir={shared_data / folder}", f"--image_size={size}", "--width=0.125",
-            "--batch_size=16", "--steps=200", "--checkpoint_every=200", "--learning_rate=5e-4",
-            f"--run_dir={run_dir}", f"--cache_dir={tmp_path / 'cache'}", "--log_every=10",
+            sys.executable,
+            "-m",
+            "hali_tf.train",
+            f"--data={data}",
+            f"--data_dir={shared_data / folder}",
+            f"--image_size={size}",
+            "--width=0.125",
+            "--batch_size=16",
+            "--steps=200",
+            "--checkpoint_every=200",
+            "--learning_rate=5e-4",
+            f"--run_dir={run_dir}",
+            f"--cache_dir={tmp_path / 'cache'}",
+            "--log_every=10",
         ],
         check=True,
-    )  # fmt: skip
+    )
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     logged = [line for line in lines if "d_loss" in line]
     assert [line["step"] for line in logged] == list(range(10, 201, 10))

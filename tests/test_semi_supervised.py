@@ -8,13 +8,19 @@ import pytest
 import tensorflow as tf
 
 from hali_tf import export
-from hali_tf.evaluation import labels
-from hali_tf.training.metrics_file import read
-from hali_tf.training.run import load_run, open_data
+from hali_tf.measures.labels import confusion
+from hali_tf.runs.metrics_file import read
+from hali_tf.runs.reopening import load_run, open_data
 from tests.test_train import assert_same_weights, train
 
-FLAGS = ("--labels_per_class=5", "--label_shift=1", "--label_warp=0.1", "--consistency=1",
-         "--batch_size=16", "--log_every=10")  # fmt: skip
+FLAGS = (
+    "--labels_per_class=5",
+    "--label_shift=1",
+    "--label_warp=0.1",
+    "--consistency=1",
+    "--batch_size=16",
+    "--log_every=10",
+)
 HALI = (*FLAGS, "--cycle_labels=1", "--steps=40", "--checkpoint_every=20")
 ALONE = (*FLAGS, "--encoder_only", "--steps=60", "--checkpoint_every=60")
 
@@ -84,7 +90,7 @@ def test_classify_of_the_export_equals_the_evaluation(run, version):
     scores = answer["scores"].numpy()
     assert [name.decode() for name in answer["classes"][0].numpy()] == list("0123456789")
     np.testing.assert_allclose(scores, model.encode(test.images)[-1].probabilities, atol=1e-5)
-    counts = labels.confusion(model, test)
+    counts = confusion(model, test)
     taken = np.bincount(scores.argmax(axis=1), minlength=10)
     np.testing.assert_array_equal(taken, counts.sum(axis=0))
 
@@ -118,8 +124,11 @@ def test_encoder_alone_learns_from_the_same_labels(run, tmp_path):
 def test_set_without_classes_is_refused_in_one_line(tmp_path):
     np.savez(tmp_path / "data.npz", x_train=np.zeros([40, 16, 16, 1], np.uint8))
     code, out, err = train(
-        tmp_path / "run", "--labels_per_class=1", "--data=npz", f"--data_dir={tmp_path}/data.npz",
+        tmp_path / "run",
+        "--labels_per_class=1",
+        "--data=npz",
+        f"--data_dir={tmp_path}/data.npz",
         "--image_size=16",
-    )  # fmt: skip
+    )
     assert (code, out) == (1, "")
     assert len(err.splitlines()) == 1 and "has no labels" in err

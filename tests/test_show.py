@@ -14,8 +14,12 @@ def show(*arguments):
     """Exit code, stdout and stderr of the command."""
     done = subprocess.run(
         [sys.executable, "-m", "hali_tf.show", *map(str, arguments)],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -31,7 +35,9 @@ def pictures(tmp_path_factory):
     rng = np.random.default_rng(0)
     for name, shape in (("a.jpg", (40, 60, 3)), ("b.png", (20, 20, 4))):
         Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(folder / name)
-    Image.fromarray(np.uint8(np.arange(256).reshape(16, 16) % 16 > 8) * 255).save(folder / "mask.png")
+    Image.fromarray(np.uint8(np.arange(256).reshape(16, 16) % 16 > 8) * 255).save(
+        folder / "mask.png"
+    )
     return folder
 
 
@@ -39,9 +45,13 @@ def test_inpaint_replaces_the_figure(run_dir, pictures, tmp_path):
     out = tmp_path / "figure.png"
     out.write_text("what was there")
     code, printed, err = show(
-        f"--run_dir={run_dir}", "inpaint", pictures / "a.jpg", pictures / "b.png", f"--out={out}",
+        f"--run_dir={run_dir}",
+        "inpaint",
+        pictures / "a.jpg",
+        pictures / "b.png",
+        f"--out={out}",
         f"--mask={pictures / 'mask.png'}",
-    )  # fmt: skip
+    )
     assert code == 0, err
     assert printed == f"written to {out}\n"
     with Image.open(out) as picture:
@@ -75,7 +85,10 @@ def test_every_verb_draws(run_dir, pictures, tmp_path, arguments, columns, rows)
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ((), "expected a verb, one of reconstruct, sample, interpolate, inpaint, traverse, innovate"),
+        (
+            (),
+            "expected a verb, one of reconstruct, sample, interpolate, inpaint, traverse, innovate",
+        ),
         (("paint", "a"), "received paint"),
         (("reconstruct",), "reconstruct: expected 1 or more pictures; received 0"),
         (("interpolate", "a"), "interpolate: expected 2 or more pictures; received 1"),

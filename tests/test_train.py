@@ -15,21 +15,30 @@ from PIL import Image
 
 from hali_tf.config import Config
 from hali_tf.errors import UserError
-from hali_tf.training.metrics_file import read
-from hali_tf.training.run import load_run, open_run
+from hali_tf.runs.metrics_file import read
+from hali_tf.runs.reopening import load_run
+from hali_tf.runs.run_folder import open_run
 
 TINY = (
-    "--data=digits", "--width=0.01", "--batch_size=4", "--precision=float32", "--learning_rate=1e-3",
-    "--log_every=1", "--checkpoint_every=2",
-)  # fmt: skip
+    "--data=digits",
+    "--width=0.01",
+    "--batch_size=4",
+    "--precision=float32",
+    "--learning_rate=1e-3",
+    "--log_every=1",
+    "--checkpoint_every=2",
+)
 
 
 def start(run_dir, *flags):
     """The command, under way."""
     return subprocess.Popen(
         [sys.executable, "-m", "hali_tf.train", *TINY, f"--run_dir={run_dir}", *flags],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def train(run_dir, *flags):
@@ -103,8 +112,17 @@ def test_metrics_have_a_line_a_step_and_an_evaluation(run):
     lines = read(folder / "metrics.jsonl")
     logged = [line for line in lines if "d_loss" in line]
     assert [line["step"] for line in logged] == [1, 2, 3, 4]
-    names = {"d_loss", "g_loss", "accuracy_q", "accuracy_p", "d_gradient", "g_gradient", "sigma_1",
-             "sigma_2", "learning_rate"}  # fmt: skip
+    names = {
+        "d_loss",
+        "g_loss",
+        "accuracy_q",
+        "accuracy_p",
+        "d_gradient",
+        "g_gradient",
+        "sigma_1",
+        "sigma_2",
+        "learning_rate",
+    }
     assert all(names <= line.keys() for line in logged)
     assert logged[-1]["learning_rate"] == pytest.approx(1e-3)
     assert logged[-1]["images_per_second"] > 0
@@ -142,8 +160,16 @@ def test_tensorboard_has_scalars_and_images(run):
     events = EventAccumulator(str(run[0] / "logs"), size_guidance={"tensors": 0})
     events.Reload()
     tags = set(events.Tags()["tensors"])
-    assert {"train/d_loss", "train/g_loss", "train/images_per_second", "validation/rmse_1",
-            "validation/perceptual_2", "test/rmse_2", "reconstructions", "samples"} <= tags  # fmt: skip
+    assert {
+        "train/d_loss",
+        "train/g_loss",
+        "train/images_per_second",
+        "validation/rmse_1",
+        "validation/perceptual_2",
+        "test/rmse_2",
+        "reconstructions",
+        "samples",
+    } <= tags
     assert [event.step for event in events.Tensors("train/d_loss")] == [1, 2, 3, 4]
     assert [event.step for event in events.Tensors("samples")] == [2, 4]
 
@@ -181,17 +207,21 @@ def test_folder_of_another_configuration_is_refused(run):
 
 
 def test_auto_is_what_it_was_there(run):
-    config = Config(run_dir=str(run[0]), data="digits", width=0.01, batch_size=4, channels=1,
-                    learning_rate=1e-3).validate()  # fmt: skip
+    config = Config(
+        run_dir=str(run[0]), data="digits", width=0.01, batch_size=4, channels=1, learning_rate=1e-3
+    ).validate()
     assert (config.precision, config.jit_compile) == ("auto", "auto")
     config = open_run(config)
     assert (config.precision, config.jit_compile) == ("float32", "false")
 
 
-@pytest.mark.parametrize("model, architecture, last", [
-    ("hali", "hali16", ["encoder", "decoder", "discriminator"]),
-    ("vae", "ali16", ["encoder", "decoder"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "model, architecture, last",
+    [
+        ("hali", "hali16", ["encoder", "decoder", "discriminator"]),
+        ("vae", "ali16", ["encoder", "decoder"]),
+    ],
+)
 def test_dry_run_prints_and_writes_nothing(tmp_path, model, architecture, last):
     folder = tmp_path / "run"
     code, out, err = train(folder, "--dry_run", f"--model={model}")

@@ -9,12 +9,18 @@ import tensorflow as tf
 
 from hali_tf import export
 from hali_tf.errors import UserError
-from hali_tf.training.metrics_file import read
-from hali_tf.training.run import load_run
+from hali_tf.runs.metrics_file import read
+from hali_tf.runs.reopening import load_run
 from tests.test_train import assert_same_weights, train
 
-FLAGS = ("--model=vae", "--width=0.5", "--batch_size=16", "--steps=120", "--checkpoint_every=60",
-         "--log_every=20")  # fmt: skip
+FLAGS = (
+    "--model=vae",
+    "--width=0.5",
+    "--batch_size=16",
+    "--steps=120",
+    "--checkpoint_every=60",
+    "--log_every=20",
+)
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +67,15 @@ def test_checkpoint_of_an_ali_is_refused(run, tmp_path):
 def test_export_answers_as_the_model(run, tmp_path):
     _, model = load_run(str(run))
     served = tf.saved_model.load(export.export(str(run), str(tmp_path))).signatures
-    assert set(served) == {"serving_default", "encode", "decode", "reconstruct", "sample",
-                           "classify", "classify_examples"}  # fmt: skip
+    assert set(served) == {
+        "serving_default",
+        "encode",
+        "decode",
+        "reconstruct",
+        "sample",
+        "classify",
+        "classify_examples",
+    }
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 1), dtype=np.uint8)
     (q,), seeds = model.encode(images), tf.constant([1, 2, 3], tf.int64)
     codes = served["encode"](images=tf.constant(images))
@@ -70,10 +83,12 @@ def test_export_answers_as_the_model(run, tmp_path):
     np.testing.assert_allclose(codes["z_1_stddev"], q.stddev, atol=1e-5)
     for answer, expected in (
         (served["decode"](z_1=q.mean)["images"], model.decode(q.mean)),
-        (served["reconstruct"](images=tf.constant(images))["reconstruction_1"],
-         model.reconstruct(images, 1)),
+        (
+            served["reconstruct"](images=tf.constant(images))["reconstruction_1"],
+            model.reconstruct(images, 1),
+        ),
         (served["sample"](seeds=seeds)["images"], model.sample(seeds)),
-    ):  # fmt: skip
+    ):
         assert np.abs(np.int32(answer) - np.int32(expected)).max() <= 1
     scores = served["classify"](images=tf.constant(images))["scores"]
     np.testing.assert_allclose(np.sum(scores, axis=1), 1, rtol=1e-5)

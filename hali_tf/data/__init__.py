@@ -6,6 +6,13 @@ from hali_tf.data.registry import open_source
 from hali_tf.data.source import SPLITS, Source, Split
 
 __all__ = [
-    "SPLITS", "Source", "Split", "batches", "count_classes", "draw_labelled", "open_source",
-    "semi_supervised_batches", "train_batches",
-]  # fmt: skip
+    "SPLITS",
+    "Source",
+    "Split",
+    "batches",
+    "count_classes",
+    "draw_labelled",
+    "open_source",
+    "semi_supervised_batches",
+    "train_batches",
+]

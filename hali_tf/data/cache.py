@@ -25,15 +25,15 @@ import os
 import pathlib
 import re
 import shutil
-from typing import Callable, Iterable, Iterator, List, Optional, Tuple, Union
+from collections.abc import Iterable, Iterator
+from typing import Callable
 
 import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from hali_tf.data.images import BadImage
 from hali_tf.data.source import Split
-from hali_tf.errors import UserError
+from hali_tf.errors import BadImage, UserError
 
 _FORMAT = 1
 _GROUP, _GROUPS_AT_ONCE = 32, 32
@@ -50,8 +50,8 @@ class Record:
     """
 
     name: str
-    data: Union[bytes, pathlib.Path]
-    label: Union[None, int, np.ndarray] = None
+    data: bytes | pathlib.Path
+    label: None | int | np.ndarray = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Job:
     identity: dict
     records: Callable[[], Iterable[Record]]
     count: int
-    image_shape: Tuple[int, int, int]
+    image_shape: tuple[int, int, int]
     decode: Callable[[bytes], np.ndarray]
 
 
@@ -158,24 +158,30 @@ def _build(job: Job, entry: pathlib.Path, identity: dict, strict: bool) -> None:
             dtype = np.uint8 if isinstance(labels[0], np.ndarray) else np.int64
             np.save(partial / "labels.npy", np.asarray(labels, dtype=dtype))
         (partial / "entry.json").write_text(
-            json.dumps({"count": len(labels), "bad": bad, "identity": identity}, indent=1))
+            json.dumps({"count": len(labels), "bad": bad, "identity": identity}, indent=1)
+        )
         partial.rename(entry)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
-def _decoded(job: Job) -> Iterator[Tuple[Record, Union[np.ndarray, BadImage]]]:
+def _decoded(job: Job) -> Iterator[tuple[Record, np.ndarray | BadImage]]:
     """Yields each record with its image, or with the reason why there is none, in order."""
-
     records = iter(job.records())
     groups = iter(lambda: list(itertools.islice(records, _GROUP)), [])
     # Threads suffice: Pillow decodes and resizes without the interpreter lock. They take groups,
     # since handing over a small image costs as much as decoding it.
     with concurrent.futures.ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
         # The bar shows, with the time left, once decoding takes longer than a moment.
-        with tqdm(total=job.count, desc=f"decoding {job.title}", unit=" images", delay=5,
-                  unit_scale=True, mininterval=1) as bar:
+        with tqdm(
+            total=job.count,
+            desc=f"decoding {job.title}",
+            unit=" images",
+            delay=5,
+            unit_scale=True,
+            mininterval=1,
+        ) as bar:
             # A few groups at a time, so that a million records never wait in memory at once.
             for few in iter(lambda: list(itertools.islice(groups, _GROUPS_AT_ONCE)), []):
                 for group, decoded in zip(few, pool.map(functools.partial(_decode, job), few)):
@@ -183,9 +189,9 @@ def _decoded(job: Job) -> Iterator[Tuple[Record, Union[np.ndarray, BadImage]]]:
                     bar.update(len(group))
 
 
-def _decode(job: Job, records: List[Record]) -> List[Union[np.ndarray, BadImage]]:
+def _decode(job: Job, records: list[Record]) -> list[np.ndarray | BadImage]:
     """Decodes a few records; a bad one becomes the reason why it is bad."""
-    decoded: List[Union[np.ndarray, BadImage]] = []
+    decoded: list[np.ndarray | BadImage] = []
     for record in records:
         try:
             data = record.data if isinstance(record.data, bytes) else record.data.read_bytes()
@@ -197,15 +203,19 @@ def _decode(job: Job, records: List[Record]) -> List[Union[np.ndarray, BadImage]
     return decoded
 
 
-def _check_bad(job: Job, bad: List[Tuple[str, str]], strict: bool) -> None:
+def _check_bad(job: Job, bad: list[tuple[str, str]], strict: bool) -> None:
     """Raises if that many bad images are too many."""
     name, reason = bad[0]
     if strict:
-        raise UserError(f"{name}: {reason}; mend or remove it, or leave out --strict_data to skip "
-                        "and count such images")
+        raise UserError(
+            f"{name}: {reason}; mend or remove it, or leave out --strict_data to skip "
+            "and count such images"
+        )
     if len(bad) * 2 > job.count:
-        raise UserError(f"{job.title}: more than half of the {job.count} images cannot be used; "
-                        f"the first is {name}: {reason}")
+        raise UserError(
+            f"{job.title}: more than half of the {job.count} images cannot be used; "
+            f"the first is {name}: {reason}"
+        )
 
 
 def _open(job: Job, entry: pathlib.Path, strict: bool) -> Split:
@@ -215,11 +225,18 @@ def _open(job: Job, entry: pathlib.Path, strict: bool) -> Split:
     if bad:
         _check_bad(job, bad, strict)
         names = "; ".join(f"{name}: {reason}" for name, reason in bad[:3])
-        logging.warning("%s: skipped %d of %d images (%s%s)", job.title, len(bad), job.count,
-                        names, "; ..." if len(bad) > 3 else "")
-    images = np.memmap(entry / "images.uint8", np.uint8, "r",
-                       shape=(stored["count"], *job.image_shape))
-    labels: Optional[np.ndarray] = None
+        logging.warning(
+            "%s: skipped %d of %d images (%s%s)",
+            job.title,
+            len(bad),
+            job.count,
+            names,
+            "; ..." if len(bad) > 3 else "",
+        )
+    images = np.memmap(
+        entry / "images.uint8", np.uint8, "r", shape=(stored["count"], *job.image_shape)
+    )
+    labels: np.ndarray | None = None
     if (entry / "labels.npy").is_file():
         labels = np.load(entry / "labels.npy")
     return Split(images, labels, skipped=len(bad))
@@ -230,15 +247,21 @@ def _check_free_space(job: Job, cache_dir: pathlib.Path) -> None:
     needed = job.count * int(np.prod(job.image_shape))
     free = shutil.disk_usage(cache_dir).free
     if needed > free:
-        raise UserError(f"{job.title}: the decoded images need {needed / 2**30:.1f} GiB in "
-                        f"{cache_dir}, where {free / 2**30:.1f} GiB are free; make room, or name "
-                        "a folder on a larger disk with --cache_dir")
+        raise UserError(
+            f"{job.title}: the decoded images need {needed / 2**30:.1f} GiB in "
+            f"{cache_dir}, where {free / 2**30:.1f} GiB are free; make room, or name "
+            "a folder on a larger disk with --cache_dir"
+        )
 
 
 def _disk_message(cache_dir: pathlib.Path, error: OSError) -> str:
     """Says in one line what went wrong in the cache folder."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (f"{cache_dir}: the disk is full; make room, or name a folder on a larger disk "
-                "with --cache_dir")
-    return (f"{cache_dir}: decoded images cannot be kept there ({error.strerror or error}); name "
-            "another folder with --cache_dir")
+        return (
+            f"{cache_dir}: the disk is full; make room, or name a folder on a larger disk "
+            "with --cache_dir"
+        )
+    return (
+        f"{cache_dir}: decoded images cannot be kept there ({error.strerror or error}); name "
+        "another folder with --cache_dir"
+    )

@@ -14,31 +14,28 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
-from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
 from hali_tf.data import cache, images
+from hali_tf.data.crops import CELEBA_SIZE, celeba_face
 from hali_tf.data.source import SPLITS, Source, Split
 from hali_tf.errors import UserError
 
-DEFAULT_SIZE = 64
 _IMAGES, _ATTRIBUTES, _PARTITION = (
-    "img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt")
+    "img_align_celeba",
+    "list_attr_celeba.txt",
+    "list_eval_partition.txt",
+)
 
 
-def central_148(width: int, height: int) -> images.Box:
-    """Returns the box of the face in an aligned image, or all of a square one."""
-    if (width, height) == (178, 218):
-        return 15, 35, 163, 183
-    if width == height:
-        return 0, 0, width, height
-    raise images.BadImage(f"expected an aligned CelebA image of 178x218 pixels, or a square one; "
-                          f"received {width}x{height}")
-
-
-def open_celeba(data_dir: Optional[pathlib.Path], image_size: int, channels: int, strict: bool,
-                cache_dir: pathlib.Path) -> Source:
+def open_celeba(
+    data_dir: pathlib.Path | None,
+    image_size: int,
+    channels: int,
+    strict: bool,
+    cache_dir: pathlib.Path,
+) -> Source:
     """Opens CelebA and checks that images, attributes and partition belong together.
 
     Args:
@@ -55,7 +52,8 @@ def open_celeba(data_dir: Optional[pathlib.Path], image_size: int, channels: int
         UserError: If a file is missing or does not match the others.
     """
     if data_dir is None or (data_dir / "celeb_a").is_dir():
-        from hali_tf.data.tfds import open_tfds
+        from hali_tf.data.tfds import open_tfds  # slow to import, and needed here alone
+
         source = open_tfds("tfds:celeb_a", data_dir, image_size, channels, strict, cache_dir)
         return Source("celeba", source.image_shape, source.loader, source.label_names, True)
     _check_layout(data_dir)
@@ -65,7 +63,7 @@ def open_celeba(data_dir: Optional[pathlib.Path], image_size: int, channels: int
     found = {entry.name for entry in os.scandir(data_dir / _IMAGES) if _is_image(entry.name)}
     _check_same(data_dir / _ATTRIBUTES, attributes, data_dir / _IMAGES, found)
     folder = data_dir / _IMAGES
-    size, channels = image_size or DEFAULT_SIZE, channels or 3
+    size, channels = image_size or CELEBA_SIZE, channels or 3
 
     def load(split: str) -> Split:
         number = SPLITS.index(split)
@@ -74,14 +72,19 @@ def open_celeba(data_dir: Optional[pathlib.Path], image_size: int, channels: int
             raise UserError(f"{data_dir / _PARTITION}: no image of the {split} split ({number})")
         job = cache.Job(
             title=f"celeba {split}",
-            identity={"set": "celeba", "split": split, "files": cache.fingerprint(folder, names),
-                      "attributes": cache.fingerprint(data_dir, [_ATTRIBUTES])},
-            records=lambda: (cache.Record(str(folder / name), folder / name, attributes[name])
-                             for name in names),
+            identity={
+                "set": "celeba",
+                "split": split,
+                "files": cache.fingerprint(folder, names),
+                "attributes": cache.fingerprint(data_dir, [_ATTRIBUTES]),
+            },
+            records=lambda: (
+                cache.Record(str(folder / name), folder / name, attributes[name]) for name in names
+            ),
             count=len(names),
             image_shape=(size, size, channels),
-            decode=functools.partial(images.decode, size=size, channels=channels,
-                                     crop=central_148))
+            decode=functools.partial(images.decode, size=size, channels=channels, crop=celeba_face),
+        )
         return cache.load(job, cache_dir, strict)
 
     return Source("celeba", (size, size, channels), load, attribute_names, multi_label=True)
@@ -94,48 +97,62 @@ def _is_image(name: str) -> bool:
 def _check_layout(data_dir: pathlib.Path) -> None:
     """Raises if one of the official files is not there."""
     if not data_dir.is_dir():
-        raise UserError(f"--data_dir={data_dir}: no such folder; expected CelebA's, with "
-                        f"{_IMAGES}/, {_ATTRIBUTES} and {_PARTITION}")
+        raise UserError(
+            f"--data_dir={data_dir}: no such folder; expected CelebA's, with "
+            f"{_IMAGES}/, {_ATTRIBUTES} and {_PARTITION}"
+        )
     for name in (_IMAGES, _ATTRIBUTES, _PARTITION):
         if not (data_dir / name).exists():
-            raise UserError(f"{data_dir / name}: not found; expected CelebA's official files "
-                            f"{_IMAGES}/, {_ATTRIBUTES} and {_PARTITION} in --data_dir, "
-                            "or tensorflow-datasets' celeb_a/")
+            raise UserError(
+                f"{data_dir / name}: not found; expected CelebA's official files "
+                f"{_IMAGES}/, {_ATTRIBUTES} and {_PARTITION} in --data_dir, "
+                "or tensorflow-datasets' celeb_a/"
+            )
 
 
-def _read_attributes(file: pathlib.Path) -> Tuple[Tuple[str, ...], Dict[str, np.ndarray]]:
+def _read_attributes(file: pathlib.Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     """Reads the attributes' names and each image's row, -1/1 turned into 0/1."""
     lines = _lines(file)
     if len(lines) < 3 or not lines[0].strip().isdigit():
-        raise UserError(f"{file}: expected the number of images, a line of attribute names, and a "
-                        f"line an image; received {len(lines)} lines beginning {_start(lines)!r}")
+        raise UserError(
+            f"{file}: expected the number of images, a line of attribute names, and a "
+            f"line an image; received {len(lines)} lines beginning {_start(lines)!r}"
+        )
     names = tuple(lines[1].split())
     if int(lines[0]) != len(lines) - 2:
-        raise UserError(f"{file}: its first line promises {int(lines[0])} images; received "
-                        f"{len(lines) - 2} rows")
-    rows: Dict[str, np.ndarray] = {}
+        raise UserError(
+            f"{file}: its first line promises {int(lines[0])} images; received "
+            f"{len(lines) - 2} rows"
+        )
+    rows: dict[str, np.ndarray] = {}
     for number, line in enumerate(lines[2:], start=3):
         image, *values = line.split()
         if len(values) != len(names):
-            raise UserError(f"{file}, line {number}: expected {len(names)} values after the "
-                            f"image's name; received {len(values)}")
+            raise UserError(
+                f"{file}, line {number}: expected {len(names)} values after the "
+                f"image's name; received {len(values)}"
+            )
         if not set(values) <= {"-1", "1"}:
-            raise UserError(f"{file}, line {number}: expected values -1 and 1; received "
-                            f"{sorted(set(values) - {'-1', '1'})[0]!r}")
+            raise UserError(
+                f"{file}, line {number}: expected values -1 and 1; received "
+                f"{sorted(set(values) - {'-1', '1'})[0]!r}"
+            )
         if image in rows:
             raise UserError(f"{file}, line {number}: {image} is there twice")
         rows[image] = np.array([value == "1" for value in values], dtype=np.uint8)
     return names, rows
 
 
-def _read_partition(file: pathlib.Path) -> Dict[str, int]:
+def _read_partition(file: pathlib.Path) -> dict[str, int]:
     """Reads which image belongs to which split: 0 train, 1 validation, 2 test."""
-    partition: Dict[str, int] = {}
+    partition: dict[str, int] = {}
     for number, line in enumerate(_lines(file), start=1):
         fields = line.split()
         if len(fields) != 2 or fields[1] not in ("0", "1", "2"):
-            raise UserError(f"{file}, line {number}: expected an image's name and 0, 1 or 2; "
-                            f"received {line.strip()[:60]!r}")
+            raise UserError(
+                f"{file}, line {number}: expected an image's name and 0, 1 or 2; "
+                f"received {line.strip()[:60]!r}"
+            )
         if fields[0] in partition:
             raise UserError(f"{file}, line {number}: {fields[0]} is there twice")
         partition[fields[0]] = int(fields[1])
@@ -144,15 +161,19 @@ def _read_partition(file: pathlib.Path) -> Dict[str, int]:
 
 def _check_same(first: pathlib.Path, first_names, second: pathlib.Path, second_names) -> None:
     """Raises if one names images that the other lacks."""
-    for here, names, there, others in ((first, first_names, second, second_names),
-                                       (second, second_names, first, first_names)):
+    for here, names, there, others in (
+        (first, first_names, second, second_names),
+        (second, second_names, first, first_names),
+    ):
         lacking = sorted(set(names) - set(others))
         if lacking:
-            raise UserError(f"{here}: has {lacking[0]}, which {there} lacks ({len(lacking)} such "
-                            f"of {len(names)}); both must be of the same images")
+            raise UserError(
+                f"{here}: has {lacking[0]}, which {there} lacks ({len(lacking)} such "
+                f"of {len(names)}); both must be of the same images"
+            )
 
 
-def _lines(file: pathlib.Path) -> List[str]:
+def _lines(file: pathlib.Path) -> list[str]:
     """Reads the lines that are not blank."""
     try:
         return [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
@@ -160,5 +181,5 @@ def _lines(file: pathlib.Path) -> List[str]:
         raise UserError(f"{file}: cannot be read as text ({error})") from error
 
 
-def _start(lines: List[str]) -> str:
+def _start(lines: list[str]) -> str:
     return lines[0][:40] if lines else ""

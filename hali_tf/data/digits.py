@@ -33,11 +33,13 @@ def open_digits(image_size: int = 0, channels: int = 0) -> Source:
         start, stop = _BOUNDS[split]
         rows = np.random.default_rng(0).permutation(len(digits.images))[start:stop]
         images = np.stack([_enlarge(digits.images[row], size) for row in rows])
-        return Split(np.repeat(images[..., None], channels, axis=-1),
-                     digits.target[rows].astype(np.int64))
+        return Split(
+            np.repeat(images[..., None], channels, axis=-1), digits.target[rows].astype(np.int64)
+        )
 
-    return Source("digits", (size, size, channels), load,
-                  label_names=tuple(str(digit) for digit in range(10)))
+    return Source(
+        "digits", (size, size, channels), load, label_names=tuple(str(digit) for digit in range(10))
+    )
 
 
 def _enlarge(digit: np.ndarray, size: int) -> np.ndarray:

@@ -20,7 +20,6 @@ import hashlib
 import os
 import pathlib
 import re
-from typing import Dict, List, Optional, Tuple
 
 from hali_tf.data import cache, images
 from hali_tf.data.source import SPLITS, Source, Split
@@ -35,8 +34,13 @@ _SPLIT_FOLDERS = {
 }
 
 
-def open_folder(data_dir: Optional[pathlib.Path], image_size: int, channels: int, strict: bool,
-                cache_dir: pathlib.Path) -> Source:
+def open_folder(
+    data_dir: pathlib.Path | None,
+    image_size: int,
+    channels: int,
+    strict: bool,
+    cache_dir: pathlib.Path,
+) -> Source:
     """Opens a folder of images.
 
     Args:
@@ -70,26 +74,33 @@ def open_folder(data_dir: Optional[pathlib.Path], image_size: int, channels: int
         classes = label_names if _has_classes(names) else None
         job = cache.Job(
             title=f"{data_dir.resolve().name} {split}",
-            identity={"set": "folder", "split": split, "files": cache.fingerprint(root, names),
-                      "classes": classes},
+            identity={
+                "set": "folder",
+                "split": split,
+                "files": cache.fingerprint(root, names),
+                "classes": classes,
+            },
             records=functools.partial(_records, root, names, classes),
             count=len(names),
             image_shape=(image_size, image_size, channels),
-            decode=functools.partial(images.decode, size=image_size, channels=channels))
+            decode=functools.partial(images.decode, size=image_size, channels=channels),
+        )
         return cache.load(job, cache_dir, strict)
 
     return Source("folder", (image_size, image_size, channels), load, label_names)
 
 
-def _split_roots(data_dir: pathlib.Path) -> Dict[str, pathlib.Path]:
+def _split_roots(data_dir: pathlib.Path) -> dict[str, pathlib.Path]:
     """Returns the folder of each split that has one; all in one folder count as "train"."""
     folders = sorted(path for path in data_dir.iterdir() if path.is_dir() and _visible(path.name))
-    found: Dict[str, pathlib.Path] = {}
+    found: dict[str, pathlib.Path] = {}
     for split, pattern in _SPLIT_FOLDERS.items():
         matches = [path for path in folders if pattern.fullmatch(path.name)]
         if len(matches) > 1:
-            raise UserError(f"{data_dir}: both {matches[0].name}/ and {matches[1].name}/ could be "
-                            f"the {split} split; name a folder with one of them by --data_dir")
+            raise UserError(
+                f"{data_dir}: both {matches[0].name}/ and {matches[1].name}/ could be "
+                f"the {split} split; name a folder with one of them by --data_dir"
+            )
         if matches:
             found[split] = matches[0]
     # One such folder among others may be a class by that name: trains, say.
@@ -100,7 +111,7 @@ def _split_roots(data_dir: pathlib.Path) -> Dict[str, pathlib.Path]:
     return {"train": data_dir}
 
 
-def _list_images(root: pathlib.Path) -> List[str]:
+def _list_images(root: pathlib.Path) -> list[str]:
     """Lists the images below a folder by relative name, in the order of their names' hashes."""
     names, others = [], 0
     for folder, subfolders, files in os.walk(root, onerror=_fail, followlinks=True):
@@ -112,18 +123,25 @@ def _list_images(root: pathlib.Path) -> List[str]:
             else:
                 others += 1
     if not names:
-        raise UserError(f"{root}: no images found ({others} other files); expected files ending in "
-                        f"{', '.join(_ENDINGS)}, there or in class folders")
-    return sorted(names, key=lambda name: hashlib.sha256(
-        name.replace(os.sep, "/").encode("utf-8", "surrogateescape")).digest())
+        raise UserError(
+            f"{root}: no images found ({others} other files); expected files ending in "
+            f"{', '.join(_ENDINGS)}, there or in class folders"
+        )
+    return sorted(
+        names,
+        key=lambda name: hashlib.sha256(
+            name.replace(os.sep, "/").encode("utf-8", "surrogateescape")
+        ).digest(),
+    )
 
 
 def _fail(error: OSError) -> None:
     raise error  # os.walk would pass over a folder that it may not read.
 
 
-def _class_names(roots: Dict[str, pathlib.Path], files: Dict[str, List[str]]
-                 ) -> Optional[Tuple[str, ...]]:
+def _class_names(
+    roots: dict[str, pathlib.Path], files: dict[str, list[str]]
+) -> tuple[str, ...] | None:
     """Returns the sorted class folders of the training split, or None if it is flat."""
     for split, root in roots.items():
         _check_layout(root, files[split])
@@ -134,17 +152,21 @@ def _class_names(roots: Dict[str, pathlib.Path], files: Dict[str, List[str]]
         if _has_classes(names):
             unknown = sorted({_class_of(name) for name in names} - set(classes))
             if unknown:
-                raise UserError(f"{roots[split] / unknown[0]}: a class folder that "
-                                f"{roots['train']} lacks; both must have the same")
+                raise UserError(
+                    f"{roots[split] / unknown[0]}: a class folder that "
+                    f"{roots['train']} lacks; both must have the same"
+                )
     return tuple(classes)
 
 
-def _check_layout(root: pathlib.Path, names: List[str]) -> None:
+def _check_layout(root: pathlib.Path, names: list[str]) -> None:
     """Raises if images lie both in class folders and beside them, or a class folder is empty."""
     flat = [name for name in names if os.sep not in name]
     if flat and len(flat) < len(names):
-        raise UserError(f"{root / min(flat)}: lies beside class folders; expected all images in "
-                        f"class folders or none ({len(flat)} of {len(names)} are not)")
+        raise UserError(
+            f"{root / min(flat)}: lies beside class folders; expected all images in "
+            f"class folders or none ({len(flat)} of {len(names)} are not)"
+        )
     if not flat:
         used = {_class_of(name) for name in names}
         for path in sorted(root.iterdir()):
@@ -152,20 +174,27 @@ def _check_layout(root: pathlib.Path, names: List[str]) -> None:
                 raise UserError(f"{path}: a class folder without images; fill or remove it")
 
 
-def _parts(roots: Dict[str, pathlib.Path], files: Dict[str, List[str]]
-           ) -> Dict[str, Tuple[pathlib.Path, List[str]]]:
+def _parts(
+    roots: dict[str, pathlib.Path], files: dict[str, list[str]]
+) -> dict[str, tuple[pathlib.Path, list[str]]]:
     """Returns root and images of all three splits, cutting those that have no folder."""
     missing = len(SPLITS) - len(roots)
     if len(files["train"]) <= missing:
-        raise UserError(f"{roots['train']}: expected at least {missing + 1} images, to cut "
-                        f"validation and test images from; received {len(files['train'])}")
+        raise UserError(
+            f"{roots['train']}: expected at least {missing + 1} images, to cut "
+            f"validation and test images from; received {len(files['train'])}"
+        )
     parts = {split: (roots[split], names) for split, names in files.items()}
-    parts.update({split: (roots["train"], names)
-                  for split, names in cut(files["train"], present=roots).items()})
+    parts.update(
+        {
+            split: (roots["train"], names)
+            for split, names in cut(files["train"], present=roots).items()
+        }
+    )
     return parts
 
 
-def _records(root: pathlib.Path, names: List[str], classes: Optional[Tuple[str, ...]]):
+def _records(root: pathlib.Path, names: list[str], classes: tuple[str, ...] | None):
     """Yields the images with their class numbers."""
     numbers = {name: number for number, name in enumerate(classes or ())}
     for name in names:
@@ -177,7 +206,7 @@ def _class_of(name: str) -> str:
     return name.split(os.sep, 1)[0]
 
 
-def _has_classes(names: List[str]) -> bool:
+def _has_classes(names: list[str]) -> bool:
     return os.sep in names[0]
 
 

@@ -15,24 +15,12 @@ What happens to each kind:
 from __future__ import annotations
 
 import io
-from typing import Callable, Tuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-Box = Tuple[int, int, int, int]
-Crop = Callable[[int, int], Box]
-
-
-class BadImage(Exception):
-    """Says in a few words why an image cannot be used; its name is known to the caller."""
-
-
-def central_square(width: int, height: int) -> Box:
-    """Returns (left, upper, right, lower) of the largest square in the middle."""
-    side = min(width, height)
-    left, upper = (width - side) // 2, (height - side) // 2
-    return left, upper, left + side, upper + side
+from hali_tf.data.crops import Crop, central_square
+from hali_tf.errors import BadImage
 
 
 def decode(data: bytes, size: int, channels: int, crop: Crop = central_square) -> np.ndarray:

@@ -17,14 +17,18 @@ def count_classes(source: Source) -> int:
         UserError: If the images of the set have no class.
     """
     if source.multi_label:
-        raise UserError(f"--labels_per_class with --data={source.name}: it has attributes and no "
-                        "classes; expected one class an image")
+        raise UserError(
+            f"--labels_per_class with --data={source.name}: it has attributes and no "
+            "classes; expected one class an image"
+        )
     if source.label_names is not None:
         return len(source.label_names)
     labels = source.load("train").labels
     if labels is None:
-        raise UserError(f"--labels_per_class with --data={source.name}: it has no labels; expected "
-                        "one class an image")
+        raise UserError(
+            f"--labels_per_class with --data={source.name}: it has no labels; expected "
+            "one class an image"
+        )
     return int(labels.max()) + 1
 
 
@@ -48,15 +52,24 @@ def draw_labelled(labels: np.ndarray, classes: int, per_class: int, seed: int) -
     for number in range(classes):
         of_class = np.flatnonzero(labels == number)
         if len(of_class) < per_class:
-            raise UserError(f"--labels_per_class={per_class}: class {number} has {len(of_class)} "
-                            "training images; lower it")
+            raise UserError(
+                f"--labels_per_class={per_class}: class {number} has {len(of_class)} "
+                "training images; lower it"
+            )
         drawn.append(generator.permutation(of_class)[:per_class])
     return np.concatenate(drawn)
 
 
-def semi_supervised_batches(train: Split, labelled: np.ndarray, batch_size: int, seed: int,
-                            first_step: int, last_step: int, shift: int = 0,
-                            warp: float = 0.0) -> tf.data.Dataset:
+def semi_supervised_batches(
+    train: Split,
+    labelled: np.ndarray,
+    batch_size: int,
+    seed: int,
+    first_step: int,
+    last_step: int,
+    shift: int = 0,
+    warp: float = 0.0,
+) -> tf.data.Dataset:
     """Makes the batches of a semi-supervised run: images without labels, and as many with.
 
     Args:
@@ -106,6 +119,10 @@ def moved(images: tf.Tensor, shift: int, warp: float, seed: tf.Tensor) -> tf.Ten
     offset = centre - tf.linalg.matvec(a, centre) + tf.cast(d, tf.float32)
     rows = tf.reshape(tf.concat([a, offset[:, :, None]], axis=2), [batch, 6])
     return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images, transforms=tf.pad(rows, [[0, 0], [0, 2]]), output_shape=[height, width],
-        fill_value=0.0, interpolation="BILINEAR", fill_mode="NEAREST",
-    )  # fmt: skip
+        images=images,
+        transforms=tf.pad(rows, [[0, 0], [0, 2]]),
+        output_shape=[height, width],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )

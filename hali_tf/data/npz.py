@@ -14,7 +14,6 @@ import dataclasses
 import pathlib
 import zipfile
 import zlib
-from typing import Dict, Optional, Tuple
 
 import numpy as np
 from PIL import Image
@@ -36,11 +35,11 @@ _KEYS = {
 class _Header:
     """Shape and dtype of an array that was not read."""
 
-    shape: Tuple[int, ...]
+    shape: tuple[int, ...]
     dtype: np.dtype
 
 
-def open_npz(data_dir: Optional[pathlib.Path], image_size: int, channels: int) -> Source:
+def open_npz(data_dir: pathlib.Path | None, image_size: int, channels: int) -> Source:
     """Opens a file of arrays and checks their shapes and dtypes without reading them.
 
     Args:
@@ -76,11 +75,12 @@ def open_npz(data_dir: Optional[pathlib.Path], image_size: int, channels: int) -
         labels = _to_labels(file, label_key, _read(file, label_key))[chosen] if label_key else None
         return Split(_fit(pixels, size, channels), labels)
 
-    return Source("npz", (size, size, channels), load, _label_names(file, headers, keys),
-                  multi_label)
+    return Source(
+        "npz", (size, size, channels), load, _label_names(file, headers, keys), multi_label
+    )
 
 
-def _find(data_dir: Optional[pathlib.Path]) -> pathlib.Path:
+def _find(data_dir: pathlib.Path | None) -> pathlib.Path:
     """Returns the file that `--data_dir` means."""
     if data_dir is None:
         raise UsageError("--data=npz: name the .npz file, or a folder with one, by --data_dir")
@@ -90,12 +90,14 @@ def _find(data_dir: Optional[pathlib.Path]) -> pathlib.Path:
         raise UserError(f"--data_dir={data_dir}: no such file or folder; expected an .npz file")
     files = sorted(data_dir.glob("*.npz"))
     if len(files) != 1:
-        raise UserError(f"--data_dir={data_dir}: expected one .npz file in it; received "
-                        f"{len(files)}: name the file itself")
+        raise UserError(
+            f"--data_dir={data_dir}: expected one .npz file in it; received "
+            f"{len(files)}: name the file itself"
+        )
     return files[0]
 
 
-def _read_headers(file: pathlib.Path) -> Dict[str, _Header]:
+def _read_headers(file: pathlib.Path) -> dict[str, _Header]:
     """Reads what the arrays are, without the arrays."""
     headers = {}
     try:
@@ -103,10 +105,13 @@ def _read_headers(file: pathlib.Path) -> Dict[str, _Header]:
             for member in archive.namelist():
                 with archive.open(member) as stream:
                     version = np.lib.format.read_magic(stream)
-                    read = (np.lib.format.read_array_header_1_0 if version == (1, 0)
-                            else np.lib.format.read_array_header_2_0)
+                    read = (
+                        np.lib.format.read_array_header_1_0
+                        if version == (1, 0)
+                        else np.lib.format.read_array_header_2_0
+                    )
                     shape, _, dtype = read(stream)
-                headers[member[:-len(".npy")]] = _Header(shape, dtype)
+                headers[member[: -len(".npy")]] = _Header(shape, dtype)
     except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{file}: not an .npz file of arrays, or damaged ({error})") from error
     return headers
@@ -121,8 +126,9 @@ def _read(file: pathlib.Path, key: str) -> np.ndarray:
         raise UserError(f"{file}: {key} cannot be read ({error})") from error
 
 
-def _find_keys(file: pathlib.Path, headers: Dict[str, _Header]
-               ) -> Dict[str, Tuple[str, Optional[str]]]:
+def _find_keys(
+    file: pathlib.Path, headers: dict[str, _Header]
+) -> dict[str, tuple[str, str | None]]:
     """Returns the names of images and labels of each split that is there."""
     keys = {}
     for split, candidates in _KEYS.items():
@@ -131,8 +137,9 @@ def _find_keys(file: pathlib.Path, headers: Dict[str, _Header]
                 keys[split] = (image_key, label_key if label_key in headers else None)
                 break
     if "train" not in keys:
-        raise UserError(f"{file}: expected an array x_train or images; received "
-                        f"{', '.join(headers) or 'none'}")
+        raise UserError(
+            f"{file}: expected an array x_train or images; received {', '.join(headers) or 'none'}"
+        )
     return keys
 
 
@@ -140,12 +147,18 @@ def _check_images(file: pathlib.Path, key: str, header: _Header) -> None:
     """Raises if an array cannot be images."""
     shape = header.shape
     if header.dtype != np.uint8:
-        raise UserError(f"{file}: {key}: expected dtype uint8 with values 0..255; received "
-                        f"{header.dtype}")
-    if len(shape) not in (3, 4) or shape[1] != shape[2] or (len(shape) == 4 and
-                                                            shape[3] not in (1, 3)):
-        raise UserError(f"{file}: {key}: expected square images [N, H, W] or [N, H, W, 1 or 3]; "
-                        f"received shape {list(shape)}")
+        raise UserError(
+            f"{file}: {key}: expected dtype uint8 with values 0..255; received {header.dtype}"
+        )
+    if (
+        len(shape) not in (3, 4)
+        or shape[1] != shape[2]
+        or (len(shape) == 4 and shape[3] not in (1, 3))
+    ):
+        raise UserError(
+            f"{file}: {key}: expected square images [N, H, W] or [N, H, W, 1 or 3]; "
+            f"received shape {list(shape)}"
+        )
     if 0 in shape:
         raise UserError(f"{file}: {key}: is empty; received shape {list(shape)}")
 
@@ -153,37 +166,52 @@ def _check_images(file: pathlib.Path, key: str, header: _Header) -> None:
 def _check_labels(file: pathlib.Path, key: str, header: _Header, count: int) -> None:
     """Raises if an array cannot be the labels of `count` images."""
     if header.dtype.kind not in "iub" or len(header.shape) not in (1, 2):
-        raise UserError(f"{file}: {key}: expected integers [N], or 0/1 [N, A]; received "
-                        f"{header.dtype} of shape {list(header.shape)}")
+        raise UserError(
+            f"{file}: {key}: expected integers [N], or 0/1 [N, A]; received "
+            f"{header.dtype} of shape {list(header.shape)}"
+        )
     if header.shape[0] != count:
-        raise UserError(f"{file}: {key}: expected a label for each of the {count} images; received "
-                        f"{header.shape[0]}")
+        raise UserError(
+            f"{file}: {key}: expected a label for each of the {count} images; received "
+            f"{header.shape[0]}"
+        )
 
 
-def _check_same(file: pathlib.Path, keys: Dict[str, Tuple[str, Optional[str]]],
-                headers: Dict[str, _Header]) -> None:
+def _check_same(
+    file: pathlib.Path, keys: dict[str, tuple[str, str | None]], headers: dict[str, _Header]
+) -> None:
     """Raises if the splits differ in image shape or kind of labels."""
     train_key, train_label_key = keys["train"]
     for image_key, label_key in keys.values():
         if headers[image_key].shape[1:] != headers[train_key].shape[1:]:
-            raise UserError(f"{file}: {image_key}: expected images "
-                            f"{list(headers[train_key].shape[1:])} as in {train_key}; received "
-                            f"{list(headers[image_key].shape[1:])}")
-        if train_label_key and label_key and (
-                _attributes(headers[label_key]) != _attributes(headers[train_label_key])):
-            raise UserError(f"{file}: {label_key}: expected labels of the shape of "
-                            f"{train_label_key}; received {list(headers[label_key].shape)}")
+            raise UserError(
+                f"{file}: {image_key}: expected images "
+                f"{list(headers[train_key].shape[1:])} as in {train_key}; received "
+                f"{list(headers[image_key].shape[1:])}"
+            )
+        if (
+            train_label_key
+            and label_key
+            and (_attributes(headers[label_key]) != _attributes(headers[train_label_key]))
+        ):
+            raise UserError(
+                f"{file}: {label_key}: expected labels of the shape of "
+                f"{train_label_key}; received {list(headers[label_key].shape)}"
+            )
 
 
-def _rows(file: pathlib.Path, keys: Dict[str, Tuple[str, Optional[str]]],
-          headers: Dict[str, _Header]) -> Dict[str, object]:
+def _rows(
+    file: pathlib.Path, keys: dict[str, tuple[str, str | None]], headers: dict[str, _Header]
+) -> dict[str, object]:
     """Returns which rows of its array each split takes."""
     count = headers[keys["train"][0]].shape[0]
     missing = len(SPLITS) - len(keys)
     if count <= missing:
-        raise UserError(f"{file}: {keys['train'][0]}: expected at least {missing + 1} images, to "
-                        f"cut validation and test images from; received {count}")
-    rows: Dict[str, object] = {split: slice(None) for split in keys}
+        raise UserError(
+            f"{file}: {keys['train'][0]}: expected at least {missing + 1} images, to "
+            f"cut validation and test images from; received {count}"
+        )
+    rows: dict[str, object] = {split: slice(None) for split in keys}
     if missing:
         # Sorted again: every split keeps the file's order.
         order = np.random.default_rng(0).permutation(count)
@@ -196,8 +224,10 @@ def _to_labels(file: pathlib.Path, key: str, values: np.ndarray) -> np.ndarray:
     if values.ndim == 1 or values.shape[1] == 1:
         return values.reshape(-1).astype(np.int64)
     if not np.isin(values, (0, 1)).all():
-        raise UserError(f"{file}: {key}: expected 0 and 1 in [N, A]; received values from "
-                        f"{values.min()} to {values.max()}")
+        raise UserError(
+            f"{file}: {key}: expected 0 and 1 in [N, A]; received values from "
+            f"{values.min()} to {values.max()}"
+        )
     return values.astype(np.uint8)
 
 
@@ -205,19 +235,24 @@ def _attributes(header: _Header) -> int:
     return header.shape[1] if len(header.shape) == 2 else 1
 
 
-def _label_names(file: pathlib.Path, headers: Dict[str, _Header],
-                 keys: Dict[str, Tuple[str, Optional[str]]]) -> Optional[Tuple[str, ...]]:
+def _label_names(
+    file: pathlib.Path, headers: dict[str, _Header], keys: dict[str, tuple[str, str | None]]
+) -> tuple[str, ...] | None:
     """Reads `class_names`, if they are there."""
     if "class_names" not in headers or not keys["train"][1]:
         return None
     names = _read(file, "class_names")
     if names.ndim != 1 or names.dtype.kind not in "SU":
-        raise UserError(f"{file}: class_names: expected a list of text; received {names.dtype} of "
-                        f"shape {list(names.shape)}")
+        raise UserError(
+            f"{file}: class_names: expected a list of text; received {names.dtype} of "
+            f"shape {list(names.shape)}"
+        )
     attributes = _attributes(headers[keys["train"][1]])
     if attributes > 1 and len(names) != attributes:
-        raise UserError(f"{file}: class_names: expected {attributes}, one for each column of "
-                        f"{keys['train'][1]}; received {len(names)}")
+        raise UserError(
+            f"{file}: class_names: expected {attributes}, one for each column of "
+            f"{keys['train'][1]}; received {len(names)}"
+        )
     return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
 
 

@@ -7,7 +7,7 @@ sees what a run that never stopped would have seen, without the iterator being c
 from __future__ import annotations
 
 import functools
-from typing import Callable, Optional
+from typing import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -37,7 +37,7 @@ def positions(count: int, batch_size: int, seed: int) -> Callable[[int], np.ndar
         place, stop, parts = step * batch_size, (step + 1) * batch_size, []
         while place < stop:
             epoch, offset = divmod(place, count)
-            part = permutation(epoch)[offset:offset + stop - place]
+            part = permutation(epoch)[offset : offset + stop - place]
             parts.append(part)
             place += len(part)
         return np.concatenate(parts)
@@ -45,8 +45,9 @@ def positions(count: int, batch_size: int, seed: int) -> Callable[[int], np.ndar
     return positions_of
 
 
-def train_batches(split: Split, batch_size: int, seed: int, first_step: int, last_step: int,
-                  labels: bool = False) -> tf.data.Dataset:
+def train_batches(
+    split: Split, batch_size: int, seed: int, first_step: int, last_step: int, labels: bool = False
+) -> tf.data.Dataset:
     """Makes the batches of the steps first_step .. last_step - 1.
 
     Args:
@@ -74,7 +75,7 @@ def train_batches(split: Split, batch_size: int, seed: int, first_step: int, las
     return _gather(arrays, positions_of, first_step, last_step, batch_size)
 
 
-def batches(split: Split, batch_size: int, limit: Optional[int] = None) -> tf.data.Dataset:
+def batches(split: Split, batch_size: int, limit: int | None = None) -> tf.data.Dataset:
     """Makes batches of a split in its own order, once, for evaluation.
 
     Args:

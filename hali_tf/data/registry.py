@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Optional
 
 from hali_tf.data.source import Source
 from hali_tf.errors import UsageError, UserError
@@ -18,8 +17,14 @@ SHORT_NAMES = {
 NAMES = ("digits", "celeba", "folder", "npz", *SHORT_NAMES, "tfds:NAME", "tfds:NAME:CONFIG")
 
 
-def open_source(data: str, data_dir: str = "", image_size: int = 0, channels: int = 0,
-                strict: bool = False, cache_dir: str = "") -> Source:
+def open_source(
+    data: str,
+    data_dir: str = "",
+    image_size: int = 0,
+    channels: int = 0,
+    strict: bool = False,
+    cache_dir: str = "",
+) -> Source:
     """Finds an image set and checks it, without decoding it.
 
     Args:
@@ -41,8 +46,9 @@ def open_source(data: str, data_dir: str = "", image_size: int = 0, channels: in
         UserError: If the set is not there or does not fit together.
     """
     if image_size < 0:
-        raise UsageError(f"--image_size={image_size}: expected a number of pixels, or 0 for the "
-                         "set's own size")
+        raise UsageError(
+            f"--image_size={image_size}: expected a number of pixels, or 0 for the set's own size"
+        )
     if channels not in (0, 1, 3):
         raise UsageError(f"channels={channels}: expected 1 (grey), 3 (RGB), or 0 for the set's own")
     folder = pathlib.Path(data_dir).expanduser() if data_dir else None
@@ -50,28 +56,40 @@ def open_source(data: str, data_dir: str = "", image_size: int = 0, channels: in
     try:
         return _open(data, folder, image_size, channels, strict, cache)
     except OSError as error:  # A folder that may not be read, a disk that went away.
-        raise UserError(f"{error.filename or data_dir}: cannot be read "
-                        f"({error.strerror or error})") from error
+        raise UserError(
+            f"{error.filename or data_dir}: cannot be read ({error.strerror or error})"
+        ) from error
 
 
-def _open(data: str, folder: Optional[pathlib.Path], image_size: int, channels: int, strict: bool,
-          cache: pathlib.Path) -> Source:
+def _open(
+    data: str,
+    folder: pathlib.Path | None,
+    image_size: int,
+    channels: int,
+    strict: bool,
+    cache: pathlib.Path,
+) -> Source:
     """Passes the arguments on to the module of the named set."""
     name = SHORT_NAMES.get(data, data)
     # Imported where needed: the digits start in a second, tensorflow-datasets takes several.
     if name == "digits":
         from hali_tf.data.digits import open_digits
+
         return open_digits(image_size, channels)
     if name == "npz":
         from hali_tf.data.npz import open_npz
+
         return open_npz(folder, image_size, channels)
     if name == "folder":
         from hali_tf.data.folder import open_folder
+
         return open_folder(folder, image_size, channels, strict, cache)
     if name == "celeba":
         from hali_tf.data.celeba import open_celeba
+
         return open_celeba(folder, image_size, channels, strict, cache)
     if name.startswith("tfds:"):
         from hali_tf.data.tfds import open_tfds
+
         return open_tfds(name, folder, image_size, channels, strict, cache)
     raise UsageError(f"--data={data}: no such image set; expected one of {', '.join(NAMES)}")

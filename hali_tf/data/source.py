@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Callable, Optional, Tuple
+from typing import Callable
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class Split:
     """
 
     images: np.ndarray
-    labels: Optional[np.ndarray] = None
+    labels: np.ndarray | None = None
     skipped: int = 0
 
 
@@ -38,9 +38,9 @@ class Source:
     """
 
     name: str
-    image_shape: Tuple[int, int, int]
+    image_shape: tuple[int, int, int]
     loader: Callable[[str], Split] = dataclasses.field(repr=False)
-    label_names: Optional[Tuple[str, ...]] = None
+    label_names: tuple[str, ...] | None = None
     multi_label: bool = False
 
     def load(self, split: str) -> Split:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Sequence
+from collections.abc import Iterable, Sequence
 
 from hali_tf.data.source import SPLITS
 
@@ -12,7 +12,7 @@ def cut_size(count: int) -> int:
     return max(1, count // 20)
 
 
-def cut(rows: Sequence, present: Iterable[str]) -> Dict[str, Sequence]:
+def cut(rows: Sequence, present: Iterable[str]) -> dict[str, Sequence]:
     """Cuts the missing splits from the end of the training rows: validation, then test.
 
     Args:
@@ -23,10 +23,10 @@ def cut(rows: Sequence, present: Iterable[str]) -> Dict[str, Sequence]:
     Returns:
         The rows of "train" and of every split that is not in `present`.
     """
-    missing: List[str] = [name for name in SPLITS[1:] if name not in present]
+    missing: list[str] = [name for name in SPLITS[1:] if name not in present]
     size = cut_size(len(rows))
     stop = len(rows) - size * len(missing)
     parts = {"train": rows[:stop]}
     for place, name in enumerate(missing):
-        parts[name] = rows[stop + place * size:stop + (place + 1) * size]
+        parts[name] = rows[stop + place * size : stop + (place + 1) * size]
     return parts

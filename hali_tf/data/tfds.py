@@ -19,7 +19,7 @@ import difflib
 import functools
 import itertools
 import pathlib
-from typing import Iterator, Optional, Tuple
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -27,8 +27,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from hali_tf.data import cache, images
-from hali_tf.data.celeba import DEFAULT_SIZE as CELEBA_SIZE
-from hali_tf.data.celeba import central_148
+from hali_tf.data.crops import CELEBA_SIZE, celeba_face, central_square
 from hali_tf.data.source import SPLITS, Source, Split
 from hali_tf.data.splits import cut_size
 from hali_tf.errors import UsageError, UserError
@@ -36,8 +35,14 @@ from hali_tf.errors import UsageError, UserError
 _DEFAULT_SIZES = {"celeb_a": CELEBA_SIZE, "imagenet2012": 128}
 
 
-def open_tfds(name: str, data_dir: Optional[pathlib.Path], image_size: int, channels: int,
-              strict: bool, cache_dir: pathlib.Path) -> Source:
+def open_tfds(
+    name: str,
+    data_dir: pathlib.Path | None,
+    image_size: int,
+    channels: int,
+    strict: bool,
+    cache_dir: pathlib.Path,
+) -> Source:
     """Opens a set of tensorflow-datasets; it is downloaded and prepared when first loaded.
 
     Args:
@@ -61,45 +66,57 @@ def open_tfds(name: str, data_dir: Optional[pathlib.Path], image_size: int, chan
     size = image_size or _default_size(name, builder, feature)
     channels = channels or (1 if feature.shape[-1] == 1 else 3)
     label_key, label_names = _labels(builder)
-    crop = central_148 if builder.name == "celeb_a" else images.central_square
+    crop = celeba_face if builder.name == "celeb_a" else central_square
 
     def load(split: str) -> Split:
         _prepare(name, builder, manual_dir)
         part = _part(builder, split)
         job = cache.Job(
             title=f"{builder.name} {split}",
-            identity={"set": builder.info.full_name, "folder": str(builder.data_dir),
-                      "split": part, "count": builder.info.splits[part].num_examples},
+            identity={
+                "set": builder.info.full_name,
+                "folder": str(builder.data_dir),
+                "split": part,
+                "count": builder.info.splits[part].num_examples,
+            },
             records=functools.partial(_records, builder, part, image_key, label_key),
             count=builder.info.splits[part].num_examples,
             image_shape=(size, size, channels),
-            decode=functools.partial(images.decode, size=size, channels=channels, crop=crop))
+            decode=functools.partial(images.decode, size=size, channels=channels, crop=crop),
+        )
         return _without_empty_labels(cache.load(job, cache_dir, strict))
 
-    return Source(name, (size, size, channels), load, label_names,
-                  multi_label=label_key == "attributes")
+    return Source(
+        name, (size, size, channels), load, label_names, multi_label=label_key == "attributes"
+    )
 
 
-def _builder(name: str, data_dir: Optional[pathlib.Path], cache_dir: pathlib.Path):
+def _builder(name: str, data_dir: pathlib.Path | None, cache_dir: pathlib.Path):
     """Finds the set's builder, and the folder of its original files if `data_dir` is that."""
-    wanted, _, config = name[len("tfds:"):].partition(":")
+    wanted, _, config = name[len("tfds:") :].partition(":")
     manual_dir = None
     if data_dir is not None:
         if not data_dir.is_dir():
-            raise UserError(f"--data_dir={data_dir}: no such folder; expected one of "
-                            f"tensorflow-datasets, or of the original files of {wanted}")
-        holds_files = any(path.is_file() for path in data_dir.iterdir()
-                          if not path.name.startswith("."))
+            raise UserError(
+                f"--data_dir={data_dir}: no such folder; expected one of "
+                f"tensorflow-datasets, or of the original files of {wanted}"
+            )
+        holds_files = any(
+            path.is_file() for path in data_dir.iterdir() if not path.name.startswith(".")
+        )
         if holds_files and not (data_dir / wanted).is_dir():
             data_dir, manual_dir = cache_dir / "tfds", data_dir
     try:
-        return tfds.builder(f"{wanted}/{config}" if config else wanted,
-                            data_dir=None if data_dir is None else str(data_dir)), manual_dir
+        return tfds.builder(
+            f"{wanted}/{config}" if config else wanted,
+            data_dir=None if data_dir is None else str(data_dir),
+        ), manual_dir
     except tfds.core.DatasetNotFoundError:
         close = difflib.get_close_matches(wanted, tfds.list_builders(), n=3)
         hint = f"; did you mean {' or '.join('tfds:' + other for other in close)}?" if close else ""
         raise UsageError(
-            f"--data={name}: tensorflow-datasets has no set {wanted!r}{hint}") from None
+            f"--data={name}: tensorflow-datasets has no set {wanted!r}{hint}"
+        ) from None
     except ValueError as error:
         raise UsageError(f"--data={name}: {_shortened(error)}") from error
 
@@ -110,8 +127,10 @@ def _image_key(name: str, builder) -> str:
     keys = [key for key in features if isinstance(features[key], tfds.features.Image)]
     if "image" in keys or len(keys) == 1:
         return "image" if "image" in keys else keys[0]
-    raise UserError(f"--data={name}: expected a set with one image an example; received features "
-                    f"{', '.join(features)}")
+    raise UserError(
+        f"--data={name}: expected a set with one image an example; received features "
+        f"{', '.join(features)}"
+    )
 
 
 def _default_size(name: str, builder, feature) -> int:
@@ -120,12 +139,14 @@ def _default_size(name: str, builder, feature) -> int:
         return _DEFAULT_SIZES[builder.name]
     height, width = feature.shape[:2]
     if height is None or height != width:
-        raise UsageError(f"--data={name}: its images differ in size or are not square; say which "
-                         "size to bring them to with --image_size")
+        raise UsageError(
+            f"--data={name}: its images differ in size or are not square; say which "
+            "size to bring them to with --image_size"
+        )
     return 32 if height == 28 else height
 
 
-def _labels(builder) -> Tuple[Optional[str], Optional[Tuple[str, ...]]]:
+def _labels(builder) -> tuple[str | None, tuple[str, ...] | None]:
     """Returns the key of the labels and their names, or (None, None)."""
     features = builder.info.features
     if builder.name == "celeb_a":
@@ -135,13 +156,16 @@ def _labels(builder) -> Tuple[Optional[str], Optional[Tuple[str, ...]]]:
     return None, None
 
 
-def _prepare(name: str, builder, manual_dir: Optional[pathlib.Path]) -> None:
+def _prepare(name: str, builder, manual_dir: pathlib.Path | None) -> None:
     """Downloads and prepares the set, once; says so before it takes its time."""
     if builder.is_prepared():
         return
     if manual_dir is None:
-        logging.warning("%s: downloading with tensorflow-datasets to %s; this can take long",
-                        name, builder.data_dir)
+        logging.warning(
+            "%s: downloading with tensorflow-datasets to %s; this can take long",
+            name,
+            builder.data_dir,
+        )
     else:
         logging.info("%s: building in %s from the files in %s", name, builder.data_dir, manual_dir)
     config = tfds.download.DownloadConfig(manual_dir=str(manual_dir) if manual_dir else None)
@@ -159,8 +183,9 @@ def _part(builder, split: str) -> str:
     """Returns, in tensorflow-datasets' notation, what part of the set a split is."""
     splits = builder.info.splits
     if "train" not in splits:
-        raise UserError(f"tfds:{builder.name}: expected a split 'train'; received "
-                        f"{', '.join(splits) or 'none'}")
+        raise UserError(
+            f"tfds:{builder.name}: expected a split 'train'; received {', '.join(splits) or 'none'}"
+        )
     missing = [other for other in SPLITS[1:] if other not in splits]
     size = cut_size(splits["train"].num_examples)
     if split == "train":
@@ -172,11 +197,11 @@ def _part(builder, split: str) -> str:
     return f"train[-{size * from_end}:{stop}]"
 
 
-def _records(builder, part: str, image_key: str, label_key: Optional[str]
-             ) -> Iterator[cache.Record]:
+def _records(builder, part: str, image_key: str, label_key: str | None) -> Iterator[cache.Record]:
     """Reads the undecoded images, always in the same order."""
-    dataset = builder.as_dataset(split=part, decoders={image_key: tfds.decode.SkipDecoding()},
-                                 shuffle_files=False)
+    dataset = builder.as_dataset(
+        split=part, decoders={image_key: tfds.decode.SkipDecoding()}, shuffle_files=False
+    )
     keys = [image_key] + ([label_key] if label_key else [])
     dataset = dataset.map(lambda example: {key: example[key] for key in keys})
     # In batches: taking examples from TensorFlow one by one is slower than decoding them.
@@ -196,8 +221,10 @@ def _readable(batches, builder):
     try:
         yield from batches
     except tf.errors.OpError as error:
-        raise UserError(f"{builder.data_dir}: a file of tensorflow-datasets is damaged "
-                        f"({_shortened(error)}); remove the folder to prepare it again") from error
+        raise UserError(
+            f"{builder.data_dir}: a file of tensorflow-datasets is damaged "
+            f"({_shortened(error)}); remove the folder to prepare it again"
+        ) from error
 
 
 def _without_empty_labels(split: Split) -> Split:

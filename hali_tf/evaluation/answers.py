@@ -6,16 +6,16 @@ import json
 import os
 
 import hali_tf
-from hali_tf.evaluation import questions
+from hali_tf.evaluation import registry
 from hali_tf.files import write_json
-from hali_tf.training.run import read_starts
+from hali_tf.runs.run_folder import read_starts
 
 
 class Answers:
     """The answers in an evaluation's folder.
 
     Args:
-      context: `question.Context`.
+      context: `context.Context`.
     """
 
     def __init__(self, context):
@@ -30,7 +30,7 @@ class Answers:
     def write(self, name, answer):
         """Keeps an answer."""
         file = {
-            "question": questions.module(name).TITLE,
+            "question": registry.module(name).TITLE,
             "asked_of": self._asked_of(name),
             "answer": answer,
         }
@@ -51,7 +51,7 @@ class Answers:
         """
         if name in self._asked:
             return self._asked[name]
-        module = questions.module(name)
+        module = registry.module(name)
         inputs = getattr(module, "inputs", lambda context: {})
         asked_of = {
             "hali_tf": hali_tf.__version__,

@@ -1,6 +1,6 @@
 """Whether reconstructions keep the attributes of an image (paper, section 5.2, Tables 1 and 5).
 
-python -m hali_tf.evaluation.attributes --data=celeba --data_dir=DIR --out=FOLDER
+python -m hali_tf.attributes --data=celeba --data_dir=DIR --out=FOLDER
 
 trains the classifier that tells the attributes, a VGG16, on the training split; the same command
 again goes on from the last checkpoint. python -m hali_tf.evaluate then takes
@@ -8,14 +8,11 @@ again goes on from the last checkpoint. python -m hali_tf.evaluate then takes
 with labels, the upper reference of the question "representation".
 """
 
-import sys
-
 import numpy as np
 
-from hali_tf import command
-from hali_tf import config as configuration
 from hali_tf.errors import UserError
-from hali_tf.evaluation import markdown, published, scores
+from hali_tf.evaluation.report import markdown, published
+from hali_tf.measures import scores
 
 TITLE = "Attributes that reconstructions keep (section 5.2, Tables 1 and 5)"
 _BATCH = 128
@@ -35,14 +32,14 @@ ones counted for each. Deviations are those of a sample."""
 
 
 def load(context):
-    """The `attribute_classifier.AttributeClassifier` that the user named.
+    """The `classifiers.AttributeClassifier` that the user named.
 
     Raises:
       UserError: it is damaged, or of other attributes or images than the data.
     """
-    from hali_tf.evaluation import attribute_classifier
+    from hali_tf.attributes import classifier as classifiers
 
-    classifier = attribute_classifier.load(context.classifier_dir)
+    classifier = classifiers.load(context.classifier_dir)
     for what, own, theirs in (
         ("attributes", classifier.names, context.source.label_names),
         ("images", classifier.image_shape, context.source.image_shape),
@@ -58,10 +55,10 @@ def load(context):
 
 def inputs(context):
     """Which classifier, and when it was made."""
-    from hali_tf.evaluation import attribute_classifier
+    from hali_tf.attributes import classifier as classifiers
 
     folder = context.classifier_dir
-    return {"classifier": attribute_classifier.identity(folder) if folder else None}
+    return {"classifier": classifiers.identity(folder) if folder else None}
 
 
 def unanswerable(context):
@@ -70,7 +67,7 @@ def unanswerable(context):
         return "the data has no attributes"
     if not context.classifier_dir:
         return (
-            "no attribute classifier; train one by python -m hali_tf.evaluation.attributes and "
+            "no attribute classifier; train one by python -m hali_tf.attributes and "
             "name its folder by --attribute_classifier"
         )
     return None
@@ -214,33 +211,3 @@ def _by_attribute(answer, measure, paper):
             row.append(f"{values[i]:.1f}{beside}")
         rows.append(row)
     return markdown.table(["", *columns], rows)
-
-
-def main():
-    """Reads the flags, trains the classifier, prints its accuracy."""
-    config = configuration.classifier_config_from_flags()
-    import tensorflow as tf  # after the flags: --help and a wrong flag answer at once
-
-    from hali_tf.evaluation import attribute_training
-    from hali_tf.training.callbacks import Interrupted
-
-    tf.get_logger().setLevel("ERROR")
-    try:
-        card = attribute_training.train(config, *attribute_training.open_data(config))
-    except Interrupted as stop:
-        print(f"hali_tf: {stop}; the same command goes on", file=sys.stderr)
-        sys.exit(stop.exit_code)
-    for name in ("validation", "test"):
-        means = {measure: np.mean(card[name][measure]) for measure in ("balanced", "plain")}
-        print(
-            f"{name} accuracy, mean of {len(card['attributes'])} attributes: "
-            f"balanced {means['balanced']:.2f} %, plain {means['plain']:.2f} %"
-        )
-    data = published.attribute_preservation()["Data"]
-    print(f"published, Data row of Table 5: {np.mean(list(data.values())):.2f} %")
-    print(f"written to {config.out}")
-
-
-if __name__ == "__main__":
-    configuration.define_classifier_flags()
-    command.run(main, __doc__)

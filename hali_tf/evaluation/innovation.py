@@ -10,11 +10,14 @@ images. With an attribute classifier, its decisions on the images before (the re
 z_1) and after tell whether the attribute changes and how many others do.
 """
 
-
 import numpy as np
 
-from hali_tf.evaluation import markdown, plots, traversal
-from hali_tf.evaluation.latents import Coder, scale
+from hali_tf.drawing.strips import save_strips
+from hali_tf.evaluation import traversal
+from hali_tf.evaluation.report import markdown
+from hali_tf.measures.latents import scale
+from hali_tf.measures.spectra import by_strength
+from hali_tf.models.coder import Coder
 
 TITLE = "Latent semantic innovation (section 6.3)"
 SCALARS = traversal.scalars(2, 2)
@@ -47,7 +50,7 @@ def answer(context):
     if held_out.labels is None:
         components = context.progress(range(zs[-1].shape[-1]), "innovate")
         spectra = traversal.effects(coder, zs[-1], coder.num_levels, components)
-        shown = {f"entry {k}": k for k in traversal.by_strength(spectra)[:_SHOWN_ENTRIES]}
+        shown = {f"entry {k}": k for k in by_strength(spectra)[:_SHOWN_ENTRIES]}
     else:
         result["labels"] = _entries(context, coder, zs[-1], held_out.labels[:_CORRELATED])
         if context.source.multi_label and context.classifier_dir:
@@ -55,7 +58,7 @@ def answer(context):
         shown = _most_correlated(result["labels"])
     few = [z[:_SHOWN_IMAGES] for z in zs]
     rows, columns, labels = strips(coder, images[:_SHOWN_IMAGES], few, shown)
-    plots.save_strips(context.path("innovation.png"), rows, columns, labels)
+    save_strips(context.path("innovation.png"), rows, columns, labels)
     return result
 
 
@@ -95,8 +98,9 @@ def report(answer):
         )
         head += ["changed", "by other entries", "others"]
         columns.update(changed=".0%", changed_by_other_entries=".0%", others_changed=".1f")
-    rows = [[name, *(f"{row[c]:{form}}" for c, form in columns.items())]
-            for name, row in labels.items()]  # fmt: skip
+    rows = [
+        [name, *(f"{row[c]:{form}}" for c, form in columns.items())] for name, row in labels.items()
+    ]
     return "\n\n".join([first, *figure, how, markdown.table(head, rows)])
 
 
@@ -104,7 +108,7 @@ def innovate(coder, z_1, z_top, entry, scalar):
     """Images changed by one entry.
 
     Args:
-      coder: `latents.Coder` of two levels or more.
+      coder: `models.coder.Coder` of two levels or more.
       z_1, z_top: encoded images, float32 [N, *latent].
       entry: its number.
       scalar: what it is multiplied by.
@@ -137,7 +141,7 @@ def changes(coder, zs, entries, decide):
     """How often each of the classifier's decisions changes with each entry.
 
     Args:
-      coder: `latents.Coder` of two levels or more.
+      coder: `models.coder.Coder` of two levels or more.
       zs: encoded images, float32 [N, *latent] for each level.
       entries: iterable of their numbers.
       decide: uint8 images [N, H, W, C] to decisions uint8 [N, A].
@@ -146,16 +150,19 @@ def changes(coder, zs, entries, decide):
       float64 [entries, A], shares of the images.
     """
     before = decide(coder.decode(zs[0], 1))
-    return np.stack([
-        np.mean(decide(innovate(coder, zs[0], zs[-1], k, FLIP)) != before, axis=0) for k in entries
-    ])  # fmt: skip
+    return np.stack(
+        [
+            np.mean(decide(innovate(coder, zs[0], zs[-1], k, FLIP)) != before, axis=0)
+            for k in entries
+        ]
+    )
 
 
 def strips(coder, images, zs, entries):
     """For each image and entry, the image at each of `SCALARS`, and the original last.
 
     Args:
-      coder: `latents.Coder` of two levels or more.
+      coder: `models.coder.Coder` of two levels or more.
       images: uint8 [N, H, W, C].
       zs: their encodings, float32 [N, *latent] for each level.
       entries: label to number.
@@ -164,10 +171,13 @@ def strips(coder, images, zs, entries):
       uint8 [rows, columns, H, W, C], headings of the columns, labels of the rows; the rows of an
       image follow each other.
     """
-    rows = np.stack([
-        np.stack([innovate(coder, zs[0], zs[-1], k, f) for f in SCALARS] + [images], axis=1)
-        for k in entries.values()
-    ], axis=1)  # fmt: skip
+    rows = np.stack(
+        [
+            np.stack([innovate(coder, zs[0], zs[-1], k, f) for f in SCALARS] + [images], axis=1)
+            for k in entries.values()
+        ],
+        axis=1,
+    )
     columns = [f"× {f:g}" for f in SCALARS] + ["original"]
     return rows.reshape(-1, *rows.shape[2:]), columns, list(entries) * len(images)
 

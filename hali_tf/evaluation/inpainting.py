@@ -16,9 +16,11 @@ import hashlib
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from hali_tf.drawing.curves import save_curves
+from hali_tf.drawing.strips import save_strips
 from hali_tf.errors import UserError
-from hali_tf.evaluation import figures, markdown, plots
-from hali_tf.evaluation.latents import Coder
+from hali_tf.evaluation.report import markdown
+from hali_tf.models.coder import Coder
 
 TITLE = "Inpainting (section 6.1)"
 ROUNDS = 4
@@ -69,10 +71,12 @@ def answer(context):
     for name, mask in masks.items():
         rows, columns = strips(images[:_SHOWN], mask, shown[name, own], coders[own].num_levels)
         ends = [shown[name, other][-1][:, np.newaxis] for other in others]
-        plots.save_strips(
-            context.path(_picture(name)), np.concatenate([rows, *ends], axis=1),
-            [*columns, *(other.replace(" ", "\n") for other in others)], [""] * len(rows),
-        )  # fmt: skip
+        save_strips(
+            context.path(_picture(name)),
+            np.concatenate([rows, *ends], axis=1),
+            [*columns, *(other.replace(" ", "\n") for other in others)],
+            [""] * len(rows),
+        )
     panels = {
         f"RMSE, {name}": {
             **{subject: [of["naive"], *after] for subject, after in of["rmse"].items()},
@@ -80,7 +84,7 @@ def answer(context):
         }
         for name, of in result["masks"].items()
     }
-    figures.save_curves(context.path("inpainting.png"), panels, range(ROUNDS + 1), "round")
+    save_curves(context.path("inpainting.png"), panels, range(ROUNDS + 1), "round")
     return result
 
 
@@ -91,14 +95,24 @@ def report(answer):
     levels = answer["schedule"][own]
     last_rounds = [r for r in range(1, ROUNDS + 1) if r == ROUNDS or levels[r - 1] != levels[r]]
     rows = [
-        [name, f"{numbers['missing']:.0%}", numbers["naive"], numbers["rmse"][own][0],
-         *(numbers["rmse"][own][r - 1] for r in last_rounds),
-         *(numbers["rmse"][other][-1] for other in others)]
+        [
+            name,
+            f"{numbers['missing']:.0%}",
+            numbers["naive"],
+            numbers["rmse"][own][0],
+            *(numbers["rmse"][own][r - 1] for r in last_rounds),
+            *(numbers["rmse"][other][-1] for other in others),
+        ]
         for name, numbers in answer["masks"].items()
-    ]  # fmt: skip
-    head = ["mask", "missing", "naive fill", f"{own}, round 1",
-            *(f"round {r} (level {levels[r - 1]})" for r in last_rounds),
-            *(f"{other}, round {ROUNDS}" for other in others)]  # fmt: skip
+    ]
+    head = [
+        "mask",
+        "missing",
+        "naive fill",
+        f"{own}, round 1",
+        *(f"round {r} (level {levels[r - 1]})" for r in last_rounds),
+        *(f"{other}, round {ROUNDS}" for other in others),
+    ]
     parts = [
         f"RMSE of the missing pixels after {ROUNDS} rounds: {first}.",
         f"On the scale [0, 1], over {answer['images']:,} test images. The naive fill is the mean "
@@ -132,10 +146,11 @@ def standard_masks(height, width):
     """
     rows, columns = np.mgrid[:height, :width]
     return {
-        "centre": (abs(2 * rows + 1 - height) < height / 2) & (abs(2 * columns + 1 - width) < width / 2),
+        "centre": (abs(2 * rows + 1 - height) < height / 2)
+        & (abs(2 * columns + 1 - width) < width / 2),
         "right half": columns >= width // 2,
         "lower half": rows >= height // 2,
-    }  # fmt: skip
+    }
 
 
 def read_mask(path, shape):
@@ -192,7 +207,7 @@ def inpaint(coder, images, mask):
     """The rounds.
 
     Args:
-      coder: `latents.Coder`.
+      coder: `models.coder.Coder`.
       images: uint8 [B, H, W, C]; what they hold inside the mask is not used.
       mask: bool [H, W], True where a pixel is missing.
 

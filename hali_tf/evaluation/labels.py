@@ -8,46 +8,16 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from hali_tf.data import batches
-from hali_tf.evaluation import markdown, plots, published
+from hali_tf.drawing.strips import save_strips
+from hali_tf.evaluation.report import markdown, published
 from hali_tf.files import replacing
 from hali_tf.layers import random
-from hali_tf.training.metrics_file import read
+from hali_tf.measures.labels import confusion
+from hali_tf.runs.metrics_file import read
 
 TITLE = "Few labels (section 7.2)"
 
 _COLUMNS = 10  # of the pictures
-
-
-def confusion(model, split, batch_size=128):
-    """How often the encoder takes which class for which, by the largest q(y | x).
-
-    Args:
-      model: `SemiSupervisedHALI` or `LabelledEncoder`; its averages are asked.
-      split: `Split` with class numbers.
-      batch_size: images at a time.
-
-    Returns:
-      int64 [K, K]: rows are the images' classes, columns what they are taken for.
-    """
-    scores = tf.function(lambda images: model.encode(images)[-1].probabilities, reduce_retracing=True)
-    taken = np.concatenate([scores(b).numpy().argmax(axis=1) for b in batches(split, batch_size)])
-    classes = model.architecture.classes
-    return np.bincount(classes * split.labels + taken, minlength=classes**2).reshape(classes, classes)
-
-
-def count_errors(model, split):
-    """Images of a split whose class the encoder misses: {"label_errors": ..., "label_images": N}."""
-    counts = confusion(model, split)
-    return {"label_errors": int(counts.sum() - np.trace(counts)), "label_images": int(counts.sum())}
-
-
-def sentence(config, errors):
-    """The numbers of `count_errors` as a line for a person."""
-    return (
-        f"  {config.labels_per_class} labels a class    {errors['label_errors']} errors of "
-        f"{errors['label_images']}"
-    )
 
 
 def conditional_samples(model, seed=0):
@@ -81,9 +51,9 @@ def _style_size(model):
 def _with_every_label(model, z):
     """z_L, float32 [N, d], decoded with each y: uint8 [K, N, H, W, C]."""
     labels = tf.eye(model.architecture.classes)
-    return np.stack([
-        model.decode(tf.concat([z, tf.tile([y], [len(z), 1])], axis=-1)).numpy() for y in labels
-    ])
+    return np.stack(
+        [model.decode(tf.concat([z, tf.tile([y], [len(z), 1])], axis=-1)).numpy() for y in labels]
+    )
 
 
 def unanswerable(context):
@@ -103,9 +73,9 @@ def answer(context):
     _save_curves(context.path("label_errors.png"), runs)
     if not subject.config.encoder_only:  # that one decodes nothing
         samples = conditional_samples(subject.model, context.seed)
-        plots.save_strips(context.path("conditional_samples.png"), samples, [""] * _COLUMNS, names)
+        save_strips(context.path("conditional_samples.png"), samples, [""] * _COLUMNS, names)
         rows, shown = style_transfer(subject.model, test.images[:_COLUMNS]), test.labels[:_COLUMNS]
-        plots.save_strips(
+        save_strips(
             context.path("style_transfer.png"), rows, ["image", *names], [names[i] for i in shown]
         )
     of_table_3 = ("mnist", 100, 10000)
@@ -131,9 +101,10 @@ def _measure(subject, test):
         "confusion": counts.tolist(),
         "curve": [
             [line["step"], line["label_errors"] / line["label_images"]]
-            for line in lines if "label_errors" in line
+            for line in lines
+            if "label_errors" in line
         ],
-    }  # fmt: skip
+    }
 
 
 def settings_in_words(config):
@@ -235,11 +206,16 @@ def _rows(answer):
         for way, alike in _by_way_to_learn(answer["runs"]).items()
     }
     rows = [
-        [words, labels, len(errors), float(np.mean(errors)),
-         float(np.std(errors, ddof=1)) if len(errors) > 1 else None,
-         100 * float(np.mean(errors)) / answer["images"]]
+        [
+            words,
+            labels,
+            len(errors),
+            float(np.mean(errors)),
+            float(np.std(errors, ddof=1)) if len(errors) > 1 else None,
+            100 * float(np.mean(errors)) / answer["images"],
+        ]
         for (words, labels), errors in groups.items()
-    ]  # fmt: skip
+    ]
     if answer["published"]:
         rows += [
             [f"{name} ({row['from']})", 100, None, row["errors"], row["std"], row["errors"] / 100]

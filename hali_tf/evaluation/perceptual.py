@@ -11,13 +11,12 @@ pairs of images under the same f is therefore measured beside, and the ratio to 
 import os
 
 import numpy as np
-import tensorflow as tf
 from scipy.stats import spearmanr
-from tqdm import tqdm
 
-from hali_tf.data import batches
-from hali_tf.evaluation import figures, markdown
-from hali_tf.training import metrics_file
+from hali_tf.drawing.curves import save_curves
+from hali_tf.evaluation.report import markdown
+from hali_tf.measures.perceptual import distances, has_discriminator
+from hali_tf.runs import metrics_file
 
 TITLE = "Perceptual distance under the discriminator (section 5.3, Equation 8)"
 
@@ -28,46 +27,6 @@ _CRITERION = (
     f"{_FALLING} and the last value is below the first. A level stays below the next if it is at "
     f"every evaluation. Fewer than {_FEWEST} evaluations decide nothing."
 )
-
-
-def has_discriminator(model):
-    """Whether the distance is defined for a model: a VAE has no discriminator."""
-    return hasattr(model, "discriminator_features")
-
-
-def distances(model, split, limit=None, batch_size=128, progress=False):
-    """Mean Euclidean distance of image and reconstruction under f (paper, Equation 8).
-
-    Args:
-      model: one that `has_discriminator`.
-      split: `Split` of held-out images.
-      limit: use this many images, from the first; all by default.
-      batch_size: images at a time.
-      progress: whether to show a bar.
-
-    Returns:
-      Dict: "perceptual_l" for each level l, and "perceptual_pairs", between each image and another.
-    """
-    levels = range(1, model.num_levels + 1)
-
-    @tf.function(reduce_retracing=True)
-    def embed(images):
-        f = model.discriminator_features
-        return f(images), [f(model.reconstruct(images, l)) for l in levels]
-
-    embeddings, sums = [], {l: 0.0 for l in levels}
-    for images in tqdm(batches(split, batch_size, limit), "embed", disable=not progress):
-        originals, reconstructions = embed(images)
-        embeddings.append(originals.numpy())
-        for l, rebuilt in zip(levels, reconstructions):
-            sums[l] += float(tf.reduce_sum(tf.norm(rebuilt - originals, axis=-1)))
-    embeddings = np.concatenate(embeddings)
-    order = np.random.default_rng(0).permutation(len(embeddings))
-    pairs = embeddings[order] - embeddings[np.roll(order, 1)]
-    return {
-        **{f"perceptual_{l}": sums[l] / len(embeddings) for l in levels},
-        "perceptual_pairs": float(np.mean(np.linalg.norm(pairs, axis=-1))),
-    }
 
 
 def unanswerable(context):
@@ -95,7 +54,7 @@ def answer(context):
         for level, values in absolute.items()
     }
     if len(steps) > 1:
-        figures.save_curves(
+        save_curves(
             context.path("perceptual.png"),
             {"distance": absolute, "distance / that of random pairs": relative},
             steps,
@@ -131,9 +90,11 @@ def claims(steps, courses):
     for level, values in courses.items():
         rho = 0.0 if len(set(values)) == 1 else float(spearmanr(steps, values).statistic)
         falls[level] = {
-            "spearman": rho, "first": values[0], "last": values[-1],
+            "spearman": rho,
+            "first": values[0],
+            "last": values[-1],
             "holds": rho <= _FALLING and values[-1] < values[0],
-        }  # fmt: skip
+        }
     for level, above in zip(levels, levels[1:]):
         share = float(np.mean(np.less(courses[level], courses[above])))
         below[level] = {"share": share, "holds": share == 1.0}

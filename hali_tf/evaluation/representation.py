@@ -19,7 +19,8 @@ import os
 
 import numpy as np
 
-from hali_tf.evaluation import markdown, probes, published, scores
+from hali_tf.evaluation.report import markdown, published
+from hali_tf.measures import probes, scores
 
 TITLE = "Attribute prediction from the encoder (section 7.1, Tables 2 and 6)"
 _BATCH = 128
@@ -38,9 +39,9 @@ accuracy."""
 
 def inputs(context):
     """Which supervised references there are, and when they were made."""
-    from hali_tf.evaluation import attribute_classifier
+    from hali_tf.attributes import classifier as classifiers
 
-    return {"supervised": [attribute_classifier.identity(_reference(s)) for s in context.subjects]}
+    return {"supervised": [classifiers.identity(_reference(s)) for s in context.subjects]}
 
 
 def unanswerable(context):
@@ -177,17 +178,17 @@ def pool(maps, side):
 
 
 def _reference(subject):
-    """Where `hali_tf.evaluation.attributes --encoder_of` puts what it trains."""
+    """Where `hali_tf.attributes --encoder_of` puts what it trains."""
     return os.path.join(subject.run_dir, "supervised")
 
 
 def _supervised(subject, names):
     """Balanced test accuracies of the subject's encoder trained with labels, None if it was not."""
-    from hali_tf.evaluation import attribute_classifier
+    from hali_tf.attributes import classifier as classifiers
 
-    if attribute_classifier.identity(_reference(subject)) is None:
+    if classifiers.identity(_reference(subject)) is None:
         return None
-    card = attribute_classifier.card(_reference(subject))
+    card = classifiers.card(_reference(subject))
     return card["test"]["balanced"] if card["attributes"] == list(names) else None
 
 
@@ -215,10 +216,19 @@ def _summary(answer, paper):
     rows = []
     for label, row in answer["rows"].items():
         told = answer["summary"][label]
-        rows.append([
-            label, told["mean"], told["std"], told["best"], float(np.mean(row["plain"])),
-            *(row["curve"].get(n) for n in few), row["neighbours"], row["size"], f"{row['C']:g}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                label,
+                told["mean"],
+                told["std"],
+                told["best"],
+                float(np.mean(row["plain"])),
+                *(row["curve"].get(n) for n in few),
+                row["neighbours"],
+                row["size"],
+                f"{row['C']:g}",
+            ]
+        )
     for label, values in answer["supervised"].items():
         rows.append([label, *scores.mean_and_std(values).values(), *[None] * 7])
     theirs = scores.summary({k: list(c.values()) for k, c in paper.items()}) if paper else {}

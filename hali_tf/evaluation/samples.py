@@ -1,13 +1,15 @@
 """Whether samples are good, varied and new (beyond the paper, which shows them: section 5.1).
 
-All distances are in the feature space of `hali_tf.evaluation.features`. The sets compared have one
+All distances are in the feature space of `hali_tf.measures.features`. The sets compared have one
 size, and held-out images stand beside the samples as what a perfect model would reach.
 """
 
 import numpy as np
 import tensorflow as tf
 
-from hali_tf.evaluation import distributions, features, figures, markdown
+from hali_tf.drawing import grids
+from hali_tf.evaluation.report import markdown
+from hali_tf.measures import distributions, features
 
 TITLE = "Samples (section 5.1)"
 
@@ -36,10 +38,14 @@ def answer(context):
     count, train = _count(context), context.split("train").images
     order = np.random.default_rng(context.seed).permutation(len(train))[:_POOL]
     pool = _embed(context, train.__getitem__, order, "training images")
-    held_out = np.concatenate([
-        _embed(context, images.__getitem__, np.arange(min(count, len(images))), "held-out images")
-        for images in (context.split(name).images for name in ("test", "validation"))
-    ])[:count]  # fmt: skip
+    held_out = np.concatenate(
+        [
+            _embed(
+                context, images.__getitem__, np.arange(min(count, len(images))), "held-out images"
+            )
+            for images in (context.split(name).images for name in ("test", "validation"))
+        ]
+    )[:count]
     rows, pictures = {"held-out images": _measures(held_out, pool)}, {}
     for subject in context.subjects:
         draw, seeds = _sampler(subject.model), context.seed * 2**32 + np.arange(count)
@@ -49,12 +55,12 @@ def answer(context):
         _, positions = distributions.nearest(features.embed(shown[:_COLUMNS]), pool, _NEIGHBOURS)
         neighbours = [train[order[of_rank]] for of_rank in positions.T]
         pictures[subject.name] = [f"samples_{subject.slug}.png", f"nearest_{subject.slug}.png"]
-        grids = (
-            figures.grid(shown, _COLUMNS),
-            figures.reconstruction_grid(shown[:_COLUMNS], neighbours, _COLUMNS),
+        drawn = (
+            grids.grid(shown, _COLUMNS),
+            grids.reconstruction_grid(shown[:_COLUMNS], neighbours, _COLUMNS),
         )
-        for name, picture in zip(pictures[subject.name], grids):
-            figures.save_png(context.path(name), picture)
+        for name, picture in zip(pictures[subject.name], drawn):
+            grids.save_png(context.path(name), picture)
     return {
         "images": count,
         "training_images": len(pool),
@@ -94,10 +100,16 @@ def _measures(embedded, pool):
 def report(answer):
     """Markdown."""
     rows = [
-        [name, row["frechet_distance"], 1000 * row["kernel_distance"], row["precision"],
-         row["recall"], row["nearest"]]
+        [
+            name,
+            row["frechet_distance"],
+            1000 * row["kernel_distance"],
+            row["precision"],
+            row["recall"],
+            row["nearest"],
+        ]
         for name, row in answer["rows"].items()
-    ]  # fmt: skip
+    ]
     head = ["", "Fréchet distance", "kernel distance x 1000", "precision", "recall", "nearest"]
     parts = [
         in_words(answer["rows"]),

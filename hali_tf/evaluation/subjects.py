@@ -3,8 +3,8 @@
 import os
 
 from hali_tf.errors import UsageError, UserError
-from hali_tf.evaluation.question import Subject
-from hali_tf.training.run import load_run
+from hali_tf.evaluation.context import Subject
+from hali_tf.runs.reopening import load_run
 
 # Where --data names no certain images.
 _DATA_IN_A_FOLDER = ("folder", "npz")
@@ -62,8 +62,10 @@ def _names(run_dirs, models):
     folders = [os.path.basename(os.path.normpath(path)) for path in run_dirs]
     forms = [
         models,
-        [f"{model} {folder}" if models.count(model) > 1 else model
-         for model, folder in zip(models, folders)],
+        [
+            f"{model} {folder}" if models.count(model) > 1 else model
+            for model, folder in zip(models, folders)
+        ],
         [f"{model} {path}" for model, path in zip(models, run_dirs)],
-    ]  # fmt: skip
+    ]
     return next(names for names in forms if len(set(names)) == len(names))

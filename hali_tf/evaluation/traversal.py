@@ -15,11 +15,21 @@ components at both ends of the range:
 
 import numpy as np
 
-from hali_tf.evaluation import figures, markdown, plots
-from hali_tf.evaluation.latents import Coder, scale
+from hali_tf.drawing.curves import save_curves
+from hali_tf.drawing.strips import save_strips
+from hali_tf.evaluation.report import markdown
+from hali_tf.measures.latents import scale
+from hali_tf.measures.spectra import (
+    CUTOFF,
+    beyond_colours,
+    by_strength,
+    low_frequency_share,
+    pixelwise_share,
+    spectrum,
+)
+from hali_tf.models.coder import Coder
 
 TITLE = "What each level holds (section 6.2)"
-CUTOFF = 2  # cycles an image
 _SAMPLES = 8
 _SHOWN_COMPONENTS, _SHOWN_SAMPLES = 4, 3
 
@@ -37,10 +47,15 @@ def answer(context):
     result = {"samples": _SAMPLES, "cutoff": CUTOFF, "levels": {}}
     for level, z in enumerate(coder.decode_latents(z_top, top), start=1):
         components = context.progress(range(z.shape[-1]), f"traverse z_{level}")
-        spectra, beyond = map(np.stack, zip(*(
-            (spectrum(after - before), beyond_colours(before, after))
-            for before, after in varied(coder, z, level, components)
-        )))  # fmt: skip
+        spectra, beyond = map(
+            np.stack,
+            zip(
+                *(
+                    (spectrum(after - before), beyond_colours(before, after))
+                    for before, after in varied(coder, z, level, components)
+                )
+            ),
+        )
         strongest = by_strength(spectra)[:_SHOWN_COMPONENTS]
         pixels = 2 * _SAMPLES * np.prod(coder.image_shape)
         result["levels"][f"z_{level}"] = {
@@ -60,14 +75,16 @@ def answer(context):
             ],
         }
         rows, columns, labels = strips(coder, z[:_SHOWN_SAMPLES], level, strongest)
-        plots.save_strips(context.path(f"traversal_z_{level}.png"), rows, columns, labels)
+        save_strips(context.path(f"traversal_z_{level}.png"), rows, columns, labels)
     result["higher_levels_are_more_global"] = _increases(result["levels"], "low_frequency_share", 1)
     result["lower_levels_are_more_pixelwise"] = _increases(result["levels"], "pixelwise_share", -1)
     curves = {name: level["share_up_to"] for name, level in result["levels"].items()}
-    figures.save_curves(
-        context.path("traversal_spectrum.png"), {"share of the energy of the change": curves},
-        range(len(curves["z_1"])), "cycles an image, at most",
-    )  # fmt: skip
+    save_curves(
+        context.path("traversal_spectrum.png"),
+        {"share of the energy of the change": curves},
+        range(len(curves["z_1"])),
+        "cycles an image, at most",
+    )
     return result
 
 
@@ -86,12 +103,20 @@ def report(answer):
         f"{_claim(answer['lower_levels_are_more_pixelwise'], 'lower levels more pixelwise')}."
     )
     rows = [
-        [name, level["components"], f"{level['scalars'][0]:g} to {level['scalars'][-1]:g}",
-         f"{level['low_frequency_share']:.1%}", f"{level['pixelwise_share']:.1%}",
-         ", ".join(f"{k['component']} ({k['rms_change']:.3f}, {k['low_frequency_share']:.0%}, "
-                   f"{k['pixelwise_share']:.0%})" for k in level["strongest"])]
+        [
+            name,
+            level["components"],
+            f"{level['scalars'][0]:g} to {level['scalars'][-1]:g}",
+            f"{level['low_frequency_share']:.1%}",
+            f"{level['pixelwise_share']:.1%}",
+            ", ".join(
+                f"{k['component']} ({k['rms_change']:.3f}, {k['low_frequency_share']:.0%}, "
+                f"{k['pixelwise_share']:.0%})"
+                for k in level["strongest"]
+            ),
+        ]
         for name, level in answer["levels"].items()
-    ]  # fmt: skip
+    ]
     parts = [
         first,
         "Low frequencies: of the energy of the image's change, what lies at up to "
@@ -103,8 +128,15 @@ def report(answer):
         "change, as it would all of a change of brightness or saturation. Strength is the RMS of "
         "the change on the scale [0, 1].",
         markdown.table(
-            ["level", "components", "range", "low frequencies", "pixelwise",
-             "strongest (strength, low, pixelwise)"], rows,
+            [
+                "level",
+                "components",
+                "range",
+                "low frequencies",
+                "pixelwise",
+                "strongest (strength, low, pixelwise)",
+            ],
+            rows,
         ),
         "![share of the energy by frequency](traversal_spectrum.png)",
         "The strongest components of each level on the same samples, the sample itself last:",
@@ -133,7 +165,7 @@ def varied(coder, z, level, components):
     """Yields, for each component, images before and after it was multiplied.
 
     Args:
-      coder: `latents.Coder`.
+      coder: `models.coder.Coder`.
       z: z_l, float32 [N, *latent].
       level: l.
       components: iterable of their numbers.
@@ -160,73 +192,11 @@ def effects(coder, z, level, components):
     return np.stack([spectrum(after - before) for before, after in pairs])
 
 
-def beyond_colours(before, after):
-    """Energy of what a map of colours cannot bring about.
-
-    Args:
-      before, after: float64 [N, H, W, C].
-
-    Returns:
-      Sum of squares of what is left of `after` beside the best affine map from the colours of
-      `before`, one for all pixels of an image.
-    """
-    left = 0.0
-    for x, y in zip(before, after):
-        x, y = (image.reshape(-1, image.shape[-1]) for image in (x, y))
-        colours = np.concatenate([x, np.ones_like(x[:, :1])], axis=1)
-        left += np.sum(np.square(y - colours @ np.linalg.lstsq(colours, y, rcond=None)[0]))
-    return left
-
-
-def spectrum(differences):
-    """Energy by frequency.
-
-    Args:
-      differences: [N, H, W, C], of images on the scale [0, 1].
-
-    Returns:
-      float64 [K]: at k, the sum of squares of the part whose two-dimensional frequency, the length
-      of its vector in cycles an image, is above k - 1 and at most k. All sum to the sum of squares
-      of `differences` (Parseval).
-    """
-    height, width = differences.shape[1:3]
-    power = np.abs(np.fft.fft2(differences, axes=(1, 2), norm="ortho")) ** 2
-    cycles = np.hypot(
-        np.fft.fftfreq(height, 1 / height)[:, np.newaxis], np.fft.fftfreq(width, 1 / width)
-    )
-    return np.bincount(np.ceil(cycles).astype(int).ravel(), power.sum(axis=(0, 3)).ravel())
-
-
-def by_strength(spectra):
-    """Numbers of the components, the one of the largest energy of change first."""
-    return np.argsort(-spectra.sum(axis=-1), kind="stable")
-
-
-def low_frequency_share(spectra):
-    """Share of the energy at up to `CUTOFF` cycles an image; 0 where nothing changes.
-
-    Args:
-      spectra: [..., K], of `spectrum`; pooled.
-    """
-    total = spectra.sum()
-    return float(spectra[..., : CUTOFF + 1].sum() / total) if total else 0.0
-
-
-def pixelwise_share(spectra, beyond):
-    """Share of the energy that is not beyond colours; 0 where nothing changes.
-
-    Args:
-      spectra, beyond: [components, K] of `spectrum` and [components] of `beyond_colours`; pooled.
-    """
-    total = np.sum(spectra)
-    return float(1 - np.sum(beyond) / total) if total else 0.0
-
-
 def strips(coder, z, level, components):
     """For each component and image, the images at each scalar, and the unchanged one last.
 
     Args:
-      coder: `latents.Coder`.
+      coder: `models.coder.Coder`.
       z: z_l, float32 [N, *latent].
       level: l.
       components: their numbers.

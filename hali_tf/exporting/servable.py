@@ -81,7 +81,9 @@ class Servable(tf.Module):
         return {"classes": classes, "scores": scores}
 
     def _classify_examples(self, inputs):
-        features = tf.io.parse_example(inputs, {"image/encoded": tf.io.FixedLenFeature([], tf.string)})
+        features = tf.io.parse_example(
+            inputs, {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
+        )
         shape = self._served().image_shape
         images = tf.map_fn(
             lambda encoded: prepare(encoded, shape, self._crop),
@@ -116,8 +118,7 @@ def prepare(encoded, shape, crop=None):
     if crop is not None:
         known = tf.logical_and(tf.equal(width, crop[3]), tf.equal(height, crop[4]))
         left, upper, side = (
-            tf.where(known, mine, central)
-            for mine, central in zip(crop[:3], (left, upper, side))
+            tf.where(known, mine, central) for mine, central in zip(crop[:3], (left, upper, side))
         )
     image = image[upper : upper + side, left : left + side]
 

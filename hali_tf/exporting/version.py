@@ -77,7 +77,9 @@ def _describe(signatures):
     def tensor(spec, name):
         known = _RANGES.get(spec.dtype)
         if known is None:
-            known = "0 to 1" if name in ("scores", "y") else "above 0" if "stddev" in name else "any"
+            known = (
+                "0 to 1" if name in ("scores", "y") else "above 0" if "stddev" in name else "any"
+            )
         return {"dtype": spec.dtype.name, "shape": ["B", *spec.shape[1:].as_list()], "range": known}
 
     return {

@@ -59,9 +59,20 @@ class ConvBlock(keras.layers.Layer):
       dtype: precision policy.
     """
 
-    def __init__(self, features, kernel, strides=1, padding="same", norm="batch",
-                 activation="leaky_relu", *, transposed=False, slope=0.02, batch_norms=None,
-                 dtype=None):  # fmt: skip
+    def __init__(
+        self,
+        features,
+        kernel,
+        strides=1,
+        padding="same",
+        norm="batch",
+        activation="leaky_relu",
+        *,
+        transposed=False,
+        slope=0.02,
+        batch_norms=None,
+        dtype=None,
+    ):
         super().__init__(dtype=dtype)
         self._activation, self._slope = activation, slope
         filters = 2 * features if activation == "maxout" else features

@@ -19,7 +19,7 @@ class Gaussian(NamedTuple):
     stddev: tf.Tensor
 
     def sample(self, noise):
-        """mean + stddev * noise, the reparameterised draw; `noise` is standard normal."""
+        """Mean + stddev * noise, the reparameterised draw; `noise` is standard normal."""
         return self.mean + self.stddev * noise
 
 

@@ -24,7 +24,9 @@ def normal(shape, seed):
     """
     entries = tf.reduce_prod(shape)
     pairs = tf.bitcast(_words(2 * ((entries + 1) // 2), seed), tf.uint32)
-    u, v = tf.split(tf.cast(tf.bitwise.right_shift(pairs, tf.constant(8, tf.uint32)), tf.float32), 2)
+    u, v = tf.split(
+        tf.cast(tf.bitwise.right_shift(pairs, tf.constant(8, tf.uint32)), tf.float32), 2
+    )
     radius = tf.sqrt(-2 * tf.math.log((u + 1) * 2**-24))  # the logarithm's argument is in (0, 1]
     angle = v * (2 * math.pi * 2**-24)
     draws = tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=0)

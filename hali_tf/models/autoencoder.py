@@ -1,7 +1,5 @@
 """What HALI, ALI and the VAE share: encoder and decoder, their averages, and how they train."""
 
-from typing import Tuple
-
 import keras
 import tensorflow as tf
 
@@ -36,10 +34,19 @@ class Autoencoder(keras.Model):
     """
 
     OPTIMIZERS: int
-    VALUES: Tuple[str, ...]
+    VALUES: tuple[str, ...]
 
-    def __init__(self, architecture, *, seed=0, ema_decay=0.998, precision="float32",
-                 jit_compile=False, batch_norm_momentum=0.95, sync_batch_norm=False):  # fmt: skip
+    def __init__(
+        self,
+        architecture,
+        *,
+        seed=0,
+        ema_decay=0.998,
+        precision="float32",
+        jit_compile=False,
+        batch_norm_momentum=0.95,
+        sync_batch_norm=False,
+    ):
         super().__init__()
         self.architecture = architecture
         self._seed, self._ema_decay = seed, ema_decay
@@ -48,9 +55,12 @@ class Autoencoder(keras.Model):
         self.decoder = Decoder(architecture, norms, precision)
         self.average = Generative(architecture)
         self.step = tf.Variable(
-            0, dtype=tf.int64, trainable=False, name="step",
+            0,
+            dtype=tf.int64,
+            trainable=False,
+            name="step",
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )  # fmt: skip
+        )
         self._losses_and_gradients = self._gradients
         if jit_compile:  # a function of its own could not hold synchronised batch norm
             self._losses_and_gradients = tf.function(
@@ -246,7 +256,7 @@ class Autoencoder(keras.Model):
             variable.assign(mean)
 
     def _update_averages(self, strategy):
-        """average <- decay * average + (1 - decay) * weight, in cross-replica context.
+        """Average <- decay * average + (1 - decay) * weight, in cross-replica context.
 
         The decay starts low: the first weights are noise and would linger.
         """

@@ -13,7 +13,7 @@ def to_unit(images):
 
 
 def to_uint8(x):
-    """float [-1, 1] to uint8 [0, 255], rounded."""
+    """Float [-1, 1] to uint8 [0, 255], rounded."""
     return tf.cast(tf.round((tf.clip_by_value(x, -1.0, 1.0) + 1.0) * 127.5), tf.uint8)
 
 

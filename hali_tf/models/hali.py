@@ -6,8 +6,14 @@ from hali_tf import losses
 from hali_tf.layers import random
 from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.models.draws import (
-    CONDITIONAL, DROPOUT, ENCODER_NOISE, NOISE_P, NOISE_Q, PRIOR, Draws,
-)  # fmt: skip
+    CONDITIONAL,
+    DROPOUT,
+    ENCODER_NOISE,
+    NOISE_P,
+    NOISE_Q,
+    PRIOR,
+    Draws,
+)
 from hali_tf.models.generative import to_unit
 from hali_tf.models.networks import Discriminator
 
@@ -33,8 +39,16 @@ class HALI(Autoencoder):
     OPTIMIZERS = 2
     VALUES = ("d_loss", "g_loss", "accuracy_q", "accuracy_p", "d_gradient", "g_gradient")
 
-    def __init__(self, architecture, *, noise=0.2, gradient_penalty=0.0, one_pass=True,
-                 precision="float32", **settings):  # fmt: skip
+    def __init__(
+        self,
+        architecture,
+        *,
+        noise=0.2,
+        gradient_penalty=0.0,
+        one_pass=True,
+        precision="float32",
+        **settings,
+    ):
         super().__init__(architecture, precision=precision, **settings)
         self._noise, self._gradient_penalty = noise, gradient_penalty
         self._one_pass = one_pass and precision != "mixed_float16"
@@ -163,9 +177,7 @@ class HALI(Autoencoder):
             tf.reshape(factors, [-1] + [1] * (len(g.shape) - 1)) * g for g in input_gradients
         ]
         upstream += [tf.ones([])] * len(means)
-        g_gradients = generator_tape.gradient(
-            [*inputs, *means], self._coder_variables(), upstream
-        )
+        g_gradients = generator_tape.gradient([*inputs, *means], self._coder_variables(), upstream)
         norms = [self._norm(d_gradients), self._norm(g_gradients)]
         return (d_gradients, g_gradients), self._values(s_q, s_p, q, terms, norms)
 

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from hali_tf import architectures as tables
+from hali_tf.architectures import rows as tables
 from hali_tf.layers import random
 from hali_tf.layers.convolution import ConvBlock, Dropout, ResidualBlock, Upsample
 from hali_tf.layers.gaussian import GaussianHead
@@ -60,11 +60,14 @@ def _layers(row, channels, slope, batch_norms, dtype):
     """The Keras layers of one row."""
     common = {"slope": slope, "batch_norms": batch_norms, "dtype": dtype}
     if isinstance(row, tables.Conv):
-        block = ConvBlock(row.features, row.kernel, row.strides, row.padding, row.norm,
-                          row.activation, **common)  # fmt: skip
+        block = ConvBlock(
+            row.features, row.kernel, row.strides, row.padding, row.norm, row.activation, **common
+        )
         return [block, Dropout(row.dropout, dtype)] if row.dropout else [block]
     if isinstance(row, tables.ConvTranspose):
-        return [ConvBlock(row.features, row.kernel, row.strides, "valid", transposed=True, **common)]
+        return [
+            ConvBlock(row.features, row.kernel, row.strides, "valid", transposed=True, **common)
+        ]
     if isinstance(row, tables.Residual):
         return [ResidualBlock(**common)]
     if isinstance(row, tables.Upsample):
@@ -126,7 +129,9 @@ class DecoderLevel(keras.layers.Layer):
     def call(self, z, training=False):
         p = self.body(as_maps(z), training=training)
         if isinstance(p, tuple):
-            return type(p)(*(tf.ensure_shape(_like(v, self._below), [None, *self._below]) for v in p))
+            return type(p)(
+                *(tf.ensure_shape(_like(v, self._below), [None, *self._below]) for v in p)
+            )
         return tf.ensure_shape(tf.cast(p, tf.float32), [None, *self._below])
 
 
@@ -149,8 +154,9 @@ class DiscriminatorLevel(keras.layers.Layer):
         self.latent_body = Rows(level.latent_discriminator, **common)
 
     def call(self, features, z, training=False, seed=None):
-        body_seed, latent_seed = (None, None) if seed is None else (
-            random.fold(seed, 0), random.fold(seed, 1))  # fmt: skip
+        body_seed, latent_seed = (
+            (None, None) if seed is None else (random.fold(seed, 0), random.fold(seed, 1))
+        )
         features = self.body(features, training=training, seed=body_seed)
         z = self.latent_body(as_maps(z), training=training, seed=latent_seed)
         return tf.concat([features, tf.cast(z, features.dtype)], axis=-1)

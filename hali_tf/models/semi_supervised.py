@@ -60,8 +60,9 @@ class SemiSupervisedHALI(_Labelled, HALI):
       **settings: of `HALI`.
     """
 
-    def __init__(self, architecture, *, label_weight=1.0, consistency=0.0, cycle_labels=0.0,
-                 **settings):  # fmt: skip
+    def __init__(
+        self, architecture, *, label_weight=1.0, consistency=0.0, cycle_labels=0.0, **settings
+    ):
         self._cycle_labels = cycle_labels
         terms = self._set_label_terms(label_weight, consistency)
         self.VALUES = (*HALI.VALUES, *terms, *(["cycle_loss"] if cycle_labels else []))

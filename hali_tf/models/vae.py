@@ -36,10 +36,12 @@ class VAE(Autoencoder):
         super().__init__(architecture, batch_norm_momentum=batch_norm_momentum, **settings)
         self._momentum = batch_norm_momentum
         self.variance = tf.Variable(
-            1.0, trainable=False, name="variance",
+            1.0,
+            trainable=False,
+            name="variance",
             synchronization=tf.VariableSynchronization.ON_READ,
             aggregation=tf.VariableAggregation.MEAN,
-        )  # fmt: skip
+        )
         self._build()
 
     def _players(self):

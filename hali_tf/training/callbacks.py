@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from hali_tf.drawing import grids
 from hali_tf.errors import UserError
-from hali_tf.evaluation import figures, labels, perceptual, reconstruction
-from hali_tf.training.metrics_file import mean_error
+from hali_tf.measures import labels, perceptual, reconstruction
+from hali_tf.runs.metrics_file import mean_error
 
 _FIGURE_IMAGES = 16
 _EVALUATION_IMAGES = 512
@@ -80,9 +81,12 @@ class Progress(StepCallback):
 
     def on_train_begin(self, logs=None):
         self._bar = tqdm(
-            total=self._last_step, initial=self.first_step, desc="train", unit="step",
+            total=self._last_step,
+            initial=self.first_step,
+            desc="train",
+            unit="step",
             dynamic_ncols=True,
-        )  # fmt: skip
+        )
 
     def at(self, step, logs):
         shown = (f"{name} {logs[name]:.2f}" for name in self.model.VALUES[:2])
@@ -157,9 +161,11 @@ class Evaluate(StepCallback):
         with self._writer.as_default(step):
             for name, value in errors.items():
                 tf.summary.scalar(f"validation/{name}", value)
-            for name, image in figures.draw(self.model, self._held_out.images[:_FIGURE_IMAGES]).items():
+            for name, image in grids.draw(
+                self.model, self._held_out.images[:_FIGURE_IMAGES]
+            ).items():
                 tf.summary.image(name, image[np.newaxis])
-                figures.save_png(os.path.join(self._folder, f"{name}.png"), image)
+                grids.save_png(os.path.join(self._folder, f"{name}.png"), image)
         self._file.append({"step": step, **errors})
         if mean_error(errors) < self._best:
             self._best = mean_error(errors)

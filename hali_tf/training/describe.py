@@ -24,7 +24,9 @@ def summary(model):
         for layer, shape in layers:
             size = " x ".join(map(str, shape))
             lines.append(f"  {type(layer).__name__:<22}{size:<16}{parameters(layer):>12,}")
-    totals = ", ".join(f"{name} {parameters(network):,}" for name, network in model.networks.items())
+    totals = ", ".join(
+        f"{name} {parameters(network):,}" for name, network in model.networks.items()
+    )
     return "\n".join([*lines, f"parameters: {totals}"])
 
 
@@ -38,8 +40,9 @@ def memory_estimate(model, batch_size):
     stored = 4 * sum(weights.values()) + weights["encoder"] + weights["decoder"]
     activations = sum(
         (2 if title.startswith("discriminator") else 1) * _KEPT.get(type(layer), 1) * np.prod(shape)
-        for title, layers in _tables(model) for layer, shape in layers
-    )  # fmt: skip
+        for title, layers in _tables(model)
+        for layer, shape in layers
+    )
     size = tf.as_dtype(model.encoder.compute_dtype).size
     return int(4 * stored + size * batch_size * activations)
 

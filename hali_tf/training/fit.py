@@ -8,13 +8,13 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from hali_tf import data
-from hali_tf.evaluation import labels, reconstruction
 from hali_tf.files import write_json
+from hali_tf.measures import labels, reconstruction
+from hali_tf.runs.checkpoints import Checkpoints
+from hali_tf.runs.metrics_file import MetricsFile
+from hali_tf.runs.reopening import make_model
 from hali_tf.training import callbacks, projector
-from hali_tf.training.checkpoints import Checkpoints
-from hali_tf.training.metrics_file import MetricsFile
 from hali_tf.training.optimizers import make_optimizer
-from hali_tf.training.run import make_model
 
 
 def build(config, strategy):
@@ -24,9 +24,13 @@ def build(config, strategy):
     """
     keras.utils.set_random_seed(config.seed)
     arguments = (
-        config.optimizer, config.learning_rate, config.beta_1, config.beta_2,
-        config.step_range("learning_rate_fall"), config.precision == "mixed_float16",
-    )  # fmt: skip
+        config.optimizer,
+        config.learning_rate,
+        config.beta_1,
+        config.beta_2,
+        config.step_range("learning_rate_fall"),
+        config.precision == "mixed_float16",
+    )
     with strategy.scope():
         model = make_model(config)
         model.compile(*(make_optimizer(*arguments) for _ in range(model.OPTIMIZERS)))

@@ -7,7 +7,7 @@ import numpy as np
 from tensorboard.plugins import projector
 
 from hali_tf.data import batches
-from hali_tf.evaluation import figures
+from hali_tf.drawing import grids
 from hali_tf.files import write_text
 
 _POINTS = 1000
@@ -27,8 +27,8 @@ def write(folder, model, split, label_names):
     latents = latents.reshape(len(latents), -1)
     os.makedirs(folder, exist_ok=True)
     write_text(os.path.join(folder, "latents.tsv"), _table(latents, "%.5g"))
-    sprite = figures.grid(images, math.ceil(math.sqrt(len(images))), gap=0)
-    figures.save_png(os.path.join(folder, "sprite.png"), sprite, smallest=1)
+    sprite = grids.grid(images, math.ceil(math.sqrt(len(images))), gap=0)
+    grids.save_png(os.path.join(folder, "sprite.png"), sprite, smallest=1)
     config = projector.ProjectorConfig()
     embedding = config.embeddings.add(
         tensor_name=f"z_{model.num_levels}", tensor_path="latents.tsv"

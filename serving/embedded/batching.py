@@ -185,16 +185,17 @@ class BatchScheduler:
         Args:
             key: (servable, fetches): what may run together.
             feeds: tensor name -> array with `rows` rows.
+
         Returns:
             A future of the list of arrays.
+
         Raises:
             ServingError: INVALID_ARGUMENT for too many rows, UNAVAILABLE for a full queue.
         """
         options = self._options
         if rows > options.max_batch_size:
             raise invalid(
-                f"Task size {rows} is larger than maximum input batch size "
-                f"{options.max_batch_size}"
+                f"Task size {rows} is larger than maximum input batch size {options.max_batch_size}"
             )
         task = _Task(feeds, rows)
         with self._changed:

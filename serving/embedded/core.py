@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
-from tensorflow_serving.apis import model_management_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_management_pb2,
+)
 
 from serving.embedded import inference
 from serving.embedded.status import ServingError, invalid

@@ -159,6 +159,7 @@ class GrpcEndpoint:
 
         Returns:
             The port's number.
+
         Raises:
             RuntimeError: it cannot be had.
         """

@@ -66,6 +66,7 @@ def predict_arrays(servable, signature, feeds, aliases) -> Call:
         signature: one of its SignatureDefs.
         feeds: tensor name -> array.
         aliases: outputs wanted.
+
     Returns:
         A call that finishes as a dict of arrays by alias.
     """
@@ -196,14 +197,11 @@ def _fill_classifications(result, outputs, rows) -> None:
         if array.dtype.kind != kind:
             raise invalid(f"Expected {alias} Tensor of {name}. Got: {array.dtype}")
         if len(array) != rows:
-            raise invalid(
-                f"Expected {alias} output batch size of {rows}. Got: {len(array)}"
-            )
+            raise invalid(f"Expected {alias} output batch size of {rows}. Got: {len(array)}")
     widths = [array.shape[1] for array in outputs.values()]
     if len(set(widths)) > 1:
         raise invalid(
-            "Tensors class and score should match in dim_size(1). "
-            f"Got {widths[0]} vs. {widths[1]}"
+            f"Tensors class and score should match in dim_size(1). Got {widths[0]} vs. {widths[1]}"
         )
     classes = outputs["classes"].tolist() if "classes" in outputs else None
     scores = outputs["scores"].tolist() if "scores" in outputs else None
@@ -223,8 +221,10 @@ def warm_up(servable, path: str) -> int:
     Args:
         servable: loaded from `path`, not serving yet.
         path: folder of the version.
+
     Returns:
         Number of records; 0 where there is no file.
+
     Raises:
         ServingError, tf.errors.OpError: a record failed or is none; the version must not serve.
     """

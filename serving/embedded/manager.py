@@ -55,14 +55,13 @@ class ModelManager:
         allow_labels_for_unavailable: bool = False,
         on_change: Callable = lambda: None,
     ):
-        """
-        Args:
-            load: (name, version, path) -> Servable, warmed up; raises where it cannot.
-            poll_seconds: between looks at the base paths; 0 looks once, below 0 never.
-            max_retries: further attempts after a load that failed.
-            retry_seconds: between attempts.
-            allow_labels_for_unavailable: a new label may name a version that is not loaded.
-            on_change: called, in the manager's thread, when what is available changed.
+        """Args:
+        load: (name, version, path) -> Servable, warmed up; raises where it cannot.
+        poll_seconds: between looks at the base paths; 0 looks once, below 0 never.
+        max_retries: further attempts after a load that failed.
+        retry_seconds: between attempts.
+        allow_labels_for_unavailable: a new label may name a version that is not loaded.
+        on_change: called, in the manager's thread, when what is available changed.
         """
         self._load = load
         self._poll_seconds = poll_seconds
@@ -113,9 +112,7 @@ class ModelManager:
                 if choice == "version_label":
                     version = self._labels.get(name, {}).get(spec.version_label)
                     if version is None:
-                        raise invalid(
-                            f"Unrecognized servable version label: {spec.version_label}"
-                        )
+                        raise invalid(f"Unrecognized servable version label: {spec.version_label}")
                 servable, wanted = available.get(version), f"Specific({name}, {version})"
             if servable is None:
                 raise ServingError(
@@ -332,8 +329,9 @@ class ModelManager:
             record.state = _State.AVAILABLE
             self._available.setdefault(name, {})[version] = servable
             self._lock.notify_all()
-        _log.info("%s version %d AVAILABLE, loaded in %.1f s", name, version,
-                  time.monotonic() - started)
+        _log.info(
+            "%s version %d AVAILABLE, loaded in %.1f s", name, version, time.monotonic() - started
+        )
         self._on_change()
 
     def _note_failure(self, name, version, record, error) -> None:
@@ -341,9 +339,13 @@ class ModelManager:
         first_line = error.message.strip().splitlines()[0] if error.message.strip() else ""
         _log.error(
             "%s version %d could not be loaded (attempt %d of %d, %s): %s: %s",
-            name, version, record.attempts, self._max_retries + 1,
+            name,
+            version,
+            record.attempts,
+            self._max_retries + 1,
             "given up" if last else f"next in {self._retry_seconds:g} s",
-            error.code.name, first_line,
+            error.code.name,
+            first_line,
         )
         with self._lock:
             record.error = error
@@ -425,8 +427,12 @@ def _aspired_versions(config) -> dict | None:
     try:
         names = os.listdir(config.base_path)
     except OSError as error:
-        _log.error("Could not find base path %s for servable %s with error %s",
-                   config.base_path, config.name, error)
+        _log.error(
+            "Could not find base path %s for servable %s with error %s",
+            config.base_path,
+            config.name,
+            error,
+        )
         return None
     found = {}
     for name in names:
@@ -447,7 +453,10 @@ def _aspired_versions(config) -> dict | None:
     if not wanted:
         _log.warning(
             "No versions of servable %s found under base path %s. Did you forget to name your "
-            "leaf directory as a number (eg. '/1/')?", config.name, config.base_path)
+            "leaf directory as a number (eg. '/1/')?",
+            config.name,
+            config.base_path,
+        )
     return {version: found[version] for version in wanted}
 
 

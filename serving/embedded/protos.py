@@ -6,8 +6,13 @@ Their text form is what the stock server reads from --batching_parameters_file,
 
 from __future__ import annotations
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
-from google.protobuf import wrappers_pb2
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+    text_format,
+    wrappers_pb2,
+)
 
 from hali_tf.errors import UsageError
 
@@ -86,6 +91,7 @@ def read_text(path, message_class, flag):
         path: the file.
         message_class: what it holds.
         flag: the flag that named the file, for errors.
+
     Raises:
         UsageError: the file cannot be read or does not parse.
     """

@@ -15,8 +15,12 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
 from grpc import StatusCode
-from tensorflow_serving.apis import classification_pb2, get_model_metadata_pb2
-from tensorflow_serving.apis import get_model_status_pb2, predict_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    predict_pb2,
+)
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request, Response
 
@@ -42,12 +46,11 @@ class RestApp:
     """A WSGI application."""
 
     def __init__(self, core, metrics, timeout_seconds=30.0, metrics_path=METRICS_PATH):
-        """
-        Args:
-            core: answers.
-            metrics: counts, and has the page.
-            timeout_seconds: for a request; no limit where 0.
-            metrics_path: where the page is; empty: nowhere.
+        """Args:
+        core: answers.
+        metrics: counts, and has the page.
+        timeout_seconds: for a request; no limit where 0.
+        metrics_path: where the page is; empty: nowhere.
         """
         self._core = core
         self._metrics = metrics
@@ -220,8 +223,10 @@ def read_inputs(document, infos) -> tuple:
     Args:
         document: the JSON object.
         infos: alias -> TensorInfo, the signature's inputs.
+
     Returns:
         (whether they came by row, alias -> array).
+
     Raises:
         ServingError: INVALID_ARGUMENT, worded as json_tensor.cc.
     """
@@ -268,8 +273,8 @@ def _read_rows(instances, infos) -> dict:
             arrays[alias] = _tensor(values, info.dtype)
         except ServingError as error:
             raise ServingError(
-                error.code, f"Failed to process 'instances' list, key: {alias}. "
-                f"Error: {error.message}"
+                error.code,
+                f"Failed to process 'instances' list, key: {alias}. Error: {error.message}",
             ) from None
     return arrays
 
@@ -344,9 +349,7 @@ def _collect(value, level, shape, dtype, leaves) -> None:
         leaves.append(_leaf(value, dtype))
         return
     if level >= len(shape):
-        raise invalid(
-            f"Encountered list at unexpected level: {level} expected < {len(shape)}"
-        )
+        raise invalid(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
     if len(value) != shape[level]:
         raise invalid(
             f"Encountered list at unexpected size: {len(value)} at level: {level} expected size: "
@@ -457,6 +460,7 @@ def write_outputs(outputs, by_row) -> dict:
     Args:
         outputs: alias -> array.
         by_row: `predictions`, a list over rows; else `outputs`, a list an output.
+
     Raises:
         ServingError: INVALID_ARGUMENT, an output that JSON has no form for.
     """

@@ -22,13 +22,12 @@ class Servable:
     """
 
     def __init__(self, name, version, session, meta_graph, runner):
-        """
-        Args:
-            name: of the model.
-            version: its number.
-            session: tf.compat.v1.Session that holds the loaded graph.
-            meta_graph: MetaGraphDef with the signatures.
-            runner: a `DirectRunner` or a `batching.BatchingRunner`.
+        """Args:
+        name: of the model.
+        version: its number.
+        session: tf.compat.v1.Session that holds the loaded graph.
+        meta_graph: MetaGraphDef with the signatures.
+        runner: a `DirectRunner` or a `batching.BatchingRunner`.
         """
         self.name = name
         self.version = version
@@ -66,8 +65,10 @@ class Servable:
         Args:
             feeds: tensor name -> array of the placeholder's dtype.
             fetches: names of the tensors wanted, a tuple.
+
         Returns:
             A future of the list of arrays, in the order of `fetches`.
+
         Raises:
             ServingError: the request cannot be run or queued.
         """

@@ -26,6 +26,7 @@ from serving.embedded.status import ServingError
 
 _log = logging.getLogger("serving")
 
+
 @dataclasses.dataclass(frozen=True)
 class ServerOptions:
     """What a server is told; the flags of `serving/server.py` say what each means."""
@@ -54,9 +55,7 @@ class ServerOptions:
 def one_model(name: str, base_path: str) -> model_server_config_pb2.ModelConfigList:
     """The configuration that --model_name and --model_base_path stand for."""
     models = model_server_config_pb2.ModelConfigList()
-    models.config.add(
-        name=name, base_path=os.path.abspath(base_path), model_platform="tensorflow"
-    )
+    models.config.add(name=name, base_path=os.path.abspath(base_path), model_platform="tensorflow")
     return models
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import grpc
 import tensorflow as tf
-
 from grpc import StatusCode
 
 _LIMIT = 1024  # characters of a message that reach the client

@@ -36,9 +36,7 @@ def check_dtype(sent: int, expected: int, position: int, alias: str) -> None:
         name = "invalid"
     if name == "invalid" or name.endswith("_ref"):
         raise invalid(f"tensor parsing error: {alias}")
-    raise invalid(
-        f"Expects arg[{position}] to be {dtype_name(expected)} but {name} is provided"
-    )
+    raise invalid(f"Expects arg[{position}] to be {dtype_name(expected)} but {name} is provided")
 
 
 def to_array(proto, alias: str) -> np.ndarray:

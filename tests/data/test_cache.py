@@ -21,11 +21,13 @@ def _job(folder, names, decode=None, labels=None):
     return Job(
         title="test train",
         identity={"files": cache.fingerprint(folder, names)},
-        records=lambda: [Record(str(folder / name), folder / name, label)
-                         for name, label in zip(names, labels)],
+        records=lambda: [
+            Record(str(folder / name), folder / name, label) for name, label in zip(names, labels)
+        ],
         count=len(names),
         image_shape=(8, 8, 1),
-        decode=decode or functools.partial(images.decode, size=8, channels=1))
+        decode=decode or functools.partial(images.decode, size=8, channels=1),
+    )
 
 
 @pytest.fixture
@@ -181,8 +183,10 @@ def test_two_runs_that_start_at_once_decode_once(folder, names, tmp_path):
         return images.decode(data, 8, 1)
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda _: cache.load(
-            _job(folder, names, decode), tmp_path / "cache", strict=True), range(2))
+        first, second = pool.map(
+            lambda _: cache.load(_job(folder, names, decode), tmp_path / "cache", strict=True),
+            range(2),
+        )
     assert len(decoded) == 10 and (first.images == second.images).all()
 
 

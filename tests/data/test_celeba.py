@@ -54,14 +54,16 @@ def test_splits_attributes_and_shapes(opened):
 def test_the_crop_is_the_central_148(celeba, opened):
     pixels = np.zeros((218, 178, 3), dtype=np.uint8)
     pixels[35:183, 15:163] = 255
-    Image.fromarray(pixels).save(celeba / "img_align_celeba" / "000001.jpg", quality=100,
-                                 subsampling=0)
+    Image.fromarray(pixels).save(
+        celeba / "img_align_celeba" / "000001.jpg", quality=100, subsampling=0
+    )
     first = opened(image_size=148).load("train").images[0]
     assert first.min() > 200, "something beside the box is in"
     pixels = 255 - pixels
     pixels[36:182, 16:162] = 255
-    Image.fromarray(pixels).save(celeba / "img_align_celeba" / "000001.jpg", quality=100,
-                                 subsampling=0)
+    Image.fromarray(pixels).save(
+        celeba / "img_align_celeba" / "000001.jpg", quality=100, subsampling=0
+    )
     first = opened(image_size=148).load("train").images[0]
     assert first[0].max() < 120 and first[-1].max() < 120, "something of the box is missing"
     assert first[:, 0].max() < 120 and first[:, -1].max() < 120
@@ -75,7 +77,8 @@ def test_square_images_are_only_resized(celeba, opened, write):
 
 
 def test_an_image_of_another_shape_is_skipped_and_labels_stay_with_their_images(
-        celeba, opened, write, caplog):
+    celeba, opened, write, caplog
+):
     write(celeba / "img_align_celeba" / "000002.jpg", pixels=9, size=(409, 687))
     split = opened().load("train")
     assert split.skipped == 1 and "000002.jpg: expected an aligned" in caplog.text
@@ -84,38 +87,74 @@ def test_an_image_of_another_shape_is_skipped_and_labels_stay_with_their_images(
         opened(strict=True).load("train")
 
 
-@pytest.mark.parametrize("damage, message", [
-    (lambda d: (d / "list_attr_celeba.txt").unlink(), "list_attr_celeba.txt: not found"),
-    (lambda d: (d / "list_eval_partition.txt").unlink(), "list_eval_partition.txt: not found"),
-    (lambda d: (d / "img_align_celeba").rename(d / "images"), "img_align_celeba: not found"),
-    (lambda d: _change(d / "list_attr_celeba.txt", "12\n", "13\n"),
-     "list_attr_celeba.txt: its first line promises 13 images; received 12"),
-    (lambda d: _change(d / "list_attr_celeba.txt", "12\n", ""),
-     "list_attr_celeba.txt: expected the number of images"),
-    (lambda d: (d / "list_attr_celeba.txt").write_text(""),
-     "list_attr_celeba.txt: expected the number"),
-    (lambda d: (d / "list_attr_celeba.txt").write_bytes(b"\xff\xfe\x00"), "cannot be read as text"),
-    (lambda d: _change(d / "list_attr_celeba.txt", "000003.jpg -1", "000003.jpg -1 1"),
-     "list_attr_celeba.txt, line 5: expected 3 values .*received 4"),
-    (lambda d: _change(d / "list_attr_celeba.txt", "000003.jpg -1", "000003.jpg 0"),
-     "line 5: expected values -1 and 1; received '0'"),
-    (lambda d: _change(d / "list_attr_celeba.txt", "000003.jpg", "000004.jpg"),
-     "line 6: 000004.jpg is there twice"),
-    (lambda d: _change(d / "list_attr_celeba.txt", "000003.jpg", "900003.jpg"),
-     "list_attr_celeba.txt: has 900003.jpg, which .*list_eval_partition.txt lacks .1 such of 12"),
-    (lambda d: _change(d / "list_eval_partition.txt", "000005.jpg 0\n", ""),
-     "list_attr_celeba.txt: has 000005.jpg, which .*list_eval_partition.txt lacks"),
-    (lambda d: _change(d / "list_eval_partition.txt", "000005.jpg 0", "000005.jpg 0\n900005.jpg 0"),
-     "list_eval_partition.txt: has 900005.jpg, which .*list_attr_celeba.txt lacks"),
-    (lambda d: _change(d / "list_eval_partition.txt", "000005.jpg 0", "000005.jpg 3"),
-     "list_eval_partition.txt, line 5: expected an image's name and 0, 1 or 2"),
-    (lambda d: (d / "img_align_celeba" / "000007.jpg").unlink(),
-     "list_attr_celeba.txt: has 000007.jpg, which .*img_align_celeba lacks"),
-    (lambda d: (d / "img_align_celeba" / "000007.jpg").rename(d / "img_align_celeba" / "x.jpg"),
-     "has 000007.jpg, which .*img_align_celeba lacks"),
-    (lambda d: (d / "img_align_celeba" / "900.jpg").write_bytes(b""),
-     "img_align_celeba: has 900.jpg, which .*list_attr_celeba.txt lacks"),
-])
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda d: (d / "list_attr_celeba.txt").unlink(), "list_attr_celeba.txt: not found"),
+        (lambda d: (d / "list_eval_partition.txt").unlink(), "list_eval_partition.txt: not found"),
+        (lambda d: (d / "img_align_celeba").rename(d / "images"), "img_align_celeba: not found"),
+        (
+            lambda d: _change(d / "list_attr_celeba.txt", "12\n", "13\n"),
+            "list_attr_celeba.txt: its first line promises 13 images; received 12",
+        ),
+        (
+            lambda d: _change(d / "list_attr_celeba.txt", "12\n", ""),
+            "list_attr_celeba.txt: expected the number of images",
+        ),
+        (
+            lambda d: (d / "list_attr_celeba.txt").write_text(""),
+            "list_attr_celeba.txt: expected the number",
+        ),
+        (
+            lambda d: (d / "list_attr_celeba.txt").write_bytes(b"\xff\xfe\x00"),
+            "cannot be read as text",
+        ),
+        (
+            lambda d: _change(d / "list_attr_celeba.txt", "000003.jpg -1", "000003.jpg -1 1"),
+            "list_attr_celeba.txt, line 5: expected 3 values .*received 4",
+        ),
+        (
+            lambda d: _change(d / "list_attr_celeba.txt", "000003.jpg -1", "000003.jpg 0"),
+            "line 5: expected values -1 and 1; received '0'",
+        ),
+        (
+            lambda d: _change(d / "list_attr_celeba.txt", "000003.jpg", "000004.jpg"),
+            "line 6: 000004.jpg is there twice",
+        ),
+        (
+            lambda d: _change(d / "list_attr_celeba.txt", "000003.jpg", "900003.jpg"),
+            "list_attr_celeba.txt: has 900003.jpg, which .*list_eval_partition.txt lacks .1 such of 12",
+        ),
+        (
+            lambda d: _change(d / "list_eval_partition.txt", "000005.jpg 0\n", ""),
+            "list_attr_celeba.txt: has 000005.jpg, which .*list_eval_partition.txt lacks",
+        ),
+        (
+            lambda d: _change(
+                d / "list_eval_partition.txt", "000005.jpg 0", "000005.jpg 0\n900005.jpg 0"
+            ),
+            "list_eval_partition.txt: has 900005.jpg, which .*list_attr_celeba.txt lacks",
+        ),
+        (
+            lambda d: _change(d / "list_eval_partition.txt", "000005.jpg 0", "000005.jpg 3"),
+            "list_eval_partition.txt, line 5: expected an image's name and 0, 1 or 2",
+        ),
+        (
+            lambda d: (d / "img_align_celeba" / "000007.jpg").unlink(),
+            "list_attr_celeba.txt: has 000007.jpg, which .*img_align_celeba lacks",
+        ),
+        (
+            lambda d: (d / "img_align_celeba" / "000007.jpg").rename(
+                d / "img_align_celeba" / "x.jpg"
+            ),
+            "has 000007.jpg, which .*img_align_celeba lacks",
+        ),
+        (
+            lambda d: (d / "img_align_celeba" / "900.jpg").write_bytes(b""),
+            "img_align_celeba: has 900.jpg, which .*list_attr_celeba.txt lacks",
+        ),
+    ],
+)
 def test_files_that_do_not_match_are_named(celeba, opened, damage, message):
     damage(celeba)
     with pytest.raises(UserError, match=message) as caught:
@@ -143,15 +182,18 @@ def test_changed_attributes_are_not_taken_from_the_cache(celeba, opened):
 
 def test_real_originals_equal_their_prepared_copies(shared_data, tmp_path):
     """The same faces, cropped and reduced here, and long ago by the one who prepared them."""
-    originals = open_source("celeba", str(shared_data / "celeba_full_size"), strict=True,
-                            cache_dir=str(tmp_path))
+    originals = open_source(
+        "celeba", str(shared_data / "celeba_full_size"), strict=True, cache_dir=str(tmp_path)
+    )
     split = originals.load("validation")
     assert len(originals.label_names) == 40 and originals.label_names[20] == "Male"
     assert split.images.shape == (150, 64, 64, 3) and split.labels.shape == (150, 40)
     folder = shared_data / "celeba_full_size"
-    names = sorted(line.split()[0] for line in
-                   (folder / "list_eval_partition.txt").read_text().splitlines()
-                   if line.endswith(" 1"))
+    names = sorted(
+        line.split()[0]
+        for line in (folder / "list_eval_partition.txt").read_text().splitlines()
+        if line.endswith(" 1")
+    )
     compared = 0
     for name, image in zip(names, split.images):
         prepared = shared_data / "celeba_64" / "img_align_celeba" / name

@@ -14,7 +14,10 @@ def splits():
 
 def test_sizes_shapes_and_range(splits):
     assert {name: len(split.images) for name, split in splits.items()} == {
-        "train": 1300, "validation": 247, "test": 250}
+        "train": 1300,
+        "validation": 247,
+        "test": 250,
+    }
     for split in splits.values():
         assert split.images.shape[1:] == (16, 16, 1) and split.images.dtype == np.uint8
         assert split.images.min() == 0 and split.images.max() == 255
@@ -24,6 +27,7 @@ def test_sizes_shapes_and_range(splits):
 
 def test_the_three_splits_are_the_whole_set(splits):
     from sklearn.datasets import load_digits
+
     labels = np.concatenate([split.labels for split in splits.values()])
     assert (np.bincount(labels) == np.bincount(load_digits().target)).all()
 

@@ -15,8 +15,9 @@ def opened(tmp_path):
 
     def open_set(**arguments):
         arguments = {"image_size": 8, **arguments}
-        return open_source("folder", str(tmp_path / "set"), cache_dir=str(tmp_path / "cache"),
-                           **arguments)
+        return open_source(
+            "folder", str(tmp_path / "set"), cache_dir=str(tmp_path / "cache"), **arguments
+        )
 
     return open_set
 
@@ -78,9 +79,15 @@ def test_deeper_folders_belong_to_the_topmost_class(fill, opened):
     assert (split.labels == (split.images[:, 0, 0, 0] >= 100)).all()
 
 
-@pytest.mark.parametrize("train, validation, test", [
-    ("train", "val", "test"), ("training", "validation", "testing"),
-    ("train2017", "val2017", "test2017"), ("Train", "valid", "TEST")])
+@pytest.mark.parametrize(
+    "train, validation, test",
+    [
+        ("train", "val", "test"),
+        ("training", "validation", "testing"),
+        ("train2017", "val2017", "test2017"),
+        ("Train", "valid", "TEST"),
+    ],
+)
 def test_split_folders(fill, opened, train, validation, test):
     fill(train, 6)
     fill(validation, 3, first=100)
@@ -140,7 +147,7 @@ def test_bad_images_of_every_kind_are_skipped(fill, opened, tmp_path, write):
     whole = (folder / "000.png").read_bytes()
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "text.jpg").write_text("404 Not Found")
-    (folder / "truncated.png").write_bytes(whole[:len(whole) // 2])
+    (folder / "truncated.png").write_bytes(whole[: len(whole) // 2])
     (folder / "dangling.png").symlink_to(tmp_path / "nowhere.png")
     source = opened()
     splits = [source.load(name) for name in ("train", "validation", "test")]
@@ -156,24 +163,50 @@ def test_strict_names_the_file(fill, opened, tmp_path):
         opened(strict=True).load("train")
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda fill, root: None, "set: no such folder"),
-    (lambda fill, root: root.mkdir(), "set: no images found .0 other files"),
-    (lambda fill, root: root.write_text("file"), "set: no such folder"),
-    (lambda fill, root: (root.mkdir(), (root / "a.txt").write_text("")),
-     "no images found .1 other"),
-    (lambda fill, root: fill(".", 2), "at least 3 images.*received 2"),
-    (lambda fill, root: (fill("ant", 5), (root / "bee").mkdir()),
-     "set/bee: a class folder without images"),
-    (lambda fill, root: (fill("ant", 5), fill(".", 1)), "set/000.png: lies beside class folders"),
-    (lambda fill, root: (fill("train", 5), (root / "val").mkdir()), "set/val: no images found"),
-    (lambda fill, root: (fill("train/ant", 5), fill("val/Ant", 5)),
-     "set/val/Ant: a class folder that .*train lacks"),
-    (lambda fill, root: (fill("train2014", 5), fill("train2017", 5)),
-     "both train2014/ and train2017/"),
-    (lambda fill, root: (fill("val", 5), fill("test", 5)), "has val/ but no train/"),
-], ids=["missing", "empty", "a file", "no images", "too few", "empty class", "mixed", "empty split",
-        "other classes", "two trains", "no train"])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda fill, root: None, "set: no such folder"),
+        (lambda fill, root: root.mkdir(), "set: no images found .0 other files"),
+        (lambda fill, root: root.write_text("file"), "set: no such folder"),
+        (
+            lambda fill, root: (root.mkdir(), (root / "a.txt").write_text("")),
+            "no images found .1 other",
+        ),
+        (lambda fill, root: fill(".", 2), "at least 3 images.*received 2"),
+        (
+            lambda fill, root: (fill("ant", 5), (root / "bee").mkdir()),
+            "set/bee: a class folder without images",
+        ),
+        (
+            lambda fill, root: (fill("ant", 5), fill(".", 1)),
+            "set/000.png: lies beside class folders",
+        ),
+        (lambda fill, root: (fill("train", 5), (root / "val").mkdir()), "set/val: no images found"),
+        (
+            lambda fill, root: (fill("train/ant", 5), fill("val/Ant", 5)),
+            "set/val/Ant: a class folder that .*train lacks",
+        ),
+        (
+            lambda fill, root: (fill("train2014", 5), fill("train2017", 5)),
+            "both train2014/ and train2017/",
+        ),
+        (lambda fill, root: (fill("val", 5), fill("test", 5)), "has val/ but no train/"),
+    ],
+    ids=[
+        "missing",
+        "empty",
+        "a file",
+        "no images",
+        "too few",
+        "empty class",
+        "mixed",
+        "empty split",
+        "other classes",
+        "two trains",
+        "no train",
+    ],
+)
 def test_mistakes_are_named_at_the_door(fill, opened, tmp_path, make, message):
     make(fill, tmp_path / "set")
     with pytest.raises(UserError, match=message) as caught:
@@ -189,16 +222,26 @@ def test_folder_and_size_are_needed(tmp_path):
 
 
 def test_real_photographs(shared_data, tmp_path):
-    source = open_source("folder", str(shared_data / "coco_sample"), image_size=64,
-                         cache_dir=str(tmp_path), strict=True)
+    source = open_source(
+        "folder",
+        str(shared_data / "coco_sample"),
+        image_size=64,
+        cache_dir=str(tmp_path),
+        strict=True,
+    )
     split = source.load("validation")
     assert split.images.shape == (128, 64, 64, 3) and 60 < split.images.mean() < 180
     assert len(source.load("train").images) + len(source.load("test").images) == 128
 
 
 def test_real_class_folders(shared_data, tmp_path):
-    source = open_source("folder", str(shared_data / "imagenette_128"), image_size=128,
-                         cache_dir=str(tmp_path), strict=True)
+    source = open_source(
+        "folder",
+        str(shared_data / "imagenette_128"),
+        image_size=128,
+        cache_dir=str(tmp_path),
+        strict=True,
+    )
     split = source.load("validation")
     assert len(source.label_names) == 10 and source.label_names[0] == "n01440764"
     assert split.images.shape == (600, 128, 128, 3) and (np.bincount(split.labels) == 60).all()

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hali_tf.data.images import BadImage, central_square, decode
+from hali_tf.data.crops import central_square
+from hali_tf.data.images import decode
+from hali_tf.errors import BadImage
 
 
 def _bytes(image, kind="PNG", **options):
@@ -128,18 +130,31 @@ def test_a_line_of_pixels_is_enlarged():
     assert (decode(_bytes(Image.new("L", (100, 1), 7)), 16, 1) == 7).all()
 
 
-@pytest.mark.parametrize("data, reason", [
-    (b"", "the file is empty"),
-    (b"<html>404 Not Found</html>", "not an image in a known format"),
-    (bytes(1000), "not an image in a known format"),
-    (_bytes(_photograph(200, 200), "JPEG")[:900], "truncated"),
-    (_bytes(Image.effect_noise((200, 200), 50))[:900], "."),
-    (_bytes(_photograph(200, 200), "JPEG")[:30], "."),
-    (_bytes(_photograph(20, 20), "GIF")[:60], "."),
-    (_bytes(Image.new("F", (4, 4), 0.5), "TIFF"), "floating-point"),
-    (_bytes(Image.fromarray(np.full((4, 4), 70000, dtype=np.int32)), "TIFF"), "16 bits"),
-], ids=["empty", "text", "zeros", "truncated jpeg", "truncated png", "jpeg header", "truncated gif",
-        "float", "32 bits"])
+@pytest.mark.parametrize(
+    "data, reason",
+    [
+        (b"", "the file is empty"),
+        (b"<html>404 Not Found</html>", "not an image in a known format"),
+        (bytes(1000), "not an image in a known format"),
+        (_bytes(_photograph(200, 200), "JPEG")[:900], "truncated"),
+        (_bytes(Image.effect_noise((200, 200), 50))[:900], "."),
+        (_bytes(_photograph(200, 200), "JPEG")[:30], "."),
+        (_bytes(_photograph(20, 20), "GIF")[:60], "."),
+        (_bytes(Image.new("F", (4, 4), 0.5), "TIFF"), "floating-point"),
+        (_bytes(Image.fromarray(np.full((4, 4), 70000, dtype=np.int32)), "TIFF"), "16 bits"),
+    ],
+    ids=[
+        "empty",
+        "text",
+        "zeros",
+        "truncated jpeg",
+        "truncated png",
+        "jpeg header",
+        "truncated gif",
+        "float",
+        "32 bits",
+    ],
+)
 def test_bad_files_say_why(data, reason):
     with pytest.raises(BadImage, match=reason) as caught:
         decode(data, 16, 3)

@@ -31,9 +31,14 @@ def test_class_with_too_few_images_is_named():
 
 
 def source_of(**settings):
-    return Source("some", (4, 4, 1), lambda _: Split(np.zeros([5, 4, 4, 1], np.uint8), **{
-        k: v for k, v in settings.items() if k == "labels"}), **{
-        k: v for k, v in settings.items() if k != "labels"})  # fmt: skip
+    return Source(
+        "some",
+        (4, 4, 1),
+        lambda _: Split(
+            np.zeros([5, 4, 4, 1], np.uint8), **{k: v for k, v in settings.items() if k == "labels"}
+        ),
+        **{k: v for k, v in settings.items() if k != "labels"},
+    )
 
 
 def test_classes_are_named_or_counted():
@@ -41,10 +46,13 @@ def test_classes_are_named_or_counted():
     assert count_classes(source_of(labels=np.array([0, 4, 1, 2, 2]))) == 5
 
 
-@pytest.mark.parametrize("settings, words", [
-    ({"label_names": ("a", "b"), "multi_label": True}, "it has attributes and no classes"),
-    ({}, "it has no labels"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"label_names": ("a", "b"), "multi_label": True}, "it has attributes and no classes"),
+        ({}, "it has no labels"),
+    ],
+)
 def test_sets_without_classes_are_refused(settings, words):
     with pytest.raises(UserError, match=f"--labels_per_class with --data=some: {words}"):
         count_classes(source_of(**settings))
@@ -103,8 +111,11 @@ def test_warp_is_linear_around_the_centre():
     assert (images[:, 4, 4] == 100).all()
     horizontal = (inner[:, :, -1] - inner[:, :, 0]).mean(axis=1) / 4
     vertical = (inner[:, -1] - inner[:, 0]).mean(axis=1) / 4
-    fitted = (100 + horizontal[:, None, None] * x[2:7][None, None, :]
-              + vertical[:, None, None] * x[2:7][None, :, None])  # fmt: skip
+    fitted = (
+        100
+        + horizontal[:, None, None] * x[2:7][None, None, :]
+        + vertical[:, None, None] * x[2:7][None, :, None]
+    )
     np.testing.assert_allclose(inner, fitted, atol=1.5)  # whole greys
     # A^T (4, 2), entries of A - I up to 0.2: 4 +- 0.2 * 6 and 2 +- 0.2 * 6.
     assert (np.abs(horizontal - 4) < 1.4).all() and (np.abs(vertical - 2) < 1.4).all()

@@ -11,7 +11,8 @@ def _images(count, side=8, channels=3):
     """Images each filled with its own number."""
     shape = (count, side, side) + ((channels,) if channels else ())
     return np.ones(shape, dtype=np.uint8) * np.arange(count, dtype=np.uint8).reshape(
-        (-1,) + (1,) * (len(shape) - 1))
+        (-1,) + (1,) * (len(shape) - 1)
+    )
 
 
 @pytest.fixture
@@ -26,9 +27,16 @@ def opened(tmp_path):
 
 
 def test_splits_of_the_file_are_kept(opened):
-    source = opened({"x_train": _images(6), "y_train": np.arange(6, dtype=np.uint8),
-                     "x_val": _images(3), "y_val": np.zeros((3, 1), dtype=np.int32),
-                     "x_test": _images(2), "y_test": np.array([4, 5])})
+    source = opened(
+        {
+            "x_train": _images(6),
+            "y_train": np.arange(6, dtype=np.uint8),
+            "x_val": _images(3),
+            "y_val": np.zeros((3, 1), dtype=np.int32),
+            "x_test": _images(2),
+            "y_test": np.array([4, 5]),
+        }
+    )
     assert source.image_shape == (8, 8, 3) and not source.multi_label
     train, validation, test = (source.load(name) for name in ("train", "validation", "test"))
     assert (train.images == _images(6)).all() and len(test.images) == 2
@@ -71,8 +79,9 @@ def test_size_and_channels_are_converted(opened):
 
 def test_attributes_and_their_names(opened):
     attributes = np.random.default_rng(0).integers(0, 2, (20, 3))
-    source = opened({"images": _images(20), "labels": attributes,
-                     "class_names": np.array([b"a", b"b", b"c"])})
+    source = opened(
+        {"images": _images(20), "labels": attributes, "class_names": np.array([b"a", b"b", b"c"])}
+    )
     assert source.multi_label and source.label_names == ("a", "b", "c")
     labels = source.load("train").labels
     assert labels.dtype == np.uint8 and labels.shape == (18, 3)
@@ -86,26 +95,47 @@ def test_a_folder_with_one_file(tmp_path):
         open_source("npz", str(tmp_path))
 
 
-@pytest.mark.parametrize("arrays, message", [
-    ({"pictures": _images(5)}, "expected an array x_train or images; received pictures"),
-    ({}, "received none"),
-    ({"images": _images(5).astype(np.float32)}, "images: expected dtype uint8.*received float32"),
-    ({"images": _images(5)[:, :, :6]}, r"images: expected square .*\[5, 8, 6, 3\]"),
-    ({"images": _images(5, channels=4)}, r"received shape \[5, 8, 8, 4\]"),
-    ({"images": _images(5)[0, 0]}, r"received shape \[8, 3\]"),
-    ({"images": np.moveaxis(_images(5), 3, 1)}, r"received shape \[5, 3, 8, 8\]"),
-    ({"images": _images(0)}, "images: is empty"),
-    ({"images": _images(2)}, "at least 3 images.*received 2"),
-    ({"images": _images(5), "labels": np.arange(4)}, "labels: .*each of the 5 images; received 4"),
-    ({"images": _images(5), "labels": np.arange(5) / 2}, "labels: expected integers.*float64"),
-    ({"images": _images(5), "labels": np.array(list("abcde"))}, "labels: expected integers"),
-    ({"images": np.array([None, {}], dtype=object)}, "images: expected dtype uint8.*object"),
-    ({"x_train": _images(5), "x_test": _images(5, side=9)}, r"x_test: expected images \[8, 8, 3\]"),
-    ({"x_train": _images(5), "y_train": np.arange(5), "x_test": _images(5),
-      "y_test": np.eye(5, dtype=int)}, "y_test: expected labels of the shape of y_train"),
-    ({"images": _images(5), "labels": np.eye(5, dtype=int), "class_names": np.array(["a"])},
-     "class_names: expected 5"),
-])
+@pytest.mark.parametrize(
+    "arrays, message",
+    [
+        ({"pictures": _images(5)}, "expected an array x_train or images; received pictures"),
+        ({}, "received none"),
+        (
+            {"images": _images(5).astype(np.float32)},
+            "images: expected dtype uint8.*received float32",
+        ),
+        ({"images": _images(5)[:, :, :6]}, r"images: expected square .*\[5, 8, 6, 3\]"),
+        ({"images": _images(5, channels=4)}, r"received shape \[5, 8, 8, 4\]"),
+        ({"images": _images(5)[0, 0]}, r"received shape \[8, 3\]"),
+        ({"images": np.moveaxis(_images(5), 3, 1)}, r"received shape \[5, 3, 8, 8\]"),
+        ({"images": _images(0)}, "images: is empty"),
+        ({"images": _images(2)}, "at least 3 images.*received 2"),
+        (
+            {"images": _images(5), "labels": np.arange(4)},
+            "labels: .*each of the 5 images; received 4",
+        ),
+        ({"images": _images(5), "labels": np.arange(5) / 2}, "labels: expected integers.*float64"),
+        ({"images": _images(5), "labels": np.array(list("abcde"))}, "labels: expected integers"),
+        ({"images": np.array([None, {}], dtype=object)}, "images: expected dtype uint8.*object"),
+        (
+            {"x_train": _images(5), "x_test": _images(5, side=9)},
+            r"x_test: expected images \[8, 8, 3\]",
+        ),
+        (
+            {
+                "x_train": _images(5),
+                "y_train": np.arange(5),
+                "x_test": _images(5),
+                "y_test": np.eye(5, dtype=int),
+            },
+            "y_test: expected labels of the shape of y_train",
+        ),
+        (
+            {"images": _images(5), "labels": np.eye(5, dtype=int), "class_names": np.array(["a"])},
+            "class_names: expected 5",
+        ),
+    ],
+)
 def test_wrong_arrays_are_named_at_the_door(opened, arrays, message):
     with pytest.raises(UserError, match=message) as caught:
         opened(arrays)
@@ -118,8 +148,10 @@ def test_attributes_other_than_0_and_1(opened):
         source.load("train")
 
 
-@pytest.mark.parametrize("data, message", [
-    (b"", "not an .npz file"), (b"text", "not an .npz file"), (None, "no such file or folder")])
+@pytest.mark.parametrize(
+    "data, message",
+    [(b"", "not an .npz file"), (b"text", "not an .npz file"), (None, "no such file or folder")],
+)
 def test_what_is_no_npz_file(tmp_path, data, message):
     if data is not None:
         (tmp_path / "set.npz").write_bytes(data)
@@ -130,7 +162,7 @@ def test_what_is_no_npz_file(tmp_path, data, message):
 def test_a_truncated_file(tmp_path):
     np.savez(tmp_path / "set.npz", images=_images(50))
     data = (tmp_path / "set.npz").read_bytes()
-    (tmp_path / "set.npz").write_bytes(data[:len(data) // 2])
+    (tmp_path / "set.npz").write_bytes(data[: len(data) // 2])
     with pytest.raises(UserError, match="set.npz: not an .npz file of arrays, or damaged"):
         open_source("npz", str(tmp_path / "set.npz"))
 
@@ -157,4 +189,7 @@ def test_real_cifar10_and_svhn(shared_data):
     assert (np.bincount(source.load("test").labels) == 140).all()
     source = open_source("npz", str(shared_data / "svhn_test_first10000.npz"))
     assert [len(source.load(name).images) for name in ("train", "validation", "test")] == [
-        9000, 500, 500]
+        9000,
+        500,
+        500,
+    ]

@@ -26,7 +26,7 @@ def test_an_epoch_shows_each_image_once_whatever_the_batch_size(batch_size):
     steps = 25 * 4 // batch_size + 1
     shown = np.concatenate(_numbers(train_batches(_split(25), batch_size, 3, 0, steps)))
     for epoch in range(len(shown) // 25):
-        assert sorted(shown[epoch * 25:(epoch + 1) * 25]) == list(range(25))
+        assert sorted(shown[epoch * 25 : (epoch + 1) * 25]) == list(range(25))
 
 
 def test_epochs_and_seeds_differ():
@@ -45,7 +45,7 @@ def test_resuming_at_a_step_equals_never_having_stopped(batch_size):
 
 
 def test_a_late_step_needs_no_walk_through_the_earlier_ones():
-    chosen = positions(count=1000, batch_size=64, seed=0)(10 ** 9)
+    chosen = positions(count=1000, batch_size=64, seed=0)(10**9)
     assert chosen.shape == (64,) and 0 <= chosen.min() and chosen.max() < 1000
 
 
@@ -75,8 +75,9 @@ def test_a_memory_map_gives_what_the_array_gives(tmp_path):
     assert _numbers(train_batches(mapped, 8, 1, 0, 9)) == _numbers(train_batches(split, 8, 1, 0, 9))
 
 
-@pytest.mark.parametrize("limit, expected", [(None, [4, 4, 2]), (5, [4, 1]), (99, [4, 4, 2]),
-                                             (4, [4]), (0, [])])
+@pytest.mark.parametrize(
+    "limit, expected", [(None, [4, 4, 2]), (5, [4, 1]), (99, [4, 4, 2]), (4, [4]), (0, [])]
+)
 def test_batches_keep_the_order_and_stop_at_the_limit(limit, expected):
     shown = _numbers(batches(_split(10), 4, limit))
     assert [len(batch) for batch in shown] == expected

@@ -11,8 +11,9 @@ def test_an_unknown_name_lists_the_valid_ones():
         open_source("digit")
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ({"image_size": -1}, "--image_size=-1"), ({"channels": 2}, "channels=2")])
+@pytest.mark.parametrize(
+    "arguments, message", [({"image_size": -1}, "--image_size=-1"), ({"channels": 2}, "channels=2")]
+)
 def test_numbers_out_of_range(arguments, message):
     with pytest.raises(UsageError, match=message):
         open_source("digits", **arguments)

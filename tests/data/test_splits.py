@@ -5,12 +5,15 @@ import pytest
 from hali_tf.data.splits import cut
 
 
-@pytest.mark.parametrize("present, sizes", [
-    (["train"], {"train": 90, "validation": 5, "test": 5}),
-    (["train", "validation"], {"train": 95, "test": 5}),
-    (["train", "test"], {"train": 95, "validation": 5}),
-    (["train", "validation", "test"], {"train": 100}),
-])
+@pytest.mark.parametrize(
+    "present, sizes",
+    [
+        (["train"], {"train": 90, "validation": 5, "test": 5}),
+        (["train", "validation"], {"train": 95, "test": 5}),
+        (["train", "test"], {"train": 95, "validation": 5}),
+        (["train", "validation", "test"], {"train": 100}),
+    ],
+)
 def test_missing_splits_take_five_percent_each_and_overlap_nothing(present, sizes):
     parts = cut(range(100), present)
     assert {name: len(part) for name, part in parts.items()} == sizes

@@ -26,10 +26,16 @@ class TinyPictures(tfds.core.GeneratorBasedBuilder):
     BAD = ()
 
     def _info(self):
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict({
-            "image": tfds.features.Image(shape=(28, 28, 1)),
-            "label": tfds.features.ClassLabel(names=["even", "odd"]),
-        }), supervised_keys=("image", "label"))
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(28, 28, 1)),
+                    "label": tfds.features.ClassLabel(names=["even", "odd"]),
+                }
+            ),
+            supervised_keys=("image", "label"),
+        )
 
     def _split_generators(self, dl_manager):
         return {name: self._generate_examples(count) for name, count in self.SPLITS.items()}
@@ -37,8 +43,10 @@ class TinyPictures(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, count):
         for key in range(count):
             image = _png(np.full((28, 28), key, dtype=np.uint8))
-            yield key, {"image": io.BytesIO(b"no image") if key in self.BAD else image,
-                        "label": key % 2}
+            yield (
+                key,
+                {"image": io.BytesIO(b"no image") if key in self.BAD else image, "label": key % 2},
+            )
 
 
 class BrokenPictures(TinyPictures):
@@ -74,14 +82,17 @@ def test_splits_sizes_labels(prepared, tmp_path):
 
 
 def test_the_order_is_the_same_every_time(prepared, tmp_path):
-    sources = [open_source("tfds:tiny_pictures", str(prepared), cache_dir=str(tmp_path / name))
-               for name in "ab"]
+    sources = [
+        open_source("tfds:tiny_pictures", str(prepared), cache_dir=str(tmp_path / name))
+        for name in "ab"
+    ]
     assert _greys(sources[0].load("train")) == _greys(sources[1].load("train"))
 
 
 def test_size_and_channels(prepared, tmp_path):
-    source = open_source("tfds:tiny_pictures", str(prepared), image_size=16, channels=3,
-                         cache_dir=str(tmp_path))
+    source = open_source(
+        "tfds:tiny_pictures", str(prepared), image_size=16, channels=3, cache_dir=str(tmp_path)
+    )
     assert source.load("test").images.shape == (5, 16, 16, 3) == (5, *source.image_shape)
 
 
@@ -90,8 +101,9 @@ def test_bad_records_are_skipped_or_named(prepared, tmp_path):
     splits = [source.load(name) for name in ("train", "validation", "test")]
     assert sum(split.skipped for split in splits) == 3  # 3 twice: test has it too.
     assert all((np.array(_greys(split)) % 2 == split.labels).all() for split in splits)
-    strict = open_source("tfds:broken_pictures", str(prepared), strict=True,
-                         cache_dir=str(tmp_path))
+    strict = open_source(
+        "tfds:broken_pictures", str(prepared), strict=True, cache_dir=str(tmp_path)
+    )
     with pytest.raises(UserError, match="broken_pictures/1.0.0 test image .*: not an image"):
         strict.load("test")
 
@@ -111,6 +123,7 @@ def test_celeba_of_tensorflow_datasets(tmp_path):
     registered = tfds.builder_cls("celeb_a")
 
     with tfds.core.registered.skip_registration():
+
         class SmallCelebA(registered):
             """The real features, six made-up faces."""
 
@@ -124,12 +137,20 @@ def test_celeba_of_tensorflow_datasets(tmp_path):
                 for key in range(6):
                     pixels = np.zeros((218, 178, 3), dtype=np.uint8)
                     pixels[35:183, 15:163] = 40 * key
-                    yield key, {
-                        "image": pixels,
-                        "landmarks": {name: key for name in features["landmarks"]},
-                        "attributes": {name: (name == "Young") == (key % 2 == 0)
-                                       for name in features["attributes"]},
-                        **({"identity": {"Identity_No": key}} if "identity" in features else {})}
+                    yield (
+                        key,
+                        {
+                            "image": pixels,
+                            "landmarks": dict.fromkeys(features["landmarks"], key),
+                            "attributes": {
+                                name: (name == "Young") == (key % 2 == 0)
+                                for name in features["attributes"]
+                            },
+                            **(
+                                {"identity": {"Identity_No": key}} if "identity" in features else {}
+                            ),
+                        },
+                    )
 
     SmallCelebA(data_dir=str(tmp_path / "tfds")).download_and_prepare()
     source = open_source("celeba", str(tmp_path / "tfds"), cache_dir=str(tmp_path / "cache"))
@@ -141,12 +162,15 @@ def test_celeba_of_tensorflow_datasets(tmp_path):
     assert (split.labels[:, -1] == even).all() and (split.labels[:, 0] != even).all()
 
 
-@pytest.mark.parametrize("name, message", [
-    ("tfds:tiny_picture", "no set 'tiny_picture'; did you mean tfds:tiny_pictures"),
-    ("tfds:", "--data=tfds:: "),
-    ("tfds:tiny_pictures:big", "--data=tfds:tiny_pictures:big: .*big"),
-    ("tfds:imagenet2012_corrupted:nonsense", "nonsense"),
-])
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("tfds:tiny_picture", "no set 'tiny_picture'; did you mean tfds:tiny_pictures"),
+        ("tfds:", "--data=tfds:: "),
+        ("tfds:tiny_pictures:big", "--data=tfds:tiny_pictures:big: .*big"),
+        ("tfds:imagenet2012_corrupted:nonsense", "nonsense"),
+    ],
+)
 def test_unknown_sets_and_configurations(name, message, tmp_path):
     with pytest.raises(UsageError, match=message) as caught:
         open_source(name, str(tmp_path))
@@ -162,10 +186,17 @@ def test_sets_that_need_a_size_or_have_no_images(tmp_path):
 
 
 def test_short_names_and_their_shapes(tmp_path):
-    shapes = {name: open_source(name, str(tmp_path)).image_shape
-              for name in ("mnist", "svhn", "cifar10", "imagenet128", "tfds:celeb_a")}
-    assert shapes == {"mnist": (32, 32, 1), "svhn": (32, 32, 3), "cifar10": (32, 32, 3),
-                      "imagenet128": (128, 128, 3), "tfds:celeb_a": (64, 64, 3)}
+    shapes = {
+        name: open_source(name, str(tmp_path)).image_shape
+        for name in ("mnist", "svhn", "cifar10", "imagenet128", "tfds:celeb_a")
+    }
+    assert shapes == {
+        "mnist": (32, 32, 1),
+        "svhn": (32, 32, 3),
+        "cifar10": (32, 32, 3),
+        "imagenet128": (128, 128, 3),
+        "tfds:celeb_a": (64, 64, 3),
+    }
 
 
 def test_a_missing_folder():
@@ -197,4 +228,4 @@ def test_mnist_from_its_original_files(shared_data, tmp_path):
     assert [len(split.images) for split in (train, validation, test)] == [57000, 3000, 10000]
     counts = np.bincount(train.labels) + np.bincount(validation.labels)
     assert counts.tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-    assert abs(train.images.mean() / 255 * 32 * 32 / 28 ** 2 - 0.1307) < 0.001
+    assert abs(train.images.mean() / 255 * 32 * 32 / 28**2 - 0.1307) < 0.001

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hali_tf.data import Source, Split
-from hali_tf.evaluation.question import Context, Subject
+from hali_tf.evaluation.context import Context, Subject
 
 
 @pytest.fixture

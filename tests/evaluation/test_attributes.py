@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hali_tf.attributes import classifier as classifiers
+from hali_tf.attributes import training
 from hali_tf.config import ClassifierConfig
 from hali_tf.data import Source, Split
 from hali_tf.errors import UsageError, UserError
-from hali_tf.evaluation import attribute_classifier, attribute_training, attributes, published
-from hali_tf.evaluation.question import Context, Subject
+from hali_tf.evaluation import attributes
+from hali_tf.evaluation.context import Context, Subject
+from hali_tf.evaluation.report import published
 from tests.exporting.runs import make_run
 
 NAMES = ("Bright", "Red", "Any")
@@ -38,16 +41,25 @@ def faces(size=16, counts=(("train", 80), ("validation", 12), ("test", 12))):
 
 def config_of(folder, **values):
     return ClassifierConfig(
-        **{"data": "celeba", "out": str(folder), "weights": "none", "frozen_blocks": 0,
-           "batch_size": 8, "epochs": 12, "precision": "float32", "learning_rate": 3e-3, **values}
-    ).validate()  # fmt: skip
+        **{
+            "data": "celeba",
+            "out": str(folder),
+            "weights": "none",
+            "frozen_blocks": 0,
+            "batch_size": 8,
+            "epochs": 12,
+            "precision": "float32",
+            "learning_rate": 3e-3,
+            **values,
+        }
+    ).validate()
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A folder of a small classifier."""
     folder = tmp_path_factory.mktemp("classifier") / "out"
-    attribute_training.train(config_of(folder), faces(), ENCODER)
+    training.train(config_of(folder), faces(), ENCODER)
     return folder
 
 
@@ -100,11 +112,11 @@ def test_published_scores_stand_beside_the_forty_attributes():
 
 
 def test_it_learns_and_what_is_told_of_it_is_so(trained):
-    card = attribute_classifier.card(trained)
+    card = classifiers.card(trained)
     assert sorted(os.listdir(trained)) == ["classifier.json", "config.json", "weights.npz"]
     source = faces()
     validation = source.load("validation")
-    classifier = attribute_classifier.load(trained)
+    classifier = classifiers.load(trained)
     probabilities = classifier.probabilities(validation.images)
     found = classifier.decide(validation.images)
     share = source.load("train").labels.mean(axis=0)
@@ -118,7 +130,7 @@ def test_it_learns_and_what_is_told_of_it_is_so(trained):
 
 
 def test_decisions_do_not_depend_on_the_batch(trained):
-    classifier = attribute_classifier.load(trained)
+    classifier = classifiers.load(trained)
     images = np.concatenate([faces().load("train").images] * 4)  # more than one batch
     np.testing.assert_allclose(
         classifier.probabilities(images)[-3:], classifier.probabilities(images[-3:]), atol=1e-6
@@ -127,14 +139,14 @@ def test_decisions_do_not_depend_on_the_batch(trained):
 
 def test_a_trained_one_is_left_as_it_is(trained):
     before = os.stat(trained / "weights.npz").st_mtime_ns
-    card = attribute_training.train(config_of(trained), faces(), ENCODER)
+    card = training.train(config_of(trained), faces(), ENCODER)
     assert os.stat(trained / "weights.npz").st_mtime_ns == before
-    assert card == attribute_classifier.card(trained)
+    assert card == classifiers.card(trained)
 
 
 def test_another_configuration_is_refused(trained):
     with pytest.raises(UserError, match="another configuration.*--epochs: 3 here, 12 there"):
-        attribute_training.train(config_of(trained, epochs=3), faces(), ENCODER)
+        training.train(config_of(trained, epochs=3), faces(), ENCODER)
 
 
 def test_stopped_and_gone_on_is_as_never_stopped(tmp_path, monkeypatch):
@@ -142,7 +154,7 @@ def test_stopped_and_gone_on_is_as_never_stopped(tmp_path, monkeypatch):
     for folder, stop in ((tmp_path / "straight", False), (tmp_path / "stopped", True)):
         config = config_of(folder, epochs=2)
         if stop:
-            step = attribute_training._Bar.at
+            step = training._Bar.at
 
             def at(self, number, logs):
                 step(self, number, logs)
@@ -150,11 +162,11 @@ def test_stopped_and_gone_on_is_as_never_stopped(tmp_path, monkeypatch):
                     raise RuntimeError("power cut")
 
             with monkeypatch.context() as patch:
-                patch.setattr(attribute_training._Bar, "at", at)
+                patch.setattr(training._Bar, "at", at)
                 with pytest.raises(RuntimeError):
-                    attribute_training.train(config, faces(), ENCODER)
+                    training.train(config, faces(), ENCODER)
             assert not (folder / "classifier.json").exists()
-        attribute_training.train(config, faces(), ENCODER)
+        training.train(config, faces(), ENCODER)
         with np.load(folder / "weights.npz") as arrays:
             weights.append([arrays[name] for name in arrays.files])
     for one, other in zip(*weights):
@@ -177,7 +189,7 @@ def vgg_weights(tmp_path_factory):
 @pytest.mark.parametrize("frozen_blocks", [0, 3, 5])
 def test_vgg16_is_keras_own(vgg_weights, frozen_blocks):
     path, vgg = vgg_weights
-    trunk = attribute_classifier.VGG16((32, 32, 3), str(path), frozen_blocks)
+    trunk = classifiers.VGG16((32, 32, 3), str(path), frozen_blocks)
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     expected = vgg(keras.applications.vgg16.preprocess_input(images.astype(np.float32)))
     np.testing.assert_allclose(trunk(trunk.fixed(images)), expected, rtol=1e-4, atol=1e-5)
@@ -192,8 +204,8 @@ def test_vgg16_trains_above_its_frozen_blocks(vgg_weights, tmp_path, frozen_bloc
         tmp_path, weights=str(path), frozen_blocks=frozen_blocks, epochs=1, learning_rate=1e-4
     )
     source = faces(32, (("train", 10), ("validation", 4), ("test", 4)))
-    attribute_training.train(config, source)
-    classifier = attribute_classifier.load(tmp_path)
+    training.train(config, source)
+    classifier = classifiers.load(tmp_path)
     layers = classifier.trunk.frozen + classifier.trunk.tuned
     weights = {layer.name: layer.get_weights() for layer in layers}
     for layer in vgg.layers:
@@ -207,7 +219,7 @@ def test_features_are_those_of_images_then_of_mirrored_then_of_degraded_ones(tmp
     trunk = types.SimpleNamespace(fixed=lambda images: keras.backend.cast(images, "float32"))
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 6, 3), dtype=np.uint8)
     labels = np.arange(10, dtype=np.uint8).reshape(5, 2)
-    split = attribute_training._features(trunk, Split(images, labels), str(tmp_path / "f.npy"), 0)
+    split = training._features(trunk, Split(images, labels), str(tmp_path / "f.npy"), 0)
     clean = np.concatenate([images, images[:, :, ::-1]])
     np.testing.assert_array_equal(split.images[:10], clean)
     for found, expected in zip(split.images[10:], clean):
@@ -223,15 +235,15 @@ def is_mirrored(found, image):
 
 
 def test_an_encoders_images_are_mirrored_at_random(trained):
-    classifier = attribute_classifier.load(trained)
+    classifier = classifiers.load(trained)
     images = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
     found = classifier._varied(images, [0, 1]).numpy()
     assert 16 < sum(map(is_mirrored, found, images)) < 48
 
 
 def test_every_second_image_of_vgg16_is_degraded(trained):
-    classifier = attribute_classifier.load(trained)
-    classifier.trunk.DEGRADED = attribute_classifier.VGG16.DEGRADED
+    classifier = classifiers.load(trained)
+    classifier.trunk.DEGRADED = classifiers.VGG16.DEGRADED
     images = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
     found = classifier._varied(images, [0, 1]).numpy()
     for image in range(0, 6, 2):
@@ -243,14 +255,14 @@ def test_every_second_image_of_vgg16_is_degraded(trained):
 
 def test_too_small_images_for_vgg16():
     with pytest.raises(UserError, match="16x16: VGG16 needs 32"):
-        attribute_classifier.VGG16((16, 16, 3))
+        classifiers.VGG16((16, 16, 3))
 
 
 def test_a_file_that_is_no_weights(tmp_path):
     path = tmp_path / "vgg.h5"
     path.write_bytes(b"no weights")
     with pytest.raises(UserError, match="--weights=.*vgg.h5: not VGG16"):
-        attribute_classifier.VGG16((32, 32, 3), str(path))
+        classifiers.VGG16((32, 32, 3), str(path))
 
 
 def test_weights_that_cannot_be_downloaded(monkeypatch):
@@ -259,7 +271,7 @@ def test_weights_that_cannot_be_downloaded(monkeypatch):
 
     monkeypatch.setattr(keras.applications, "VGG16", fail)
     with pytest.raises(UserError, match="cannot download.*--weights=FILE") as caught:
-        attribute_classifier.VGG16((32, 32, 3), "imagenet")
+        classifiers.VGG16((32, 32, 3), "imagenet")
     assert "\n" not in str(caught.value)
 
 
@@ -313,7 +325,7 @@ def test_the_question_on_a_model_that_keeps_all_and_nothing(trained, tmp_path):
     assert answer["images"] == 12
     assert answer["levels"]["HALI z_1"]["balanced"] == [100, 100, 100]
     assert answer["levels"]["HALI z_2"]["balanced"][:2] == [50, 50]
-    assert answer["data"]["plain"] == attribute_classifier.card(trained)["validation"]["plain"]
+    assert answer["data"]["plain"] == classifiers.card(trained)["validation"]["plain"]
     assert attributes.inputs(context)["classifier"][0].endswith("classifier.json")
 
 
@@ -340,7 +352,7 @@ def test_a_damaged_classifier(trained, tmp_path, damage):
     if damage == "weights":
         (tmp_path / "weights.npz").write_bytes((trained / "weights.npz").read_bytes()[:5000])
     with pytest.raises(UserError, match="classifier.json|weights.npz"):
-        attribute_classifier.load(tmp_path)
+        classifiers.load(tmp_path)
 
 
 def test_the_command_trains_the_encoder_of_a_run(tmp_path):
@@ -359,18 +371,28 @@ def test_the_command_trains_the_encoder_of_a_run(tmp_path):
     (folder / "list_attr_celeba.txt").write_text("\n".join(names) + "\n")
     (folder / "list_eval_partition.txt").write_text("\n".join(partition) + "\n")
     run_dir = make_run(
-        tmp_path / "run", data="celeba", data_dir=str(folder), image_size=16, channels=3,
+        tmp_path / "run",
+        data="celeba",
+        data_dir=str(folder),
+        image_size=16,
+        channels=3,
         cache_dir=str(tmp_path / "cache"),
-    )  # fmt: skip
+    )
     done = subprocess.run(
         [
-            sys.executable, "-m", "hali_tf.evaluation.attributes", f"--encoder_of={run_dir}",
-            "--epochs=2", "--batch_size=4",
+            sys.executable,
+            "-m",
+            "hali_tf.attributes",
+            f"--encoder_of={run_dir}",
+            "--epochs=2",
+            "--batch_size=4",
         ],
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
-    card = attribute_classifier.card(os.path.join(run_dir, "supervised"))
+    card = classifiers.card(os.path.join(run_dir, "supervised"))
     assert card["attributes"] == ["Bald", "Smiling"] and card["test"]["images"] == 6
     assert f"balanced {np.mean(card['test']['balanced']):.2f} %" in done.stdout
 
@@ -385,9 +407,15 @@ def test_the_command_trains_the_encoder_of_a_run(tmp_path):
 )
 def test_the_command_refuses_in_one_line(tmp_path, flags, code, message):
     done = subprocess.run(
-        [sys.executable, "-m", "hali_tf.evaluation.attributes",
-         *(flag.replace("OUT", str(tmp_path / "out")) for flag in flags)],
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "hali_tf.attributes",
+            *(flag.replace("OUT", str(tmp_path / "out")) for flag in flags),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == code
     assert message in done.stderr and done.stderr.count("\n") == 1, done.stderr

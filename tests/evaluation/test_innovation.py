@@ -11,7 +11,7 @@ from PIL import Image
 import hali_tf.evaluation
 from hali_tf.data import Source, Split
 from hali_tf.evaluation import innovation
-from hali_tf.evaluation.latents import Coder
+from hali_tf.models.coder import Coder
 from tests.evaluation.linear import Linear
 from tests.evaluation.test_inpainting import linear_context
 
@@ -85,9 +85,7 @@ def test_one_level_cannot_answer(tmp_path):
 def labelled(tmp_path, labels_of, **fields):
     """The context of `linear_context` with labels computed from the images."""
     context, images = linear_context(tmp_path)
-    source = Source(
-        "random", (4, 4, 1), lambda split: Split(images, labels_of(images)), **fields
-    )
+    source = Source("random", (4, 4, 1), lambda split: Split(images, labels_of(images)), **fields)
     return dataclasses.replace(context, source=source)
 
 

@@ -9,8 +9,8 @@ from PIL import Image
 from hali_tf.data import Source, Split
 from hali_tf.errors import UserError
 from hali_tf.evaluation import inpainting
-from hali_tf.evaluation.latents import Coder
-from hali_tf.evaluation.question import Context, Subject
+from hali_tf.evaluation.context import Context, Subject
+from hali_tf.models.coder import Coder
 from tests.evaluation.linear import Linear
 
 

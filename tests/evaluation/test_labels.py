@@ -10,9 +10,10 @@ from PIL import Image
 from hali_tf.config import Config
 from hali_tf.data import Source, Split
 from hali_tf.evaluation import labels
-from hali_tf.evaluation.question import Context, Subject
+from hali_tf.evaluation.context import Context, Subject
 from hali_tf.layers.gaussian import Gaussian
 from hali_tf.layers.label import LabelledGaussian
+from hali_tf.measures.labels import confusion, count_errors
 
 CLASSES = 3
 
@@ -47,8 +48,8 @@ SPLIT = split_of(read=[0, 1, 2, 2, 0, 1, 1], own=[0, 1, 2, 1, 0, 2, 1])
 
 def test_confusion_by_hand():
     expected = [[2, 0, 0], [0, 2, 1], [0, 1, 1]]
-    np.testing.assert_array_equal(labels.confusion(Reader(), SPLIT, batch_size=3), expected)
-    assert labels.count_errors(Reader(), SPLIT) == {"label_errors": 2, "label_images": 7}
+    np.testing.assert_array_equal(confusion(Reader(), SPLIT, batch_size=3), expected)
+    assert count_errors(Reader(), SPLIT) == {"label_errors": 2, "label_images": 7}
 
 
 def test_style_is_kept_and_every_label_drawn():
@@ -81,7 +82,11 @@ def _context(tmp_path):
         return Subject(name, str(folder), Config(**flags), Reader())
 
     def make(**flags):
-        subjects = (subject("A", **flags), subject("B", seed=3), subject("none", labels_per_class=0))
+        subjects = (
+            subject("A", **flags),
+            subject("B", seed=3),
+            subject("none", labels_per_class=0),
+        )
         return Context(subjects, source, str(tmp_path))
 
     return make
@@ -92,8 +97,9 @@ def test_answer_and_report(context):
     assert labels.unanswerable(context) is None
     answer = json.loads(json.dumps(labels.answer(context)))
     assert [(run["errors"], run["seed"], run["labels"]) for run in answer["runs"]] == [
-        (2, 0, 15), (2, 3, 15),
-    ]  # fmt: skip
+        (2, 0, 15),
+        (2, 3, 15),
+    ]
     assert answer["runs"][0]["curve"] == [[2, 0.75]]
     text = labels.report(answer)
     assert text.startswith("A errs on 2 of 7 test images (28.57 %) with 15 labels.")
@@ -105,27 +111,36 @@ def test_answer_and_report(context):
 
 
 def test_runs_of_equal_settings_are_one_row_with_a_deviation():
-    runs = [
-        {"settings": "HALI", "labels": 100, "errors": errors} for errors in (70, 80, 90)
-    ] + [{"settings": "supervised only", "labels": 100, "errors": 800}]
+    runs = [{"settings": "HALI", "labels": 100, "errors": errors} for errors in (70, 80, 90)] + [
+        {"settings": "supervised only", "labels": 100, "errors": 800}
+    ]
     rows = labels._rows({"runs": runs, "images": 10000, "published": True})
     assert rows[0] == ["HALI", 100, 3, 80.0, pytest.approx(10.0), 0.8]
     assert rows[1] == ["supervised only", 100, 1, 800.0, None, 8.0]
     assert ["HALI (the paper)", 100, None, 73, None, 0.73] in rows
 
 
-@pytest.mark.parametrize("flags, words", [
-    ({"cycle_labels": 0.0}, "HALI, the paper's objective"),
-    ({"cycle_labels": 0.5}, "HALI, labels of generated images with weight 0.5"),
-    ({"label_weight": 10.0, "cycle_labels": 1.0},
-     "HALI, label weight 10, labels of generated images with weight 1"),
-    ({"label_shift": 2, "model": "ali"},
-     "ALI, the paper's objective, labelled images shifted by up to 2 px"),
-    ({"consistency": 2.0, "label_warp": 0.2, "label_shift": 1},
-     "HALI, consistency 2, labelled images shifted by up to 1 px and warped by up to 0.2"),
-    ({"label_warp": 0.2}, "HALI, the paper's objective, labelled images warped by up to 0.2"),
-    ({"encoder_only": True, "cycle_labels": 1.0}, "the same encoder alone"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        ({"cycle_labels": 0.0}, "HALI, the paper's objective"),
+        ({"cycle_labels": 0.5}, "HALI, labels of generated images with weight 0.5"),
+        (
+            {"label_weight": 10.0, "cycle_labels": 1.0},
+            "HALI, label weight 10, labels of generated images with weight 1",
+        ),
+        (
+            {"label_shift": 2, "model": "ali"},
+            "ALI, the paper's objective, labelled images shifted by up to 2 px",
+        ),
+        (
+            {"consistency": 2.0, "label_warp": 0.2, "label_shift": 1},
+            "HALI, consistency 2, labelled images shifted by up to 1 px and warped by up to 0.2",
+        ),
+        ({"label_warp": 0.2}, "HALI, the paper's objective, labelled images warped by up to 0.2"),
+        ({"encoder_only": True, "cycle_labels": 1.0}, "the same encoder alone"),
+    ],
+)
 def test_settings_in_words(flags, words):
     assert labels.settings_in_words(Config(**flags)) == words
 

@@ -7,12 +7,13 @@ import pytest
 
 from hali_tf.data import Split
 from hali_tf.evaluation import perceptual
+from hali_tf.measures.perceptual import distances
 from tests.evaluation.models import Shifts
 
 
 def test_distances_by_hand(source):
     split = source.load("validation")
-    measured = perceptual.distances(Shifts(), split, batch_size=3)
+    measured = distances(Shifts(), split, batch_size=3)
     # Of 256 pixels each is 10 * level brighter.
     assert measured["perceptual_1"] == pytest.approx(10 * 16)
     assert measured["perceptual_2"] == pytest.approx(20 * 16)
@@ -30,23 +31,22 @@ def test_distance_is_a_mean_of_roots():
             return images + images // 100 * 10
 
     images = np.stack([np.zeros((16, 16, 1)), np.full((16, 16, 1), 100)]).astype(np.uint8)
-    assert perceptual.distances(Half(num_levels=1), Split(images))["perceptual_1"] == 80
+    assert distances(Half(num_levels=1), Split(images))["perceptual_1"] == 80
 
 
 def test_limit_takes_the_first(source):
     split = source.load("validation")
-    assert perceptual.distances(Shifts(), split, limit=3) == perceptual.distances(
-        Shifts(), Split(split.images[:3])
-    )
+    assert distances(Shifts(), split, limit=3) == distances(Shifts(), Split(split.images[:3]))
 
 
 def test_claims_that_hold():
-    claims = perceptual.claims(
-        [1, 2, 3, 4, 5], {"z_1": [5, 4, 3, 2, 1], "z_2": [9, 8, 8.5, 7, 6]}
-    )
+    claims = perceptual.claims([1, 2, 3, 4, 5], {"z_1": [5, 4, 3, 2, 1], "z_2": [9, 8, 8.5, 7, 6]})
     assert claims["falls"]["z_1"] == {
-        "spearman": pytest.approx(-1), "first": 5, "last": 1, "holds": True
-    }  # fmt: skip
+        "spearman": pytest.approx(-1),
+        "first": 5,
+        "last": 1,
+        "holds": True,
+    }
     assert claims["falls"]["z_2"]["spearman"] == pytest.approx(-0.9)  # 1 - 6 * 38 / 120
     assert claims["falls"]["z_2"]["holds"]
     assert claims["below_next"] == {"z_1": {"share": 1.0, "holds": True}}
@@ -60,8 +60,9 @@ def test_claims_that_do_not_hold():
     assert not claims["falls"]["z_2"]["holds"]
     assert claims["falls"]["z_3"]["spearman"] == 0 and not claims["falls"]["z_3"]["holds"]
     assert claims["below_next"] == {
-        "z_1": {"share": 0.8, "holds": False}, "z_2": {"share": 0.4, "holds": False}
-    }  # fmt: skip
+        "z_1": {"share": 0.8, "holds": False},
+        "z_2": {"share": 0.4, "holds": False},
+    }
 
 
 def test_few_evaluations_decide_nothing():

@@ -6,7 +6,10 @@ from PIL import Image
 from scipy.signal import correlate2d
 
 from hali_tf.data import Split
-from hali_tf.evaluation import features, reconstruction
+from hali_tf.evaluation import reconstruction
+from hali_tf.measures import features
+from hali_tf.measures import reconstruction as measure
+from hali_tf.measures.reconstruction import compare, random_pairs, table
 from tests.evaluation.models import Shifts
 
 
@@ -16,7 +19,7 @@ def split_of(count):
 
 
 def test_rmse_is_per_pixel_and_level():
-    errors = reconstruction.errors(Shifts(), split_of(7), batch_size=3)
+    errors = measure.errors(Shifts(), split_of(7), batch_size=3)
     assert errors["rmse_1"] == pytest.approx(10 / 255)
     assert errors["rmse_2"] == pytest.approx(20 / 255)
     assert errors["ratio_2"] == pytest.approx(errors["rmse_2"] / errors["random_pairs"])
@@ -24,31 +27,38 @@ def test_rmse_is_per_pixel_and_level():
 
 def test_limit_takes_the_first():
     split = split_of(9)
-    limited = reconstruction.errors(Shifts(), split, limit=4)
-    assert limited["random_pairs"] == reconstruction.random_pairs(split.images[:4])
+    limited = measure.errors(Shifts(), split, limit=4)
+    assert limited["random_pairs"] == random_pairs(split.images[:4])
 
 
 def test_random_pairs_by_hand():
     images = np.array([0, 255], np.uint8).reshape(2, 1, 1, 1)
-    assert reconstruction.random_pairs(images) == 1.0
+    assert random_pairs(images) == 1.0
     three = np.array([0, 51, 255], np.uint8).reshape(3, 1, 1, 1)
     # Any order of three is one circle through all three pairs.
     expected = np.sqrt((0.2**2 + 0.8**2 + 1.0**2) / 3)
-    assert reconstruction.random_pairs(three) == pytest.approx(expected)
+    assert random_pairs(three) == pytest.approx(expected)
 
 
 def test_one_image_has_no_ratio():
-    errors = reconstruction.errors(Shifts(), split_of(1))
+    errors = measure.errors(Shifts(), split_of(1))
     assert errors["random_pairs"] == 0
     assert "ratio_1" not in errors
-    assert "0.0392" in reconstruction.table("folder", {"step": 3, **errors})
+    assert "0.0392" in table("folder", {"step": 3, **errors})
 
 
 def test_table_names_each_level():
-    text = reconstruction.table(
-        "digits", {"step": 5, "rmse_1": 0.05, "rmse_2": 0.1, "random_pairs": 0.4,
-                   "ratio_1": 0.125, "ratio_2": 0.25}
-    )  # fmt: skip
+    text = table(
+        "digits",
+        {
+            "step": 5,
+            "rmse_1": 0.05,
+            "rmse_2": 0.1,
+            "random_pairs": 0.4,
+            "ratio_1": 0.125,
+            "ratio_2": 0.25,
+        },
+    )
     first, pairs, *levels = text.splitlines()
     assert "step 5, digits" in first and "0.4000" in pairs
     assert ["0.125" in levels[0], "0.250" in levels[1]] == [True, True]
@@ -73,7 +83,7 @@ def test_compare_equals_scipys():
     rng = np.random.default_rng(0)
     a = rng.integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
     b = np.clip(a + rng.normal(0, 40, a.shape), 0, 255).astype(np.uint8)
-    measured = {name: value.numpy() for name, value in reconstruction.compare(a, b).items()}
+    measured = {name: value.numpy() for name, value in compare(a, b).items()}
     x, y = a.astype(float), b.astype(float)
     np.testing.assert_allclose(measured["mse"], (((x - y) / 255) ** 2).mean((1, 2, 3)), rtol=1e-5)
     expected = [
@@ -92,7 +102,7 @@ def test_answer_measures_each_level_of_each_subject(context_of, source, monkeypa
     assert answer["rows"]["B"] == answer["rows"]["A z_1"]
     pairs = answer["random_pairs"]
     images = source.load("test").images
-    assert pairs["rmse"] == pytest.approx(reconstruction.random_pairs(images))
+    assert pairs["rmse"] == pytest.approx(random_pairs(images))
     assert answer["rows"]["B"]["rmse_ratio"] == pytest.approx(10 / 255 / pairs["rmse"])
     assert pairs["ssim"] < answer["rows"]["A z_2"]["ssim"] < answer["rows"]["B"]["ssim"] < 1
     assert answer["images"] == 6

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from hali_tf.data import Source, Split
 from hali_tf.evaluation import representation
-from hali_tf.evaluation.question import Context, Subject
+from hali_tf.evaluation.context import Context, Subject
 from hali_tf.models import HALI
 from tests.models.conftest import toy
 
@@ -83,8 +83,9 @@ def test_baselines_and_the_supervised_reference_stand_beside(tmp_path):
     assert answer["supervised"] == {"HALI encoder, supervised": [88.0, 66.0]}
     # The same encoder twice: none is above the other.
     assert answer["orders"] == {
-        "HALI z_1, z_2 above VAE z_1, z_2": False, "HALI maps above VAE maps": False,
-    }  # fmt: skip
+        "HALI z_1, z_2 above VAE z_1, z_2": False,
+        "HALI maps above VAE maps": False,
+    }
     assert "| HALI encoder, supervised | 77.00 |" in representation.report(answer)
 
 
@@ -125,14 +126,19 @@ def test_the_encoders_maps_are_what_it_computes():
 def test_real_faces_before_any_training(shared_data, tmp_path):
     """Random features of a quarter of the held-out faces tell sex and hat far above chance."""
     from hali_tf.config import Config
-    from hali_tf.training import run
+    from hali_tf.runs.reopening import make_model, open_data
 
     config = Config(
-        data="celeba", data_dir=str(shared_data / "celeba_64"), width=0.25, channels=3,
-        run_dir=str(tmp_path), jit_compile="false", precision="float32",
-    ).validate()  # fmt: skip
-    subject = Subject("HALI", str(tmp_path), config, run.make_model(config))
-    context = Context((subject,), run.open_data(config), str(tmp_path), limit=1000)
+        data="celeba",
+        data_dir=str(shared_data / "celeba_64"),
+        width=0.25,
+        channels=3,
+        run_dir=str(tmp_path),
+        jit_compile="false",
+        precision="float32",
+    ).validate()
+    subject = Subject("HALI", str(tmp_path), config, make_model(config))
+    context = Context((subject,), open_data(config), str(tmp_path), limit=1000)
     answer = representation.answer(context)
     best = np.max([row["balanced"] for row in answer["rows"].values()], axis=0)
     names = answer["attributes"]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hali_tf.evaluation import features, samples
+from hali_tf.evaluation import samples
+from hali_tf.measures import features
 from tests.evaluation.models import Shifts
 
 

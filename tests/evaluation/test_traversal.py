@@ -7,7 +7,14 @@ import pytest
 from PIL import Image
 
 from hali_tf.evaluation import traversal
-from hali_tf.evaluation.latents import Coder
+from hali_tf.measures.spectra import (
+    beyond_colours,
+    by_strength,
+    low_frequency_share,
+    pixelwise_share,
+    spectrum,
+)
+from hali_tf.models.coder import Coder
 from tests.evaluation.linear import Linear
 from tests.evaluation.test_inpainting import linear_context
 
@@ -18,9 +25,11 @@ def wave(u, v, side=16):
     return np.cos(2 * np.pi * (u * y + v * x) / side)[np.newaxis, ..., np.newaxis]
 
 
-@pytest.mark.parametrize("u, v, place", [(0, 0, 0), (1, 0, 1), (0, 2, 2), (1, 1, 2), (3, 4, 5), (8, 8, 12)])
+@pytest.mark.parametrize(
+    "u, v, place", [(0, 0, 0), (1, 0, 1), (0, 2, 2), (1, 1, 2), (3, 4, 5), (8, 8, 12)]
+)
 def test_energy_lies_at_its_frequency(u, v, place):
-    energy = traversal.spectrum(wave(u, v))
+    energy = spectrum(wave(u, v))
     assert energy.shape == (13,)  # the longest: 8 and 8 cycles, 11.3
     np.testing.assert_allclose(energy[place], np.sum(wave(u, v) ** 2))
     np.testing.assert_allclose(np.delete(energy, place), 0, atol=1e-9)
@@ -28,17 +37,17 @@ def test_energy_lies_at_its_frequency(u, v, place):
 
 def test_energies_sum_to_the_squares():
     differences = np.random.default_rng(0).standard_normal((5, 8, 8, 3))
-    np.testing.assert_allclose(traversal.spectrum(differences).sum(), np.sum(differences**2))
+    np.testing.assert_allclose(spectrum(differences).sum(), np.sum(differences**2))
 
 
 def test_low_share_is_pooled_over_components():
     # A wave has half the energy of the constant: low 1 of 1.5, and 0.5 of 0.5 + 0.5.
-    one = traversal.spectrum(wave(0, 0) + wave(3, 0))
-    two = traversal.spectrum(wave(2, 0) + wave(0, 3))
-    assert traversal.low_frequency_share(one) == pytest.approx(2 / 3)
-    assert traversal.low_frequency_share(two) == pytest.approx(1 / 2)
-    assert traversal.low_frequency_share(np.stack([one, two])) == pytest.approx(1.5 / 2.5)
-    assert traversal.low_frequency_share(np.zeros([2, 5])) == 0
+    one = spectrum(wave(0, 0) + wave(3, 0))
+    two = spectrum(wave(2, 0) + wave(0, 3))
+    assert low_frequency_share(one) == pytest.approx(2 / 3)
+    assert low_frequency_share(two) == pytest.approx(1 / 2)
+    assert low_frequency_share(np.stack([one, two])) == pytest.approx(1.5 / 2.5)
+    assert low_frequency_share(np.zeros([2, 5])) == 0
 
 
 def test_range_of_the_top_and_below():
@@ -52,36 +61,36 @@ def test_effects_by_hand():
     z_2 = np.array([[0.5, 1.0]], np.float32)
     spectra = traversal.effects(Coder(Linear()), z_2, 2, range(2))
     pairs = traversal.varied(Coder(Linear()), z_2, 2, range(2))
-    beyond = [traversal.beyond_colours(*pair) for pair in pairs]
+    beyond = [beyond_colours(*pair) for pair in pairs]
     squares = 4 * (40**2 + 20**2) / 255**2
     # A constant is added; the chessboard is there already, and is scaled. Both are maps of colours.
     np.testing.assert_allclose(beyond, 0, atol=1e-9)
     # Frequencies of 2x2 pixels: 0, 1, and 1.4 for the chessboard.
     expected = [[squares / 4, 0, 0], [0, 0, squares]]
     np.testing.assert_allclose(spectra, expected, rtol=1e-5, atol=1e-9)
-    assert traversal.by_strength(spectra).tolist() == [1, 0]
+    assert by_strength(spectra).tolist() == [1, 0]
 
 
 def test_what_is_beyond_colours():
     rng = np.random.default_rng(0)
     image = rng.random((1, 8, 8, 3))
     saturated = image @ np.array([[2.0, -0.5, 0.1], [0, 1, 0], [0.3, 0, 1]]) - 0.2
-    assert traversal.beyond_colours(image, saturated) == pytest.approx(0, abs=1e-9)
+    assert beyond_colours(image, saturated) == pytest.approx(0, abs=1e-9)
     # A pattern that is orthogonal to the image's colours is beyond them, whole.
     colours = np.concatenate([image.reshape(-1, 3), np.ones((64, 1))], axis=1)
     pattern = rng.standard_normal((64, 3))
     pattern -= colours @ np.linalg.pinv(colours) @ pattern
     changed = saturated + pattern.reshape(1, 8, 8, 3)
-    assert traversal.beyond_colours(image, changed) == pytest.approx(np.sum(pattern**2))
+    assert beyond_colours(image, changed) == pytest.approx(np.sum(pattern**2))
     both = np.concatenate([image, image]), np.concatenate([changed, saturated])
-    assert traversal.beyond_colours(*both) == pytest.approx(np.sum(pattern**2))
+    assert beyond_colours(*both) == pytest.approx(np.sum(pattern**2))
 
 
 def test_pixelwise_share_is_pooled_over_components():
     spectra = np.array([[1.0, 2.0], [0.0, 5.0]])
-    assert traversal.pixelwise_share(spectra, np.array([1.0, 3.0])) == pytest.approx(0.5)
-    assert traversal.pixelwise_share(spectra[0], 1.0) == pytest.approx(2 / 3)
-    assert traversal.pixelwise_share(0 * spectra, np.zeros(2)) == 0
+    assert pixelwise_share(spectra, np.array([1.0, 3.0])) == pytest.approx(0.5)
+    assert pixelwise_share(spectra[0], 1.0) == pytest.approx(2 / 3)
+    assert pixelwise_share(0 * spectra, np.zeros(2)) == 0
 
 
 def test_strips_end_unchanged():

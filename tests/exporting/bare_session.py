@@ -13,7 +13,6 @@ folder, requests, answers = sys.argv[1:]
 with tf.compat.v1.Session(graph=tf.Graph()) as session:
     meta = tf.compat.v1.saved_model.loader.load(session, ["serve"], folder)
 
-
     arrays = numpy.load(requests)
     found = {}
     for key in arrays.files:

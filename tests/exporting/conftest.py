@@ -3,7 +3,7 @@
 import pytest
 
 from hali_tf import export
-from hali_tf.training import run
+from hali_tf.runs.reopening import load_run
 from tests.exporting.runs import make_run
 
 
@@ -14,7 +14,7 @@ def run_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def model(run_dir):
-    return run.load_run(run_dir)[1]
+    return load_run(run_dir)[1]
 
 
 @pytest.fixture(scope="session")

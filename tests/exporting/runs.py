@@ -3,18 +3,25 @@
 import numpy as np
 
 from hali_tf.config import Config
-from hali_tf.training import run
-from hali_tf.training.checkpoints import Checkpoints
+from hali_tf.runs.checkpoints import Checkpoints
+from hali_tf.runs.reopening import make_model
+from hali_tf.runs.run_folder import record_start
 
 
 def make_run(folder, **flags):
     """A run folder with a checkpoint of random weights, statistics included."""
     config = Config(
-        **{"run_dir": str(folder), "channels": 1, "width": 0.5, "precision": "float32",
-           "jit_compile": "false", **flags}
-    ).validate()  # fmt: skip
-    run.record_start(config)
-    model = run.make_model(config)
+        **{
+            "run_dir": str(folder),
+            "channels": 1,
+            "width": 0.5,
+            "precision": "float32",
+            "jit_compile": "false",
+            **flags,
+        }
+    ).validate()
+    record_start(config)
+    model = make_model(config)
     rng = np.random.default_rng(0)
     for variable in model.average.encoder.weights + model.average.decoder.weights:
         value = variable.numpy()

@@ -15,6 +15,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from hali_tf import data, export
+from hali_tf.data import crops
 from hali_tf.data import images as image_files
 from hali_tf.errors import UsageError, UserError
 from hali_tf.exporting import classifier, servable, version, warmup
@@ -54,9 +55,16 @@ def answers(version_dir, requests, tmp_path_factory):
     folder = tmp_path_factory.mktemp("session")
     np.savez(folder / "requests.npz", **requests)
     subprocess.run(
-        [sys.executable, HERE / "bare_session.py", version_dir, folder / "requests.npz",
-         folder / "answers.npz"], check=True, cwd=folder,
-    )  # fmt: skip
+        [
+            sys.executable,
+            HERE / "bare_session.py",
+            version_dir,
+            folder / "requests.npz",
+            folder / "answers.npz",
+        ],
+        check=True,
+        cwd=folder,
+    )
     return np.load(folder / "answers.npz")
 
 
@@ -101,9 +109,16 @@ def test_a_seed_gives_its_image_in_any_batch(model):
 
 
 FORBIDDEN = {
-    "PyFunc", "PyFuncStateless", "EagerPyFunc", "RandomStandardNormal", "RandomUniform",
-    "TruncatedNormal", "RandomUniformInt", "NumpyFunction", "XlaLaunch",
-}  # fmt: skip
+    "PyFunc",
+    "PyFuncStateless",
+    "EagerPyFunc",
+    "RandomStandardNormal",
+    "RandomUniform",
+    "TruncatedNormal",
+    "RandomUniformInt",
+    "NumpyFunction",
+    "XlaLaunch",
+}
 
 
 def test_the_graph_holds_only_what_a_stock_server_runs(version_dir):
@@ -145,8 +160,9 @@ def test_warm_up_has_every_signature_at_every_batch(version_dir):
             (value,) = request.inputs.values()
             batch = value.tensor_shape.dim[0].size
         seen.add((request.model_spec.signature_name, batch))
-    names = ("encode serving_default decode decode_1 reconstruct sample classify "
-             "classify_examples").split()  # fmt: skip
+    names = (
+        "encode serving_default decode decode_1 reconstruct sample classify classify_examples"
+    ).split()
     assert seen == {(name, batch) for name in names for batch in warmup.BATCH_SIZES}
 
 
@@ -184,9 +200,7 @@ def test_a_failed_or_killed_export_leaves_nothing_to_serve(run_dir, tmp_path, mo
 def test_data_without_labels_exports_without_classify(tmp_path, capsys):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "x.npz", images=rng.integers(0, 256, (40, 16, 16, 1)).astype(np.uint8))
-    folder = make_run(
-        tmp_path / "run", data="npz", data_dir=str(tmp_path / "x.npz"), image_size=16
-    )
+    folder = make_run(tmp_path / "run", data="npz", data_dir=str(tmp_path / "x.npz"), image_size=16)
     path = export.export(folder, str(tmp_path / "export"))
     assert "no labels" in capsys.readouterr().out
     loaded = tf.saved_model.load(path)
@@ -196,8 +210,15 @@ def test_data_without_labels_exports_without_classify(tmp_path, capsys):
 def test_one_level_model_has_its_signatures(tmp_path):
     path = export.export(make_run(tmp_path / "run", model="ali"), str(tmp_path / "export"))
     names = set(tf.saved_model.load(path).signatures)
-    assert names == {"encode", "serving_default", "decode", "reconstruct", "sample", "classify",
-                     "classify_examples"}  # fmt: skip
+    assert names == {
+        "encode",
+        "serving_default",
+        "decode",
+        "reconstruct",
+        "sample",
+        "classify",
+        "classify_examples",
+    }
 
 
 @pytest.mark.parametrize(
@@ -214,7 +235,7 @@ def test_pictures_are_prepared_as_for_training(size, channels, shape, crop):
     noise = rng.integers(0, 256, (8, 8, shape[-1])).astype(np.uint8)
     smooth = Image.fromarray(noise[..., 0] if shape[-1] == 1 else noise)
     picture = np.asarray(smooth.resize(shape[1::-1], Image.Resampling.BICUBIC)).reshape(shape)
-    box = (lambda w, h: (15, 35, 163, 183)) if crop else image_files.central_square
+    box = (lambda w, h: (15, 35, 163, 183)) if crop else crops.central_square
     ours = image_files.decode(png(picture), size, channels, box)
     served = servable.prepare(tf.constant(png(picture)), (size, size, channels), crop).numpy()
     difference = np.abs(served.astype(int) - ours.astype(int))

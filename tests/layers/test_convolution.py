@@ -16,8 +16,9 @@ def test_upsample_equals_keras_bilinear(shape):
     np.testing.assert_allclose(Upsample()(x), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-6), ("bfloat16", 1e-2),
-                                              ("float16", 1e-3)])  # fmt: skip
+@pytest.mark.parametrize(
+    "dtype, tolerance", [("float32", 1e-6), ("bfloat16", 1e-2), ("float16", 1e-3)]
+)
 def test_leaky_relu_and_its_gradient_in_each_precision(dtype, tolerance):
     x = tf.constant([-2.0, -0.5, 0.5, 3.0], dtype)
     with tf.GradientTape() as tape:
@@ -36,12 +37,21 @@ def test_maxout_takes_the_larger_of_two_pieces():
 
 def _convolve(x, kernel):
     """Cross-correlation with zero padding, [B, H, W, C] and [3, 3, C, F], by SciPy."""
-    return np.stack([
-        np.stack([
-            sum(scipy.signal.correlate(image[..., c], kernel[..., c, f], mode="same")
-                for c in range(kernel.shape[2]))
-            for f in range(kernel.shape[3])], axis=-1)
-        for image in x])  # fmt: skip
+    return np.stack(
+        [
+            np.stack(
+                [
+                    sum(
+                        scipy.signal.correlate(image[..., c], kernel[..., c, f], mode="same")
+                        for c in range(kernel.shape[2])
+                    )
+                    for f in range(kernel.shape[3])
+                ],
+                axis=-1,
+            )
+            for image in x
+        ]
+    )
 
 
 def _batch_norm(x):

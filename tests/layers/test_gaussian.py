@@ -25,7 +25,9 @@ def test_mean_and_log_sigma_by_numpy():
     raw = x[:, 0, 0] @ head.projection.kernel.numpy()[0, 0] + head.projection.bias.numpy()
     assert head.projection.bias.numpy()[:2].tolist() == [0, 0]
     np.testing.assert_allclose(q.mean[:, 0, 0], raw[:, :2], rtol=1e-5)
-    np.testing.assert_allclose(q.stddev[:, 0, 0], np.exp(3 * np.tanh((raw[:, 2:] + 2) / 3) - 2), rtol=1e-4)
+    np.testing.assert_allclose(
+        q.stddev[:, 0, 0], np.exp(3 * np.tanh((raw[:, 2:] + 2) / 3) - 2), rtol=1e-4
+    )
 
 
 def test_sample_is_reparameterised():

@@ -67,9 +67,7 @@ def test_data_initialisation_normalises_the_outputs_whatever_the_norm_of_v():
 
 def test_kernel_is_v_at_first():
     layer = WeightNormConv2D(4, 3)
-    np.testing.assert_allclose(
-        layer(X), tf.nn.conv2d(X, layer.v, 1, "SAME"), rtol=1e-4, atol=1e-5
-    )
+    np.testing.assert_allclose(layer(X), tf.nn.conv2d(X, layer.v, 1, "SAME"), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype, tolerance", [("bfloat16", 0.1), ("float16", 0.01)])

@@ -5,10 +5,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hali_tf.architectures import (
-    Architecture, Conv, ConvTranspose, Gaussian, Image, Level, Logit, Residual, Upsample,
-)  # fmt: skip
+from hali_tf.architectures.rows import (
+    Architecture,
+    Conv,
+    ConvTranspose,
+    Gaussian,
+    Image,
+    Level,
+    Logit,
+    Residual,
+    Upsample,
+)
 from hali_tf.models import HALI
+
 
 def _weight(features, kernel, strides=1, dropout=0.0, padding="same"):
     return Conv(features, kernel, strides, padding, "weight", dropout)
@@ -39,8 +48,16 @@ def toy(levels=2):
     return Architecture((8, 8, 1), (first, middle, top)[: levels - 1] + (top,), joint)
 
 
-def make_model(levels=2, dropout=True, compiled=True, loss_scaling=False, epsilon=1e-7, kind=HALI,
-               classes=0, **settings):  # fmt: skip
+def make_model(
+    levels=2,
+    dropout=True,
+    compiled=True,
+    loss_scaling=False,
+    epsilon=1e-7,
+    kind=HALI,
+    classes=0,
+    **settings,
+):
     """A model of the toy architecture with weights that follow from a fixed seed.
 
     With `classes` its table has a label.
@@ -49,7 +66,9 @@ def make_model(levels=2, dropout=True, compiled=True, loss_scaling=False, epsilo
     table = toy(levels).adapt(1, dropout=dropout)
     model = kind(table.with_label(classes) if classes else table, **settings)
     if compiled:
-        players = [keras.optimizers.Adam(1e-3, 0.5, epsilon=epsilon) for _ in range(kind.OPTIMIZERS)]
+        players = [
+            keras.optimizers.Adam(1e-3, 0.5, epsilon=epsilon) for _ in range(kind.OPTIMIZERS)
+        ]
         if loss_scaling:
             players = [keras.mixed_precision.LossScaleOptimizer(player) for player in players]
         model.compile(*players)

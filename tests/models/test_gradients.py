@@ -144,7 +144,9 @@ def test_float16_step_that_overflows_is_skipped(make_model, images):
     """Nothing moves but the scale of the loss, and no infinite gradient ends the run."""
     model = make_model(precision="mixed_float16", compiled=False)
     optimizers = [
-        keras.mixed_precision.LossScaleOptimizer(keras.optimizers.Adam(1e-3), initial_scale=2.0**100)
+        keras.mixed_precision.LossScaleOptimizer(
+            keras.optimizers.Adam(1e-3), initial_scale=2.0**100
+        )
         for _ in range(2)
     ]
     model.compile(*optimizers)

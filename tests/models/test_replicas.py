@@ -59,10 +59,12 @@ def _step_by_halves(model, images):
             s_q, s_p = tf.split(model.discriminator(x, zs), 2)
             d_loss = tf.reduce_mean(losses.discriminator_loss(s_q, s_p))
             g_loss = tf.reduce_mean(losses.generator_loss(s_q, s_p))
-        gradients.append([
-            tape.gradient(d_loss, model.discriminator.trainable_variables),
-            tape.gradient(g_loss, model._coder_variables()),
-        ])  # fmt: skip
+        gradients.append(
+            [
+                tape.gradient(d_loss, model.discriminator.trainable_variables),
+                tape.gradient(g_loss, model._coder_variables()),
+            ]
+        )
         after.append([v.numpy() for v in statistics])
     for variable, *values in zip(statistics, *after):
         variable.assign(np.mean(values, axis=0))
@@ -85,11 +87,14 @@ def test_plain_replicas_equal_halves_that_are_normalised_by_themselves(
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-5, err_msg=a.name)
 
 
-@pytest.mark.parametrize("precision", [
-    "float32",
-    pytest.param("mixed_bfloat16", marks=pytest.mark.slow),
-    pytest.param("mixed_float16", marks=pytest.mark.slow),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "precision",
+    [
+        "float32",
+        pytest.param("mixed_bfloat16", marks=pytest.mark.slow),
+        pytest.param("mixed_float16", marks=pytest.mark.slow),
+    ],
+)
 def test_replicas_train_in_each_precision_and_hold_equal_statistics(
     make_model, two_replicas, images, precision
 ):
@@ -113,8 +118,9 @@ def test_replicas_of_a_vae_equal_one_device_in_weights_and_sigma(make_model, two
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [PLAIN, {"kind": VAE, "levels": 1, "epsilon": 1e-3}],
-                         ids=["HALI", "VAE"])  # fmt: skip
+@pytest.mark.parametrize(
+    "settings", [PLAIN, {"kind": VAE, "levels": 1, "epsilon": 1e-3}], ids=["HALI", "VAE"]
+)
 def test_replicas_compile_with_xla(make_model, two_replicas, images, settings):
     plain = _replicated(two_replicas, make_model, **settings)
     compiled = _replicated(two_replicas, make_model, jit_compile=True, **settings)

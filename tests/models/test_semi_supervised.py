@@ -52,8 +52,9 @@ def test_decoder_takes_the_largest_y_as_one_hot(make_model):
 
 def test_terms_against_numpy(make_model, batch):
     """-log q(y | x) of what the encoder says, for labelled, moved and generated images."""
-    model = semi_supervised(make_model, compiled=False, noise=0.0, label_weight=3.0,
-                            consistency=2.0, cycle_labels=0.5)  # fmt: skip
+    model = semi_supervised(
+        make_model, compiled=False, noise=0.0, label_weight=3.0, consistency=2.0, cycle_labels=0.5
+    )
     head = next(w for w in model.average.encoder.weights if w.shape == (1, 1, 8, CLASSES))
     head.assign(30 * head)  # sure of the labels of some images
     images, moved, labelled, labels = batch
@@ -140,12 +141,15 @@ def test_two_replicas_train(make_model, two_replicas, batch):
         np.testing.assert_array_equal(first, second, err_msg=variable.name)
 
 
-@pytest.mark.parametrize("settings", [
-    {"levels": 1, "consistency": 0.0, "cycle_labels": 0.0},
-    {"precision": "mixed_bfloat16"},
-    {"precision": "mixed_float16", "loss_scaling": True},
-    pytest.param({"jit_compile": True}, marks=pytest.mark.slow),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"levels": 1, "consistency": 0.0, "cycle_labels": 0.0},
+        {"precision": "mixed_bfloat16"},
+        {"precision": "mixed_float16", "loss_scaling": True},
+        pytest.param({"jit_compile": True}, marks=pytest.mark.slow),
+    ],
+)
 def test_trains_at_any_setting(make_model, batch, settings):
     model = semi_supervised(make_model, **settings)
     history = model.fit(repeated(batch, 2), verbose=0).history

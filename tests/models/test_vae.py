@@ -36,8 +36,13 @@ def test_elbo_is_that_of_numpy(make_vae, images):
     log_likelihood = -0.5 * (squares / 0.3 + np.log(2 * np.pi * 0.3)).sum(axis=1).mean()
     kl = 0.5 * (mean**2 + stddev**2 - 1 - 2 * np.log(stddev)).sum(axis=1).mean()
     _, values = model._gradients(tf.constant(images), SEED, 0, ONE)
-    expected = {"log_likelihood": log_likelihood, "kl": kl, "elbo": log_likelihood - kl,
-                "sigma_x": np.sqrt(0.3), "sigma_1": stddev.mean()}  # fmt: skip
+    expected = {
+        "log_likelihood": log_likelihood,
+        "kl": kl,
+        "elbo": log_likelihood - kl,
+        "sigma_x": np.sqrt(0.3),
+        "sigma_1": stddev.mean(),
+    }
     assert {name: float(values[name]) for name in expected} == pytest.approx(expected, rel=1e-4)
     assert float(model.variance) == pytest.approx(0.95 * 0.3 + 0.05 * squares.mean(), rel=1e-4)
 
@@ -49,9 +54,13 @@ def test_gradients_are_those_of_the_elbo(make_vae, images):
     with tf.GradientTape() as tape:
         x, (mean, stddev), decoded = _pass(model, images)
         negative_elbo = (
-            tf.reduce_sum((x - decoded) ** 2) / (2 * 0.3)
-            + tf.reduce_sum(mean**2 + stddev**2 - tf.math.log(stddev**2)) / 2
-        ) / 8 / 64  # an image, an entry
+            (
+                tf.reduce_sum((x - decoded) ** 2) / (2 * 0.3)
+                + tf.reduce_sum(mean**2 + stddev**2 - tf.math.log(stddev**2)) / 2
+            )
+            / 8
+            / 64
+        )  # an image, an entry
     expected = tape.gradient(negative_elbo, variables)
     (actual,), values = model._gradients(tf.constant(images), SEED, 0, ONE)
     assert len(actual) == len(expected) == len(variables)

@@ -22,6 +22,7 @@ from tests.serving.serving_calls import Target, free_port, target_of
 
 tf.get_logger().setLevel("ERROR")
 
+
 @pytest.fixture(scope="session")
 def toy_base(tmp_path_factory):
     """Base path of `toy` with the versions 1 and 2; nobody may change it."""
@@ -78,8 +79,11 @@ def _stock_server(binary, models, folder):
     ports = free_port(), free_port()
     process = subprocess.Popen(
         [
-            binary, f"--port={ports[0]}", f"--rest_api_port={ports[1]}",
-            f"--model_config_file={config}", f"--monitoring_config_file={monitoring}",
+            binary,
+            f"--port={ports[0]}",
+            f"--rest_api_port={ports[1]}",
+            f"--model_config_file={config}",
+            f"--monitoring_config_file={monitoring}",
             "--allow_version_labels_for_unavailable_models=true",
         ]
     )

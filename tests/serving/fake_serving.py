@@ -78,9 +78,7 @@ class Servicer(prediction_service_pb2_grpc.PredictionServiceServicer):
         for number, (key, (dtype, shape)) in enumerate(
             self.signatures[request.model_spec.signature_name][1].items()
         ):
-            rows = np.broadcast_to(
-                first.reshape(-1, *[1] * len(shape)), (len(batch), *shape)
-            )
+            rows = np.broadcast_to(first.reshape(-1, *[1] * len(shape)), (len(batch), *shape))
             if dtype == STRING:
                 tensor = tensor_pb2.TensorProto(dtype=STRING)
                 tensor.string_val.extend(str(value).encode() for value in rows.flat)

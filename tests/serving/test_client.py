@@ -76,7 +76,9 @@ def test_decode_takes_the_signature_of_the_level(hali, servicer):
     hali.decode(np.zeros((2, *LATENT_2), np.float32), level=2)
     hali.decode(np.zeros((2, *LATENT_1), np.float32), level=1)
     assert [r.model_spec.signature_name for r in servicer.requests] == [
-        "decode", "decode", "decode_1",
+        "decode",
+        "decode",
+        "decode_1",
     ]
     assert servicer.requests[0].inputs["z_2"].dtype == FLOAT
     with pytest.raises(HaliClientError, match="level 3: the served model has levels 1 to 2"):
@@ -114,20 +116,38 @@ def test_answers_above_grpcs_own_limit_arrive(target, servicer):
     assert len(servicer.requests) == 1
 
 
-@pytest.mark.parametrize("call, values, message", [
-    ("encode", np.zeros((2, *IMAGE), np.float32),
-     r"must be uint8 \[B, 6, 8, 3\], got float32 \[2, 6, 8, 3\]: grey levels 0 to 255"),
-    ("encode", np.zeros((2, *IMAGE), np.int64), r"got int64 \[2, 6, 8, 3\]"),
-    ("encode", np.zeros(IMAGE, np.uint8), r"a single example needs a batch axis, images\[None\]"),
-    ("encode", np.zeros((2, 8, 8, 3), np.uint8), r"got uint8 \[2, 8, 8, 3\]: resize the images"),
-    ("encode", np.zeros((0, *IMAGE), np.uint8), "the batch is empty"),
-    ("encode", np.array(["a.png"]), r"must be uint8 \[B, 6, 8, 3\]"),
-    ("decode", np.zeros((2, 4), np.float32), r"z_2 must be float32 \[B, 5\], got float32 \[2, 4\]"),
-    ("decode", np.full((2, 5), np.nan), "NaN or infinite"),
-    ("decode", np.zeros((2, 5), np.int32), r"must be float32 \[B, 5\], got int32"),
-    ("sample", [0.5], r"seeds must be int64 \[B\], got float64 \[1\]"),
-    ("sample", np.array([2**63], np.uint64), "values above 9223372036854775807"),
-])
+@pytest.mark.parametrize(
+    "call, values, message",
+    [
+        (
+            "encode",
+            np.zeros((2, *IMAGE), np.float32),
+            r"must be uint8 \[B, 6, 8, 3\], got float32 \[2, 6, 8, 3\]: grey levels 0 to 255",
+        ),
+        ("encode", np.zeros((2, *IMAGE), np.int64), r"got int64 \[2, 6, 8, 3\]"),
+        (
+            "encode",
+            np.zeros(IMAGE, np.uint8),
+            r"a single example needs a batch axis, images\[None\]",
+        ),
+        (
+            "encode",
+            np.zeros((2, 8, 8, 3), np.uint8),
+            r"got uint8 \[2, 8, 8, 3\]: resize the images",
+        ),
+        ("encode", np.zeros((0, *IMAGE), np.uint8), "the batch is empty"),
+        ("encode", np.array(["a.png"]), r"must be uint8 \[B, 6, 8, 3\]"),
+        (
+            "decode",
+            np.zeros((2, 4), np.float32),
+            r"z_2 must be float32 \[B, 5\], got float32 \[2, 4\]",
+        ),
+        ("decode", np.full((2, 5), np.nan), "NaN or infinite"),
+        ("decode", np.zeros((2, 5), np.int32), r"must be float32 \[B, 5\], got int32"),
+        ("sample", [0.5], r"seeds must be int64 \[B\], got float64 \[1\]"),
+        ("sample", np.array([2**63], np.uint64), "values above 9223372036854775807"),
+    ],
+)
 def test_wrong_inputs_stop_at_the_door(hali, servicer, call, values, message):
     with pytest.raises(HaliClientError, match=message) as caught:
         getattr(hali, call)(values)
@@ -178,14 +198,17 @@ def test_retries_end_with_the_deadline(target, servicer):
     assert 2 <= len(servicer.requests) <= 6  # pauses of about 0.1, 0.2, 0.4 seconds
 
 
-@pytest.mark.parametrize("code", [
-    grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.FAILED_PRECONDITION,
-    grpc.StatusCode.NOT_FOUND,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.INTERNAL,
-])
+@pytest.mark.parametrize(
+    "code",
+    [
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.INTERNAL,
+    ],
+)
 def test_other_failures_are_not_tried_again(hali, servicer, code):
     servicer.failures = [(code, "some\nreason")]
     message = f"hali/sample: {code.name}.*: some reason; "
@@ -197,8 +220,12 @@ def test_other_failures_are_not_tried_again(hali, servicer, code):
 
 
 def test_a_batch_above_the_servers_limit_says_which_setting_to_lower(hali, servicer):
-    servicer.failures = [(grpc.StatusCode.INVALID_ARGUMENT,
-                          "Task size 64 is larger than maximum input batch size 32")]
+    servicer.failures = [
+        (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "Task size 64 is larger than maximum input batch size 32",
+        )
+    ]
     with pytest.raises(HaliClientError, match="lower max_batch to the server's max_batch_size"):
         hali.sample(range(64))
 
@@ -207,7 +234,9 @@ def test_the_deadline_is_the_callers(target, servicer):
     blocked = threading.Event()
     servicer.before_answer = lambda: blocked.wait(5)
     with HaliClient(target, timeout=0.3) as hali:
-        with pytest.raises(HaliClientError, match=r"\(timeout 0.3 s\).*raise the timeout") as caught:
+        with pytest.raises(
+            HaliClientError, match=r"\(timeout 0.3 s\).*raise the timeout"
+        ) as caught:
             hali.sample([1])
     blocked.set()
     assert caught.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
@@ -311,13 +340,40 @@ def certificates(tmp_path_factory):
 
     (folder / "names").write_text("subjectAltName=DNS:localhost\n")
     new_key = ["-newkey", "rsa:2048", "-nodes"]
-    openssl("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=root",
-            "-days", "2")
+    openssl(
+        "req",
+        "-x509",
+        *new_key,
+        "-keyout",
+        "ca.key",
+        "-out",
+        "ca.crt",
+        "-subj",
+        "/CN=root",
+        "-days",
+        "2",
+    )
     for name in ("server", "client"):
-        openssl("req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr",
-                "-subj", f"/CN={name}")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key",
-                "-CAcreateserial", "-out", f"{name}.crt", "-days", "2", "-extfile", "names")
+        openssl(
+            "req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}"
+        )
+        openssl(
+            "x509",
+            "-req",
+            "-in",
+            f"{name}.csr",
+            "-CA",
+            "ca.crt",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-out",
+            f"{name}.crt",
+            "-days",
+            "2",
+            "-extfile",
+            "names",
+        )
     return folder
 
 
@@ -329,8 +385,14 @@ def test_tls_with_certificates_on_both_sides(servicer, certificates):
         [(read("server.key"), read("server.crt"))], read("ca.crt"), require_client_auth=True
     )
     server, port = start(servicer, credentials)
-    files = {name: str(certificates / path) for name, path in
-             [("ca_file", "ca.crt"), ("cert_file", "client.crt"), ("key_file", "client.key")]}
+    files = {
+        name: str(certificates / path)
+        for name, path in [
+            ("ca_file", "ca.crt"),
+            ("cert_file", "client.crt"),
+            ("key_file", "client.key"),
+        ]
+    }
     try:
         with HaliClient(f"localhost:{port}", **files) as hali:
             assert len(hali.sample([1])) == 1
@@ -349,12 +411,15 @@ def test_tls_files_are_checked_at_once(tmp_path):
         HaliClient(cert_file="client.crt")
 
 
-@pytest.mark.parametrize("array", [
-    np.arange(6, dtype=np.uint8).reshape(2, 3),
-    np.array([[-1.5, np.inf]], np.float32),
-    np.array([2**62, -1], np.int64),
-    np.zeros((2, 0), np.float32),
-])
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6, dtype=np.uint8).reshape(2, 3),
+        np.array([[-1.5, np.inf]], np.float32),
+        np.array([2**62, -1], np.int64),
+        np.zeros((2, 0), np.float32),
+    ],
+)
 def test_tensors_survive_the_wire(array):
     tensor = tensor_pb2.TensorProto.FromString(to_tensor(array).SerializeToString())
     back = from_tensor(tensor)

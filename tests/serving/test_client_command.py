@@ -86,7 +86,9 @@ def test_classify_prints_json(run, tmp_path):
     status, out, _ = run("classify", f"--image={grey_picture(tmp_path / 'a.png', 10)}")
     assert status == 0
     assert json.loads(out) == {
-        "files": ["a.png"], "classes": [["10", "10"]], "scores": [[11.0, 11.0]],
+        "files": ["a.png"],
+        "classes": [["10", "10"]],
+        "scores": [[11.0, 11.0]],
     }
 
 
@@ -147,14 +149,17 @@ def test_wrong_usage_has_status_2_and_sends_nothing(run, servicer, tmp_path):  #
     assert not servicer.requests
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["sample", "--out=a.png"], "one of the arguments --seeds --count is required"),
-    (["sample", "--seeds=1,x", "--out=a.png"], "64-bit whole numbers with commas"),
-    (["sample", f"--seeds={2**63}", "--out=a.png"], "64-bit whole numbers with commas"),
-    (["sample", "--count=1", "--out=a.png", "--version=1", "--label=x"], "not allowed with"),
-    (["reconstruct", "--image=a.png"], "required: --out"),
-    (["paint"], "invalid choice"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["sample", "--out=a.png"], "one of the arguments --seeds --count is required"),
+        (["sample", "--seeds=1,x", "--out=a.png"], "64-bit whole numbers with commas"),
+        (["sample", f"--seeds={2**63}", "--out=a.png"], "64-bit whole numbers with commas"),
+        (["sample", "--count=1", "--out=a.png", "--version=1", "--label=x"], "not allowed with"),
+        (["reconstruct", "--image=a.png"], "required: --out"),
+        (["paint"], "invalid choice"),
+    ],
+)
 def test_flags_that_argparse_refuses(arguments, message, capsys):
     with pytest.raises(SystemExit) as caught:
         client.main(arguments)
@@ -163,8 +168,15 @@ def test_flags_that_argparse_refuses(arguments, message, capsys):
 
 
 def test_a_fresh_process_answers_quietly(servicer, target, tmp_path):  # noqa: F811
-    command = [sys.executable, "-m", "serving.client", "sample", "--seeds=1", f"--target={target}",
-               f"--out={tmp_path / 'one.png'}"]
+    command = [
+        sys.executable,
+        "-m",
+        "serving.client",
+        "sample",
+        "--seeds=1",
+        f"--target={target}",
+        f"--out={tmp_path / 'one.png'}",
+    ]
     bare = {key: value for key, value in os.environ.items() if not key.startswith("TF_")}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=bare)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -196,9 +208,17 @@ def test_exif_orientation_is_applied(tmp_path):
     assert images[0, :8].max() < 30 and images[0, 12:].min() > 225
 
 
-@pytest.mark.parametrize("mode, suffix", [
-    ("L", "png"), ("1", "png"), ("P", "png"), ("RGB", "jpg"), ("CMYK", "jpg"), ("I;16", "png"),
-])
+@pytest.mark.parametrize(
+    "mode, suffix",
+    [
+        ("L", "png"),
+        ("1", "png"),
+        ("P", "png"),
+        ("RGB", "jpg"),
+        ("CMYK", "jpg"),
+        ("I;16", "png"),
+    ],
+)
 def test_modes(tmp_path, mode, suffix):
     path = tmp_path / f"picture.{suffix}"
     if mode == "I;16":

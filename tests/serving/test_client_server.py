@@ -59,11 +59,14 @@ def test_version_and_label_choose_the_model(server):
             )
 
 
-@pytest.mark.parametrize("choice, code", [
-    ({"version": 9}, grpc.StatusCode.NOT_FOUND),
-    ({"model": "nobody"}, grpc.StatusCode.NOT_FOUND),
-    ({"label": "gold"}, grpc.StatusCode.INVALID_ARGUMENT),
-])
+@pytest.mark.parametrize(
+    "choice, code",
+    [
+        ({"version": 9}, grpc.StatusCode.NOT_FOUND),
+        ({"model": "nobody"}, grpc.StatusCode.NOT_FOUND),
+        ({"label": "gold"}, grpc.StatusCode.INVALID_ARGUMENT),
+    ],
+)
 def test_what_is_not_served(server, choice, code):
     with HaliClient(server.grpc, **{"model": "toy", **choice}) as hali:
         with pytest.raises(HaliClientError) as caught:

@@ -18,12 +18,23 @@ MODELS_CONFIG = DEPLOY / "base/config/models/models.config"
 BATCHING = [DEPLOY / "base/config/server/batching.pbtxt", DEPLOY / "gpu/batching.pbtxt"]
 # tensorflow_serving/model_servers/main.cc at the tag that the files pin, as far as they use it.
 STOCK_FLAGS = {
-    "port", "rest_api_port", "model_config_file", "model_config_file_poll_wait_seconds",
-    "allow_version_labels_for_unavailable_models", "enable_batching", "batching_parameters_file",
-    "monitoring_config_file", "enable_grpc_healthcheck_service", "ssl_config_file",
-    "enable_serialization_as_tensor_content", "tensorflow_intra_op_parallelism",
-    "tensorflow_inter_op_parallelism", "num_load_threads", "max_num_load_retries",
-    "load_retry_interval_micros", "grpc_channel_arguments",
+    "port",
+    "rest_api_port",
+    "model_config_file",
+    "model_config_file_poll_wait_seconds",
+    "allow_version_labels_for_unavailable_models",
+    "enable_batching",
+    "batching_parameters_file",
+    "monitoring_config_file",
+    "enable_grpc_healthcheck_service",
+    "ssl_config_file",
+    "enable_serialization_as_tensor_content",
+    "tensorflow_intra_op_parallelism",
+    "tensorflow_inter_op_parallelism",
+    "num_load_threads",
+    "max_num_load_retries",
+    "load_retry_interval_micros",
+    "grpc_channel_arguments",
 }
 
 
@@ -121,8 +132,12 @@ def test_flags_are_the_stock_servers(arguments):
     flags = flags_of(arguments)
     assert set(flags) <= STOCK_FLAGS
     # Without these: no start with labels, answers of twice the size, no probes.
-    for name in ("allow_version_labels_for_unavailable_models", "enable_batching",
-                 "enable_serialization_as_tensor_content", "enable_grpc_healthcheck_service"):
+    for name in (
+        "allow_version_labels_for_unavailable_models",
+        "enable_batching",
+        "enable_serialization_as_tensor_content",
+        "enable_grpc_healthcheck_service",
+    ):
         assert flags[name] == "true"
     assert int(flags["model_config_file_poll_wait_seconds"]) > 0
     # All three kinds of parallelism at once are an error of the stock server.
@@ -213,8 +228,9 @@ def test_selectors_and_references_agree(deployment, pod):
     assert "replicas" not in deployment["spec"]  # or each apply would undo the autoscaler
     claim = only("base/models.yaml", "PersistentVolumeClaim")["metadata"]["name"]
     for volumes in (pod["volumes"], only("publisher.yaml", "Pod")["spec"]["volumes"]):
-        assert {v["persistentVolumeClaim"]["claimName"] for v in volumes
-                if "persistentVolumeClaim" in v} == {claim}
+        assert {
+            v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v
+        } == {claim}
 
 
 def test_pods_have_time_to_finish(pod, container):
@@ -235,9 +251,25 @@ def test_containers_run_without_privileges(pod, container, compose):
 def pem(tmp_path):
     """A key, a certificate and a copy of the script to run beside them."""
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key",
-         "-out", "server.crt", "-subj", "/CN=localhost", "-days", "2"],
-        cwd=tmp_path, check=True, capture_output=True,
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            "server.key",
+            "-out",
+            "server.crt",
+            "-subj",
+            "/CN=localhost",
+            "-days",
+            "2",
+        ],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
     )
     shutil.copy(DEPLOY / "tls/make_ssl_config.sh", tmp_path)
     return tmp_path
@@ -274,16 +306,19 @@ def test_kustomize_builds(overlay, pem, tmp_path):
     tree = tmp_path / "deploy"
     shutil.copytree(DEPLOY, tree)
     if overlay == "tls":
-        subprocess.run([tree / "tls/make_ssl_config.sh", "server.key", "server.crt"], cwd=pem,
-                       check=True, capture_output=True)
+        subprocess.run(
+            [tree / "tls/make_ssl_config.sh", "server.key", "server.crt"],
+            cwd=pem,
+            check=True,
+            capture_output=True,
+        )
     done = subprocess.run(["kubectl", "kustomize", tree / overlay], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     built = {(d["kind"], d["metadata"]["name"]): d for d in yaml.safe_load_all(done.stdout)}
-    (container,) = (
-        built["Deployment", "hali-serving"]["spec"]["template"]["spec"]["containers"]
-    )
-    (server_config,) = [d for (kind, name), d in built.items()
-                        if name.startswith("hali-server-config-")]
+    (container,) = built["Deployment", "hali-serving"]["spec"]["template"]["spec"]["containers"]
+    (server_config,) = [
+        d for (kind, name), d in built.items() if name.startswith("hali-server-config-")
+    ]
     flags = flags_of(container["args"])
     ports = {p["name"] for p in built["Service", "hali-serving"]["spec"]["ports"]}
     scaled = ("HorizontalPodAutoscaler", "hali-serving") in built

@@ -31,21 +31,27 @@ def cell(rate, p50):
 
 
 def results(batched_rate, single_p50):
-    return {"encode": {
-        "in_process": {
-            "p50_ms": 4.0, "rates": {1: 250.0, 8: 800.0, 16: 1000.0, 32: 900.0, 64: 1.0},
-        },
-        ("no", 1): cell(200.0, single_p50),
-        ("no", 32): cell(300.0, 100.0),
-        ("yes", 1): cell(190.0, 6.0),
-        ("yes", 32): cell(batched_rate, 40.0),
-    }}
+    return {
+        "encode": {
+            "in_process": {
+                "p50_ms": 4.0,
+                "rates": {1: 250.0, 8: 800.0, 16: 1000.0, 32: 900.0, 64: 1.0},
+            },
+            ("no", 1): cell(200.0, single_p50),
+            ("no", 32): cell(300.0, 100.0),
+            ("yes", 1): cell(190.0, 6.0),
+            ("yes", 32): cell(batched_rate, 40.0),
+        }
+    }
 
 
-@pytest.mark.parametrize("rate, p50, cells", [
-    (810.0, 8.5, ["81%", "yes", "4.5 ms / 2.0 ms", "yes"]),
-    (790.0, 9.5, ["79%", "no", "5.5 ms / 2.0 ms", "no"]),
-])
+@pytest.mark.parametrize(
+    "rate, p50, cells",
+    [
+        (810.0, 8.5, ["81%", "yes", "4.5 ms / 2.0 ms", "yes"]),
+        (790.0, 9.5, ["79%", "no", "5.5 ms / 2.0 ms", "no"]),
+    ],
+)
 def test_the_report_judges_by_the_best_batched_rate(rate, p50, cells):
     text = load_test.report(results(rate, p50), types.SimpleNamespace(), "Measured.")
     lines = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines()]
@@ -64,13 +70,16 @@ def test_the_newest_version_is_taken(tmp_path):
     assert load_test.newest_version(str(tmp_path)) == str(tmp_path / "10")
 
 
-@pytest.mark.parametrize("arguments, status, message", [
-    (["--model_base_path=/no/such"], 1, "no version there"),
-    (["--model_base_path=.", "--out=/no/such/file.md"], 1, "no such folder"),
-    (["--model_base_path=.", "--clients=0"], 2, "--clients"),
-    (["--model_base_path=.", "--seconds=3600"], 2, "--seconds"),
-    ([], 2, "--model_base_path"),
-])
+@pytest.mark.parametrize(
+    "arguments, status, message",
+    [
+        (["--model_base_path=/no/such"], 1, "no version there"),
+        (["--model_base_path=.", "--out=/no/such/file.md"], 1, "no such folder"),
+        (["--model_base_path=.", "--clients=0"], 2, "--clients"),
+        (["--model_base_path=.", "--seconds=3600"], 2, "--seconds"),
+        ([], 2, "--model_base_path"),
+    ],
+)
 def test_errors(arguments, status, message, capsys):
     try:
         got = load_test.main(arguments)
@@ -111,9 +120,19 @@ def test_a_whole_run(tmp_path):
     toy_models.save(str(tmp_path / "base"), 3)
     out = tmp_path / "table.md"
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), f"--model_base_path={tmp_path / 'base'}", "--clients=1,32",
-         "--seconds=0.3", f"--out={out}", "--signatures=encode,classify_examples,sample"],
-        capture_output=True, text=True, timeout=300, cwd=tmp_path,
+        [
+            sys.executable,
+            str(SCRIPT),
+            f"--model_base_path={tmp_path / 'base'}",
+            "--clients=1,32",
+            "--seconds=0.3",
+            f"--out={out}",
+            "--signatures=encode,classify_examples,sample",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     text = out.read_text()

@@ -23,8 +23,17 @@ CLEAR = {
     StatusCode.UNIMPLEMENTED,
 }
 SIGNATURES = (
-    "encode", "decode", "decode_1", "reconstruct", "classify", "classify_examples", "sample",
-    "add", "scalar", "", "x",
+    "encode",
+    "decode",
+    "decode_1",
+    "reconstruct",
+    "classify",
+    "classify_examples",
+    "sample",
+    "add",
+    "scalar",
+    "",
+    "x",
 )
 ALIASES = ("images", "z_1", "z_2", "inputs", "seeds", "a", "b", "x", "")
 SIZES = (-(1 << 63), -1, 0, 0, 1, 1, 1, 2, 2, 3, 4, 4, 8, 8, 8, 1 << 31, 1 << 40, (1 << 63) - 1)
@@ -56,16 +65,21 @@ def random_tensor(rng):
 def random_request(rng):
     """Serialized: a made-up request, or a good one with bytes knocked about."""
     if rng.random() < 0.25:
-        data = bytearray(
-            predict_request({"images": toy.images(1)}, "encode").SerializeToString()
-        )
+        data = bytearray(predict_request({"images": toy.images(1)}, "encode").SerializeToString())
         for _ in range(rng.randrange(1, 6)):
             data[rng.randrange(len(data))] = rng.randrange(256)
         return bytes(data[: rng.choice([len(data), rng.randrange(len(data))])])
     names = rng.choices(ALIASES, k=rng.choice([0, 1, 1, 1, 1, 2, 3]))
     if rng.random() < 0.7:  # mostly the right names, so that the tensors are looked at
-        right = {"encode": ["images"], "decode": ["z_2"], "sample": ["seeds"], "add": ["a", "b"],
-                 "decode_1": ["z_1"], "classify_examples": ["inputs"], "scalar": ["x"]}
+        right = {
+            "encode": ["images"],
+            "decode": ["z_2"],
+            "sample": ["seeds"],
+            "add": ["a", "b"],
+            "decode_1": ["z_1"],
+            "classify_examples": ["inputs"],
+            "scalar": ["x"],
+        }
         signature = rng.choice(list(right))
         names = right[signature]
     else:
@@ -133,8 +147,21 @@ def test_fuzzed_json(embed, toy_base):
     server = embed(toy_base, rest_api_port=0)
     rng = random.Random(3)
     good = b'{"signature_name": "decode", "instances": [[1, 2, 3, 4]]}'
-    pieces = [b"[", b"]", b"{", b"}", b'"', b"1e999", b"null", b"NaN", b"\xff", b",", b"true",
-              b'{"b64": "AA=="}', b"9" * 400]
+    pieces = [
+        b"[",
+        b"]",
+        b"{",
+        b"}",
+        b'"',
+        b"1e999",
+        b"null",
+        b"NaN",
+        b"\xff",
+        b",",
+        b"true",
+        b'{"b64": "AA=="}',
+        b"9" * 400,
+    ]
     statuses = set()
     for _ in range(400):
         data = bytearray(good)

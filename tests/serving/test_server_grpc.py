@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from grpc import StatusCode
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
-from tensorflow_serving.apis import inference_pb2, predict_pb2
-from tensorflow_serving.apis import regression_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    predict_pb2,
+    regression_pb2,
+)
 
 from tests.serving import toy_models as toy
 from tests.serving.serving_calls import Target, fails, predict_request
@@ -148,13 +152,17 @@ def test_missing_model_spec(server):
     [
         (
             {},
-            ["input size does not match signature: 0!=1 len({}) != len({images}). Sent extra: {}. "
-             "Missing but required: {images}."],
+            [
+                "input size does not match signature: 0!=1 len({}) != len({images}). Sent extra: {}. "
+                "Missing but required: {images}."
+            ],
         ),
         (
             {"images": toy.images(1), "more": toy.images(1)},
-            ["input size does not match signature: 2!=1 len({images,more}) != len({images}). "
-             "Sent extra: {more}. Missing but required: {}."],
+            [
+                "input size does not match signature: 2!=1 len({images,more}) != len({images}). "
+                "Sent extra: {more}. Missing but required: {}."
+            ],
         ),
         ({"pictures": toy.images(1)}, ["Signature input alias: images", "not found in request"]),
         ({"images": toy.images(1).astype(np.float64)}, ["to be uint8 but double is provided"]),

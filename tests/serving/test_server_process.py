@@ -38,9 +38,16 @@ def test_serves_and_drains(tmp_path):
     toy.save(str(tmp_path), 1, gate=str(gate), warmup=())
     ports = free_port(), free_port()
     process = subprocess.Popen(
-        [*COMMAND, f"--model_base_path={tmp_path}", "--model_name=toy", f"--port={ports[0]}",
-         f"--rest_api_port={ports[1]}", "--enable_batching=true"],
-        stderr=subprocess.PIPE, text=True,
+        [
+            *COMMAND,
+            f"--model_base_path={tmp_path}",
+            "--model_name=toy",
+            f"--port={ports[0]}",
+            f"--rest_api_port={ports[1]}",
+            "--enable_batching=true",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         first = process.stderr.readline()
@@ -82,8 +89,9 @@ def test_serves_and_drains(tmp_path):
 def test_no_version_that_loads(tmp_path):
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"broken")
-    code, text = run(f"--model_base_path={tmp_path}", f"--port={free_port()}",
-                     "--max_num_load_retries=0")
+    code, text = run(
+        f"--model_base_path={tmp_path}", f"--port={free_port()}", "--max_num_load_retries=0"
+    )
     assert code == 1
     assert text.splitlines()[-1].startswith(
         "error: Failed to start server. Error: 1 servable(s) did not become available: {default:"
@@ -161,8 +169,10 @@ def test_config_files_reach_the_options(tmp_path):
             [
                 f"--model_config_file={tmp_path}/models.config",
                 f"--monitoring_config_file={tmp_path}/monitoring",
-                "--enable_batching", f"--batching_parameters_file={tmp_path}/batching",
-                "--rest_api_port=8501", "--grpc_max_threads=3",
+                "--enable_batching",
+                f"--batching_parameters_file={tmp_path}/batching",
+                "--rest_api_port=8501",
+                "--grpc_max_threads=3",
             ]
         )
     )

@@ -67,9 +67,7 @@ def test_hot_swap_without_a_failed_call(embed, tmp_path, batched):
     assert not errors
     for answers in seen:
         assert answers == sorted(answers) and set(answers) >= {1, 3}
-    assert server.status() == {
-        3: ("AVAILABLE", 0, ""), 2: ("END", 0, ""), 1: ("END", 0, "")
-    }
+    assert server.status() == {3: ("AVAILABLE", 0, ""), 2: ("END", 0, ""), 1: ("END", 0, "")}
 
 
 def test_request_in_flight_finishes_on_the_old_version(tmp_path):

@@ -115,9 +115,7 @@ class ToyModel(tf.Module):
         """One number for the whole batch: what batching must refuse."""
         return {"total": tf.reduce_sum(x)}
 
-    @tf.function(
-        input_signature=[_spec(tf.float32, 2, name="a"), _spec(tf.float32, 2, name="b")]
-    )
+    @tf.function(input_signature=[_spec(tf.float32, 2, name="a"), _spec(tf.float32, 2, name="b")])
     def add(self, a, b):
         return {"sum": a + b, "difference": a - b}
 
@@ -142,8 +140,16 @@ def save(base_path, version: int, gate: str = "", warmup=None) -> str:
     signatures = {
         name: getattr(model, name)
         for name in (
-            "encode", "decode", "decode_1", "reconstruct", "classify", "classify_examples",
-            "sample", "slow", "scalar", "add",
+            "encode",
+            "decode",
+            "decode_1",
+            "reconstruct",
+            "classify",
+            "classify_examples",
+            "sample",
+            "slow",
+            "scalar",
+            "add",
         )
     }
     signatures["serving_default"] = model.encode

@@ -8,7 +8,7 @@ import tensorflow as tf
 from hali_tf.errors import UsageError
 from hali_tf.training.optimizers import make_optimizer
 
-SETTINGS = dict(learning_rate=0.01, beta_1=0.4, beta_2=0.9)
+SETTINGS = {"learning_rate": 0.01, "beta_1": 0.4, "beta_2": 0.9}
 
 
 def value(hyper):
@@ -30,9 +30,17 @@ def test_addons_get_theirs():
 
 
 @pytest.mark.parametrize(
-    "name", ["SGD", "RMSprop", "Nadam", "addons/AdaBelief", "addons/LAMB", "addons/Lookahead",
-             "addons/RectifiedAdam"]
-)  # fmt: skip
+    "name",
+    [
+        "SGD",
+        "RMSprop",
+        "Nadam",
+        "addons/AdaBelief",
+        "addons/LAMB",
+        "addons/Lookahead",
+        "addons/RectifiedAdam",
+    ],
+)
 def test_a_step_goes_downhill(name):
     optimizer = make_optimizer(name, **SETTINGS)
     variable = tf.Variable([1.0, -2.0])
@@ -68,7 +76,9 @@ def test_loss_scaling_wraps():
     assert isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
 
 
-@pytest.mark.parametrize("name", ["Adem", "addons/Adem", "", "Optimizer", "addons/", "legacy", "get"])
+@pytest.mark.parametrize(
+    "name", ["Adem", "addons/Adem", "", "Optimizer", "addons/", "legacy", "get"]
+)
 def test_unknown_name_is_refused(name):
     with pytest.raises(UsageError, match="--optimizer=" + name) as error:
         make_optimizer(name, **SETTINGS)

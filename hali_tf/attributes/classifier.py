@@ -1,0 +1,302 @@
+"""A network that tells an image's attributes, and its folder on disk.
+
+FOLDER/
+  classifier.json  what it is, the attributes' names, its thresholds, its accuracies; written last
+  weights.npz      float32
+and, until it is trained, config.json, checkpoints/ and features.npy.
+"""
+
+import json
+import os
+import zipfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from hali_tf.architectures import ARCHITECTURES
+from hali_tf.attributes.degradation import degraded
+from hali_tf.errors import UserError
+from hali_tf.files import replacing, write_json
+from hali_tf.layers import random
+from hali_tf.layers.convolution import BatchNorms
+from hali_tf.models.hali import to_unit
+from hali_tf.models.networks import Encoder
+
+_BATCH = 128
+_SMALLEST = 32  # pixels; VGG16 halves an image five times
+_FLIP, _DROPOUT, _DEGRADE = range(3)  # purposes of random draws within a step
+
+
+class VGG16(keras.layers.Layer):
+    """VGG16's convolutions (Simonyan and Zisserman, 2014): uint8 [B, H, W, C] to [B, h, w, 512].
+
+    Attributes:
+      DEGRADED: whether it also learns from degraded images.
+
+    Args:
+      image_shape: (H, W, C), C = 1 or 3.
+      weights: "imagenet", "none", or a file of Keras' format.
+      frozen_blocks: how many of its five blocks stay as they are.
+      precision: Keras policy.
+
+    Raises:
+      UserError: the images are too small, or the weights cannot be had.
+    """
+
+    DEGRADED = True
+
+    def __init__(self, image_shape, weights="none", frozen_blocks=0, precision="float32"):
+        super().__init__(dtype=precision)
+        height, width, _ = image_shape
+        if min(height, width) < _SMALLEST:
+            raise UserError(
+                f"images of {height}x{width}: VGG16 needs {_SMALLEST} or more; set --image_size"
+            )
+        table = _vgg16((height, width, 3), weights)
+        layers = []
+        for layer in table.layers[1:]:
+            own = type(layer).from_config({**layer.get_config(), "dtype": precision})
+            own.build(layer.input.shape)
+            own.set_weights(layer.get_weights())
+            layers.append(own)
+        # Layers are named block1_conv1, ..., block5_pool.
+        self.frozen = [layer for layer in layers if int(layer.name[5]) <= frozen_blocks]
+        self.tuned = [layer for layer in layers if int(layer.name[5]) > frozen_blocks]
+        for layer in self.frozen:
+            layer.trainable = False
+
+    def fixed(self, images):
+        """What training does not change: the frozen blocks' output, or without one the images."""
+        if not self.frozen:
+            return images
+        return self._apply(self.frozen, self._prepare(images))
+
+    def call(self, x, training=False):
+        """From what `fixed` gives."""
+        return self._apply(self.tuned, x if self.frozen else self._prepare(x))
+
+    def _prepare(self, images):
+        x = tf.cast(images, tf.float32)
+        x = tf.image.grayscale_to_rgb(x) if x.shape[-1] == 1 else x
+        return keras.applications.vgg16.preprocess_input(x)
+
+    def _apply(self, layers, x):
+        x = tf.cast(x, self.compute_dtype)
+        for layer in layers:
+            x = layer(x)
+        return x
+
+
+def _vgg16(image_shape, weights):
+    """`keras.applications.VGG16` without its top."""
+    local = None if weights == "none" else weights
+    try:
+        return keras.applications.VGG16(include_top=False, weights=local, input_shape=image_shape)
+    except Exception as error:  # Keras raises a bare one where a download fails
+        words = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        if weights == "imagenet":
+            raise UserError(
+                f"--weights=imagenet: keras.applications cannot download the weights ({words}); "
+                "name a local file of them by --weights=FILE, or train from random ones: "
+                "--weights=none --frozen_blocks=0"
+            ) from error
+        raise UserError(
+            f"--weights={weights}: not VGG16's convolutions in Keras' format ({words})"
+        ) from error
+
+
+class EncoderTrunk(keras.layers.Layer):
+    """The encoder of a run's architecture: uint8 [B, H, W, C] to the mean of z_L.
+
+    Attributes:
+      DEGRADED: as of `VGG16`.
+
+    Args:
+      image_shape: (H, W, C).
+      architecture: its name.
+      width: of the run.
+      precision: Keras policy.
+    """
+
+    DEGRADED = False
+
+    def __init__(self, image_shape, architecture, width, precision="float32"):
+        super().__init__(autocast=False)
+        table = ARCHITECTURES[architecture].adapt(image_shape[-1], width, dropout=False)
+        self.encoder = Encoder(table, BatchNorms(), precision)
+
+    def fixed(self, images):
+        """The images: training changes all of it."""
+        return images
+
+    def call(self, x, training=False):
+        gaussians, _ = self.encoder(to_unit(x), training=training)
+        return gaussians[-1].mean
+
+
+class AttributeClassifier(keras.Model):
+    """A trunk and a sigmoid an attribute.
+
+    An attribute is said to be there where its probability is above its threshold, the share of
+    training images that have it. For a calibrated probability that is where the image speaks for
+    the attribute more than against it, and the decision of the best balanced accuracy; at one half,
+    attributes that few images have would hardly ever be said to be there.
+
+    Args:
+      trunk: `VGG16` or `EncoderTrunk`.
+      names: of the A attributes.
+      image_shape: (H, W, C).
+      thresholds: float [A].
+      seed: of flips and dropout.
+    """
+
+    def __init__(self, trunk, names, image_shape, thresholds, seed=0):
+        super().__init__()
+        self.names = tuple(names)
+        self.image_shape = tuple(image_shape)
+        self.thresholds = np.asarray(thresholds, np.float32)
+        self.trunk = trunk
+        # From zeros: the features' scale is not known, and large first logits would cost steps.
+        self.head = keras.layers.Dense(len(self.names), kernel_initializer="zeros")
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        self._seed = seed
+        self._probabilities = tf.function(self._from_images, reduce_retracing=True)
+        self._loss = keras.metrics.Mean(name="loss")
+        self.logits(trunk.fixed(tf.zeros([1, *self.image_shape], tf.uint8)))
+        self.built = True
+
+    def logits(self, features, training=False, seed=None):
+        """From what the trunk's `fixed` gives, float32 [B, A]; `seed`, int32 [2], to train."""
+        x = tf.cast(self.trunk(features, training=training), tf.float32)
+        x = tf.reshape(x, [-1, int(np.prod(x.shape[1:]))])
+        if training:
+            x = random.dropout(x, 0.5, seed)
+        return self.head(x)
+
+    def _from_images(self, images):
+        return tf.sigmoid(self.logits(self.trunk.fixed(images)))
+
+    def probabilities(self, images):
+        """float32 [N, A] of uint8 images [N, H, W, C], any number of them."""
+        parts = [
+            self._probabilities(tf.constant(np.asarray(images[i : i + _BATCH]))).numpy()
+            for i in range(0, len(images), _BATCH)
+        ]
+        return np.concatenate(parts)
+
+    def decide(self, images):
+        """uint8 [N, A], 1 where an image has an attribute, of uint8 images [N, H, W, C]."""
+        return (self.probabilities(images) > self.thresholds).astype(np.uint8)
+
+    def train_step(self, data):
+        """One step on (what `fixed` gives, labels uint8 [B, A]): binary cross-entropy.
+
+        Images are varied (`_varied`); of features of frozen blocks, those of varied images are there
+        already.
+        """
+        x, labels = data
+        seed = random.fold([self._seed, 0], self.step)
+        x = self._varied(x, seed) if x.dtype == tf.uint8 else x
+        with tf.GradientTape() as tape:
+            logits = self.logits(x, training=True, seed=random.fold(seed, _DROPOUT))
+            labels = tf.cast(labels, tf.float32)
+            loss = tf.reduce_mean(
+                tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+            )
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+        self.step.assign_add(1)
+        self._loss.update_state(loss)
+        return {"loss": self._loss.result()}
+
+    def _varied(self, images, seed):
+        """Mirrored at random and, for a trunk that asks for it, every second one degraded."""
+        count = tf.shape(images)[0]
+        mirrored = random.normal([count], random.fold(seed, _FLIP)) > 0
+        images = _where(mirrored, images[:, :, ::-1], images)
+        if not self.trunk.DEGRADED:
+            return images
+        return _where(
+            tf.range(count) % 2 == 1, degraded(images, random.fold(seed, _DEGRADE)), images
+        )
+
+    @property
+    def metrics(self):
+        """Keras resets these."""
+        return [self._loss]
+
+
+def _where(chosen, x, y):
+    """X where `chosen`, bool [B], else y; both [B, H, W, C]."""
+    return tf.where(chosen[:, tf.newaxis, tf.newaxis, tf.newaxis], x, y)
+
+
+def save(folder, classifier, card):
+    """Writes weights and, last, classifier.json.
+
+    Args:
+      folder: that is there.
+      classifier: `AttributeClassifier`.
+      card: what else is to be said of it: "encoder", the arguments of its `EncoderTrunk` or None;
+        "config", of its training; ...
+    """
+    with replacing(os.path.join(folder, "weights.npz")) as beside, open(beside, "wb") as f:
+        np.savez(f, *classifier.trunk.get_weights(), *classifier.head.get_weights())
+    write_json(
+        os.path.join(folder, "classifier.json"),
+        {
+            "attributes": list(classifier.names),
+            "image_shape": list(classifier.image_shape),
+            "thresholds": [float(t) for t in classifier.thresholds],
+            **card,
+        },
+    )
+
+
+def identity(folder):
+    """[path, time of change] of a classifier; None where there is none."""
+    path = os.path.join(folder, "classifier.json")
+    return [os.path.realpath(path), os.path.getmtime(path)] if os.path.exists(path) else None
+
+
+def card(folder):
+    """The contents of classifier.json.
+
+    Raises:
+      UserError: it is not there, or none.
+    """
+    path = os.path.join(folder, "classifier.json")
+    try:
+        with open(path, encoding="utf-8") as f:
+            return json.load(f)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: not a trained attribute classifier ({error}); train one by "
+            "python -m hali_tf.attributes --data=celeba --data_dir=DIR --out=DIR"
+        ) from error
+
+
+def load(folder):
+    """The `AttributeClassifier` of a folder, in float32.
+
+    Raises:
+      UserError: there is none, or it is damaged.
+    """
+    about = card(folder)
+    path = os.path.join(folder, "weights.npz")
+    try:
+        shape = tuple(about["image_shape"])
+        if about["encoder"]:
+            trunk = EncoderTrunk(shape, **about["encoder"])
+        else:  # as it was trained: Keras orders weights by whether they are
+            trunk = VGG16(shape, frozen_blocks=about["config"]["frozen_blocks"])
+        classifier = AttributeClassifier(trunk, about["attributes"], shape, about["thresholds"])
+        with np.load(path) as arrays:
+            *trunk_weights, kernel, bias = (arrays[name] for name in arrays.files)
+        classifier.trunk.set_weights(trunk_weights)
+        classifier.head.set_weights([kernel, bias])
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        words = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise UserError(f"{path}: damaged, or not of {folder}/classifier.json ({words})") from error
+    return classifier

@@ -1,0 +1,84 @@
+"""How well each level reconstructs (paper, section 5.1): RMSE, SSIM, distance in a feature space."""
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from hali_tf.data import batches
+from hali_tf.measures import features
+
+
+def errors(model, split, limit=None, batch_size=128, progress=False):
+    """Per-pixel RMSE of the reconstructions, and that of random pairs to hold it against.
+
+    Args:
+      model: `Autoencoder` or `Generative`.
+      split: `Split` of held-out images.
+      limit: use this many images, from the first; all by default.
+      batch_size: images at a time.
+      progress: whether to show a bar.
+
+    Returns:
+      Dict: "rmse_l" for each level l, on the scale [0, 1]; "random_pairs", the RMSE between each
+      image and another one (BiGAN's measure, Donahue et al., arXiv 1605.09782); "ratio_l" =
+      rmse_l / random_pairs, left out where all images are the same one.
+    """
+    reconstruct = tf.function(model.reconstruct, reduce_retracing=True)
+    levels = range(1, model.num_levels + 1)
+    squares, count = dict.fromkeys(levels, 0.0), 0
+    for images in tqdm(batches(split, batch_size, limit), "reconstruct", disable=not progress):
+        count += int(tf.size(images))
+        for l in levels:
+            squares[l] += _squared_error(images.numpy(), reconstruct(images, l).numpy())
+    pairs = random_pairs(split.images[:limit])
+    rmse = {f"rmse_{l}": float(np.sqrt(squares[l] / count)) for l in levels}
+    ratios = {f"ratio_{l}": rmse[f"rmse_{l}"] / pairs for l in levels if pairs}
+    return {**rmse, "random_pairs": pairs, **ratios}
+
+
+def random_pairs(images, seed=0):
+    """RMSE between each image and the next one in a random order, on the scale [0, 1]."""
+    order = np.random.default_rng(seed).permutation(len(images))
+    total = sum(_squared_error(images[i], images[j]) for i, j in zip(order, np.roll(order, 1)))
+    return float(np.sqrt(total / images.size))
+
+
+def _squared_error(a, b):
+    """Sum of squared differences of two uint8 arrays on the scale [0, 1]."""
+    return float(
+        np.sum(((a.astype(np.float32) - b.astype(np.float32)) / 255) ** 2, dtype=np.float64)
+    )
+
+
+def table(data, errors):
+    """The numbers of `errors`, with their step, as lines for a person."""
+    lines = [
+        f"step {errors['step']}, {data}, held-out test images, averaged weights",
+        f"  between random pairs of images  per-pixel RMSE {errors['random_pairs']:.4f}",
+    ]
+    levels = sorted(int(name[5:]) for name in errors if name.startswith("rmse_"))
+    lines += [
+        f"  reconstruction, level {l}         per-pixel RMSE {errors[f'rmse_{l}']:.4f}"
+        + (f", {errors[f'ratio_{l}']:.3f} of that" if f"ratio_{l}" in errors else "")
+        for l in levels
+    ]
+    return "\n".join(lines)
+
+
+@tf.function
+def compare(a, b):
+    """Three measures of how unlike pairs of images are; float32 [B] each.
+
+    Args:
+      a, b: uint8 [B, H, W, C].
+
+    Returns:
+      Dict: "mse" on the scale [0, 1]; "ssim" (Wang et al., 2004; 11 x 11 Gaussian window, mean
+      over the colour channels); "feature_distance", see `features.distance`.
+    """
+    difference = (tf.cast(a, tf.float32) - tf.cast(b, tf.float32)) / 255
+    return {
+        "mse": tf.reduce_mean(difference**2, axis=[1, 2, 3]),
+        "ssim": tf.image.ssim(a, b, max_val=255),
+        "feature_distance": features.distance(a, b),
+    }

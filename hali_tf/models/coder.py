@@ -1,0 +1,72 @@
+"""Latents as arrays: images to means and back in bounded memory, and single components scaled."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+_BATCH = 64
+
+
+class Coder:
+    """A model's encoder and decoder for any number of images: arrays in, arrays out.
+
+    In batches, each a compiled call.
+
+    Args:
+      model: see `context.Subject`.
+
+    Attributes:
+      image_shape: (H, W, C).
+      num_levels: L.
+      latent_shapes: of each z_l, without the batch.
+    """
+
+    def __init__(self, model):
+        self.image_shape, self.latent_shapes = tuple(model.image_shape), model.latent_shapes
+        self.num_levels = model.num_levels
+        images = tf.TensorSpec([None, *self.image_shape], tf.uint8)
+        zs = [tf.TensorSpec([None, *shape], tf.float32) for shape in self.latent_shapes]
+        self._sample = _graph(model.sample, tf.TensorSpec([None], tf.int64))
+        self._encode = _graph(lambda x: tuple(q.mean for q in model.encode(x)), images)
+        self._reconstruct, self._decode, self._decode_latents = (
+            [_graph(functools.partial(method, level=l), spec) for l, spec in enumerate(specs, 1)]
+            for method, specs in (
+                (model.reconstruct, [images] * self.num_levels),
+                (model.decode, zs),
+                (lambda z, level: tuple(model.decode_latents(z, level)), zs),
+            )
+        )
+
+    def encode(self, images):
+        """Means of q(z_l | z_{l-1}) for l = 1..L: a list of float32 [N, *latent].
+
+        Args:
+          images: uint8 [N, H, W, C].
+        """
+        return [np.concatenate(level) for level in zip(*_in_batches(self._encode, images))]
+
+    def decode(self, z, level):
+        """uint8 [N, H, W, C] from z_l, float32 [N, *latent], by the means of the levels below."""
+        return np.concatenate(_in_batches(self._decode[level - 1], z))
+
+    def decode_latents(self, z, level):
+        """[z_1, ..., z_l] on the way of `decode`, each float32 [N, *latent]."""
+        parts = _in_batches(self._decode_latents[level - 1], z)
+        return [np.concatenate(latents) for latents in zip(*parts)]
+
+    def reconstruct(self, images, level):
+        """uint8 [N, H, W, C], encoded up to z_l and decoded from it."""
+        return np.concatenate(_in_batches(self._reconstruct[level - 1], images))
+
+    def sample(self, seeds):
+        """uint8 [N, H, W, C]; image i follows from seeds[i], int64, alone."""
+        return np.concatenate(_in_batches(self._sample, seeds))
+
+
+def _graph(function, spec):
+    return tf.function(function, input_signature=[spec])
+
+
+def _in_batches(function, array):
+    return [function(array[i : i + _BATCH]) for i in range(0, len(array), _BATCH)]

@@ -1,0 +1,113 @@
+"""The run folder: all that evaluation, export and a later start of the same run need.
+
+RUN/
+  config.json     the resolved flags
+  run.json        for each start: command, time, versions, git commit, machine
+  labelled.json   positions in the train split of the images with a label, if some have one
+  checkpoints/    the last few, and best/
+  logs/           TensorBoard
+  figures/        of the last evaluation
+  metrics.jsonl   a line each --log_every steps, and each evaluation
+  summary.json    the numbers at the end
+"""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+
+import tensorflow as tf
+
+import hali_tf
+from hali_tf.config import Config
+from hali_tf.errors import UserError
+from hali_tf.files import write_json, write_text
+
+_PACKAGES = ("tensorflow", "keras", "tensorflow-addons", "tensorflow-datasets", "numpy", "Pillow")
+
+
+def open_run(config):
+    """Makes the run folder or goes on in the one that is there.
+
+    Args:
+      config: a `Config` with nothing left to decide but what is "auto" or 0.
+
+    Returns:
+      The config to use: in a folder that is there, "auto" is what it was there.
+
+    Raises:
+      UserError: the folder holds a run of another configuration, or cannot be written.
+    """
+    path = os.path.join(config.run_dir, "config.json")
+    if os.path.exists(path):
+        there = Config.from_file(path)
+        undecided = {
+            name: getattr(there, name)
+            for name in ("precision", "jit_compile")
+            if getattr(config, name) == "auto"
+        }
+        config = dataclasses.replace(config, **undecided)
+        differences = config.differences(there)
+        if differences:
+            raise UserError(
+                f"{config.run_dir} holds a run of another configuration; name another --run_dir or "
+                "repeat its flags. " + "; ".join(differences)
+            )
+    return config
+
+
+def record_start(config):
+    """Writes config.json and adds this start to run.json, with its command and versions."""
+    try:
+        os.makedirs(os.path.join(config.run_dir, "figures"), exist_ok=True)
+        write_text(os.path.join(config.run_dir, "config.json"), config.to_json())
+        path = os.path.join(config.run_dir, "run.json")
+        write_json(path, [*read_starts(config.run_dir), _start()])
+    except OSError as error:
+        raise UserError(f"--run_dir={config.run_dir}: cannot be written ({error})") from error
+
+
+def read_starts(run_dir):
+    """What run.json holds: a dict for each start of the run, the first one first."""
+    path = os.path.join(run_dir, "run.json")
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as f:
+        return json.load(f)
+
+
+def _start():
+    return {
+        "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "command": shlex.join(["python", "-m", "hali_tf.train", *sys.argv[1:]]),
+        "hali_tf": hali_tf.__version__,
+        "git_commit": _git_commit(),
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "machine": {
+            "platform": platform.platform(),
+            "cpus": os.cpu_count(),
+            "devices": [d.name for d in tf.config.list_logical_devices()],
+        },
+    }
+
+
+def _git_commit():
+    """Commit of the checkout that runs, "+changes" if it is not clean; None outside of one."""
+    folder = os.path.dirname(hali_tf.__file__)
+
+    def git(*arguments):
+        return subprocess.run(
+            ["git", "-C", folder, *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        return commit + ("+changes" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
