@@ -1,0 +1,220 @@
+"""What the documentation says of the repository holds: links, files, commands, Python examples."""
+
+import ast
+import csv
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from tests.exporting.runs import make_run
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "serving" / "README.md"])
+PROGRAMS = (
+    "hali_tf.train",
+    "hali_tf.evaluate",
+    "hali_tf.show",
+    "hali_tf.export",
+    "hali_tf.attributes",
+)
+OTHER_PROGRAMS = (
+    "serving.server",
+    "serving.client",
+    "scripts/load_test.py",
+    "scripts/benchmark.py",
+)
+_BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_PROGRAM = re.compile(r"python (?:-m ((?:hali_tf|serving)\.\w+)|(scripts/\w+\.py))")
+
+
+def name_of(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(page, language=None):
+    """Texts of the page's fenced blocks, of one language or of all."""
+    found = _BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [text for word, text in found if language in (None, word)]
+
+
+def prose(page):
+    """The page without its fenced blocks."""
+    return _BLOCK.sub("", page.read_text(encoding="utf-8"))
+
+
+def anchors(page):
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+def defined_in(path):
+    """Names of the functions, classes, methods (Class.method) and constants of a Python file."""
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign):
+            names.update(target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            methods = (part.name for part in node.body if isinstance(part, ast.FunctionDef))
+            names.update(f"{node.name}.{method}" for method in methods)
+    return names
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.name != "CHANGELOG.md"], ids=name_of)
+def test_files_and_names_exist(page):
+    folders = "hali_tf|serving|tests|configs|scripts|docs"
+    spans = re.findall(rf"`((?:{folders})/[\w./]*?)(?:::([\w.]+))?`", prose(page))
+    for path, name in spans:
+        assert (ROOT / path).exists(), path
+        assert not name or name in defined_in(ROOT / path), f"{path}::{name}"
+
+
+def commands():
+    """(page, program, arguments) of each command of the project, in pages and heads of configs."""
+    texts = [(name_of(page), text) for page in PAGES for text in blocks(page)]
+    for config in sorted((ROOT / "configs").glob("*.cfg")):
+        head = [line[1:] for line in config.read_text("utf-8").splitlines() if line[:1] == "#"]
+        texts.append((name_of(config), "\n".join(head)))
+    found = []
+    for name, text in texts:
+        for line in text.replace("\\\n", " ").splitlines():
+            match = _PROGRAM.search(line)
+            if match:
+                arguments = shlex.split(line[match.end() :].rstrip("&"), comments=True)
+                found.append((name, match[1] or match[2], arguments))
+    return found
+
+
+def commands_of(program):
+    found = [arguments for _, name, arguments in commands() if name == program]
+    return [arguments for arguments in found if arguments != ["--help"]]
+
+
+# Reads lists of arguments, and parses each by the flags that the program defines. Of configurations
+# it asks also whether the values can work together.
+_PARSE = """
+import json, runpy, sys
+from absl import flags
+from hali_tf import command, config
+
+def parse(main, description, positional=False):
+    for arguments in json.load(sys.stdin):
+        flags.FLAGS.unparse_flags()
+        for name in flags.FLAGS:
+            flags.FLAGS[name].unparse()
+        rest = flags.FLAGS(["program", *arguments])[1:]
+        assert positional or not rest, f"{arguments}: {rest} are no flags"
+        if sys.argv[1] == "hali_tf.train":
+            config.config_from_flags()
+
+command.run = parse
+runpy.run_module(sys.argv[1], run_name="__main__", alter_sys=False)
+"""
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_commands_have_flags_that_exist(program):
+    asked = commands_of(program)
+    assert asked
+    done = subprocess.run(
+        [sys.executable, "-c", _PARSE, program],
+        cwd=ROOT,
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("program", OTHER_PROGRAMS)
+def test_other_commands_have_flags_that_their_help_lists(program):
+    asked = commands_of(program)
+    start = [program] if program.endswith(".py") else ["-m", program]
+    verbs = {words[0] for words in asked if words and not words[0].startswith("-")}
+    texts = []
+    for verb in [[], *([verb] for verb in sorted(verbs))]:
+        done = subprocess.run(
+            [sys.executable, *start, *verb, "--help"], cwd=ROOT, capture_output=True, text=True
+        )
+        texts.append(done.stdout + done.stderr)
+    listed = set(re.findall(r"--(?:\[no\])?(\w+)", " ".join(texts)))
+    used = {word[2:].partition("=")[0] for words in asked for word in words if word[:2] == "--"}
+    assert used <= listed
+    assert all(re.search(rf"\b{verb}\b", texts[0]) for verb in verbs)
+
+
+def test_every_command_is_of_a_program_that_is_looked_at():
+    assert {program for _, program, _ in commands()} <= {*PROGRAMS, *OTHER_PROGRAMS}
+
+
+@pytest.fixture(scope="module")
+def folder_with_a_run(tmp_path_factory):
+    """A folder with runs/digits in it, a run of a tiny model without training."""
+    folder = tmp_path_factory.mktemp("docs")
+    make_run(folder / "runs" / "digits", width=0.01)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "page",
+    [p for p in PAGES if p.parent.name != "serving" and blocks(p, "python")],
+    ids=name_of,
+)
+def test_python_examples_run(page, folder_with_a_run, monkeypatch, capsys):
+    monkeypatch.chdir(folder_with_a_run)
+    names = {}
+    for text in blocks(page, "python"):
+        exec(compile(text, name_of(page), "exec"), names)
+
+
+def columns(name):
+    """Dict of column to floats, of a CSV file beside docs/celeba64.md."""
+    with open(ROOT / "docs" / "celeba64" / name, encoding="utf-8", newline="") as f:
+        rows = list(csv.DictReader(f))
+    assert len(rows) == 40
+    names = [column for column in rows[0] if column not in ("attribute", "label")]
+    return {column: [float(row[column]) for row in rows] for column in names}
+
+
+@pytest.mark.parametrize(
+    "name, in_summary",
+    [
+        (
+            "attributes_balanced.csv",
+            {"HALI z_1": 67.70, "HALI z_2": 49.57, "VAE, published": 81.28},
+        ),
+        ("attributes_plain.csv", {"HALI z_1": 68.46, "ALI": 63.65, "VAE": 76.92}),
+        ("representation.csv", {"HALI z_1": 75.10, "ALI": 71.65, "HALI, published": 83.75}),
+    ],
+)
+def test_tables_of_attributes_have_the_means_of_the_summary(name, in_summary):
+    page = (ROOT / "docs" / "celeba64.md").read_text(encoding="utf-8")
+    for column, mean in in_summary.items():
+        values = columns(name)[column]
+        assert sum(values) / 40 == pytest.approx(mean, abs=0.06)
+        assert f"{mean:.2f} |" in page
+
+
+def test_innovations_are_of_entries_of_the_top_latent():
+    table = columns("innovation.csv")
+    assert all(0 <= entry < 64 for entry in table["entry"])
+    changed = table["changed, per cent"]
+    assert sum(changed) / 40 == pytest.approx(11, abs=0.5)
