@@ -1,0 +1,80 @@
+"""What the code imports is what setup.cfg declares, and nothing else."""
+
+import ast
+import configparser
+import importlib.metadata
+import pathlib
+import sys
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = pathlib.Path(__file__).parents[1]
+OURS = {"hali_tf", "serving", "scripts", "tests"}
+
+# Declared although no file here imports them.
+NOT_IMPORTED = {
+    "importlib_resources": "TensorFlow Datasets imports it and does not declare it",
+    "mypy": "a command of scripts/check.sh",
+    "protobuf": "imported as part of the namespace `google`; the range is TensorFlow's",
+    "ruff": "a command of scripts/check.sh",
+    "setuptools": "TensorBoard 2.15 imports pkg_resources and does not declare it",
+    "tensorflow-metadata": "chosen so that pip finds one protobuf for all (BUILD.md)",
+}
+
+
+def imported(*folders):
+    """Names of the packages, beyond Python's own and ours, that the files of folders import."""
+    names = set()
+    for folder in folders:
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    names.update(alias.name.split(".")[0] for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and not node.level:
+                    names.add(node.module.split(".")[0])
+    return names - set(stdlib_names()) - OURS
+
+
+def stdlib_names():
+    if sys.version_info < (3, 10):
+        pytest.skip("Python 3.9 does not list its own modules")
+    return sys.stdlib_module_names
+
+
+def declared(*extras):
+    """Requirements of setup.cfg for this Python, those of the extras included."""
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    texts = [parser["options"]["install_requires"]]
+    texts += [parser["options.extras_require"][extra] for extra in extras]
+    lines = [line.split("#")[0].strip() for line in "\n".join(texts).splitlines()]
+    requirements = [Requirement(line) for line in lines if line]
+    return [r for r in requirements if r.marker is None or r.marker.evaluate()]
+
+
+def provided(requirement):
+    """Names of the packages that an installed distribution brings."""
+    files = importlib.metadata.files(requirement.name) or []
+    return {file.parts[0].split(".")[0] for file in files}
+
+
+def missing(names, requirements):
+    """Names that no requirement provides."""
+    return sorted(names - set().union(*map(provided, requirements)))
+
+
+def test_all_that_is_imported_is_declared():
+    assert missing(imported("hali_tf", "serving", "scripts"), declared()) == []
+    assert missing(imported("tests"), declared("test")) == []
+
+
+def test_all_that_is_declared_is_imported():
+    names = imported(*OURS)
+    unused = {r.name for r in declared("test") if not provided(r) & names}
+    assert unused <= NOT_IMPORTED.keys()
+
+
+def test_the_check_finds_what_it_looks_for():
+    without_scipy = [r for r in declared() if r.name != "scipy"]
+    assert missing({"scipy", "numpy"}, without_scipy) == ["scipy"]
