@@ -28,6 +28,7 @@ OTHER_PROGRAMS = (
     "scripts/load_test.py",
     "scripts/benchmark.py",
 )
+_FLAG = re.compile(r"(?<!\S)--(\w+)(?![\w-])")
 _BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _PROGRAM = re.compile(r"python (?:-m ((?:hali_tf|serving)\.\w+)|(scripts/\w+\.py))")
 
@@ -85,6 +86,14 @@ def test_files_and_names_exist(page):
     for path, name in spans:
         assert (ROOT / path).exists(), path
         assert not name or name in defined_in(ROOT / path), f"{path}::{name}"
+
+
+def test_every_section_of_the_paper_has_a_file_and_a_test():
+    page = (ROOT / "docs" / "paper_to_code.md").read_text(encoding="utf-8")
+    table = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| ")]
+    rows = {row[0].split()[0].rstrip(","): row for row in table}
+    for section in ("3.1", "3.2", "4", "5.1", "5.2", "5.3", "6.1", "6.2", "6.3", "7.1", "7.2"):
+        assert "`hali_tf/" in rows[section][2] and "`tests/" in rows[section][3], section
 
 
 def commands():
@@ -159,6 +168,28 @@ def test_other_commands_have_flags_that_their_help_lists(program):
     used = {word[2:].partition("=")[0] for words in asked for word in words if word[:2] == "--"}
     assert used <= listed
     assert all(re.search(rf"\b{verb}\b", texts[0]) for verb in verbs)
+
+
+def flags_of(program):
+    """Names of the flags that `--help` of a program lists."""
+    start = [program] if program.endswith(".py") else ["-m", program]
+    done = subprocess.run(
+        [sys.executable, *start, "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return set(re.findall(r"--(?:\[no\])?(\w+)", done.stdout))
+
+
+def test_flags_in_the_text_exist():
+    known = set.union(*map(flags_of, PROGRAMS)) | {"help", "flagfile"}
+    known |= {"all", "logdir"}  # of scripts/test.sh and TensorBoard
+    for page in PAGES:
+        if page.parent.name == "serving" or page.name == "CHANGELOG.md":
+            continue  # flags of the stock server, and of earlier versions
+        named = {
+            flag for span in re.findall(r"`([^`]+)`", prose(page)) for flag in _FLAG.findall(span)
+        }
+        assert named <= known, name_of(page)
 
 
 def test_every_command_is_of_a_program_that_is_looked_at():
