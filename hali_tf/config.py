@@ -75,6 +75,12 @@ class Config:
         "Sigma of the noise at the inputs of HALI's and ALI's encoder and discriminator.",
         at_least=0,
     )
+    hybrid_joints: str = _field(
+        "",
+        "S_1,S_2,...: for each share S_l of the batch, 0 to 1, HALI's and ALI's discriminator "
+        "also tells real examples from so many that the decoder made from z_l of the encoder; "
+        "empty: the paper's objective.",
+    )
     gradient_penalty: float = _field(
         0.0,
         "Gamma of the R1 penalty on the slope of HALI's and ALI's discriminator; 0: the paper's "
@@ -183,15 +189,21 @@ class Config:
                 "--sync_batch_norm with --jit_compile=true: XLA cannot compile statistics that "
                 "cross replicas; drop one of the two"
             )
-        if self.gradient_penalty and self.model == "vae":
-            raise UsageError(
-                f"--gradient_penalty={self.gradient_penalty} with --model=vae, which has no "
-                "discriminator; expected --model=hali or ali"
-            )
+        for name in ("gradient_penalty", "hybrid_joints"):
+            if getattr(self, name) and self.model == "vae":
+                raise UsageError(
+                    f"--{name}={getattr(self, name)} with --model=vae, which has no "
+                    "discriminator; expected --model=hali or ali"
+                )
         if self.gradient_penalty and self.precision == "mixed_float16":
             raise UsageError(
                 f"--gradient_penalty={self.gradient_penalty} with --precision=mixed_float16, whose "
                 "range it leaves; expected mixed_bfloat16 or float32"
+            )
+        if self.hybrid_joints and self.encoder_only:
+            raise UsageError(
+                f"--hybrid_joints={self.hybrid_joints} with --encoder_only, which has no game; "
+                "drop one of the two"
             )
         self._check_labels()
         self.step_range("profile_steps")
@@ -217,6 +229,11 @@ class Config:
             raise UsageError(
                 f"--model={self.model} has one level, --architecture={name} has {len(table.levels)}; "
                 "choose an ali architecture or --model=hali"
+            )
+        if len(self.hybrid_shares()) > len(table.levels):
+            raise UsageError(
+                f"--hybrid_joints={self.hybrid_joints} with --architecture={name}: expected at "
+                f"most {len(table.levels)} shares, one for each level"
             )
         return dataclasses.replace(self, architecture=name, image_size=table.image[0])
 
@@ -272,6 +289,23 @@ class Config:
                 return first, last
         raise UsageError(
             f"--{name}={value}: expected FIRST,LAST with 1 <= FIRST <= LAST, such as 100,110"
+        )
+
+    def hybrid_shares(self) -> tuple[float, ...]:
+        """The shares of --hybrid_joints, a tuple of floats; () where it is empty.
+
+        Raises:
+          UsageError: it says something else.
+        """
+        try:
+            shares = tuple(map(float, self.hybrid_joints.split(","))) if self.hybrid_joints else ()
+        except ValueError:
+            shares = (math.nan,)
+        if all(0 <= share <= 1 for share in shares):
+            return shares
+        raise UsageError(
+            f"--hybrid_joints={self.hybrid_joints}: expected shares from 0 to 1 with commas "
+            "between, such as 0.5,0.5"
         )
 
     def table(self):

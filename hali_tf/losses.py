@@ -16,16 +16,19 @@ _SURE = 0.95
 
 
 def discriminator_loss(s_q, s_p):
-    """-log sigmoid(s_q) - log(1 - sigmoid(s_p)) for each example, float32 [B]."""
-    return tf.nn.softplus(-s_q) + tf.nn.softplus(s_p)
+    """-log sigmoid(s_q) and -log(1 - sigmoid(s_p)), for each example of s_q and of s_p.
+
+    The loss is the sum of their means.
+    """
+    return tf.nn.softplus(-s_q), tf.nn.softplus(s_p)
 
 
 def generator_loss(s_q, s_p):
-    """-log(1 - sigmoid(s_q)) - log sigmoid(s_p) for each example, float32 [B].
+    """-log(1 - sigmoid(s_q)) and -log sigmoid(s_p), for each example of s_q and of s_p.
 
-    Encoder and decoder minimise it together.
+    The loss is the sum of their means; encoder and decoder minimise it together.
     """
-    return tf.nn.softplus(s_q) + tf.nn.softplus(-s_p)
+    return tf.nn.softplus(s_q), tf.nn.softplus(-s_p)
 
 
 def label_loss(logits, labels):
@@ -63,7 +66,7 @@ def generator_over_discriminator(s_q, s_p):
     Logits beyond 60 count as 60: there float32 has lost the gradient that would be scaled.
 
     Returns:
-      Two float32 [B], for the encoder's and for the decoder's examples.
+      Factors of the encoder's and of the decoder's examples, float32 of the shapes of s_q and s_p.
     """
     s_q = tf.minimum(s_q, _LARGEST_LOGIT)
     s_p = tf.maximum(s_p, -_LARGEST_LOGIT)

@@ -5,7 +5,7 @@ import tensorflow as tf
 from hali_tf.layers import random
 
 # Purposes of random draws within a step: each folds the step's seed into one of its own.
-PRIOR, POSTERIOR, CONDITIONAL, ENCODER_NOISE, NOISE_Q, NOISE_P, DROPOUT = range(7)
+PRIOR, POSTERIOR, CONDITIONAL, NOISE_Q, HYBRID, NOISE_P, DROPOUT = range(7)
 _PURPOSES = 7
 
 
@@ -31,6 +31,11 @@ class Draws:
     def posterior(self, shapes):
         """For the encoder, a draw for each of z_1, z_2, ... of these shapes."""
         return [self.normal(shape, POSTERIOR, l) for l, shape in enumerate(shapes, start=1)]
+
+    def of_hybrid(self, level, size):
+        """`Draws` of their own for h_l, l = `level`, of `size` examples on this replica."""
+        seed = random.fold(self._seed, _PURPOSES * level + HYBRID)
+        return Draws(seed, size, self._replica, self._replicas)
 
     def noisy(self, x, sigma, purpose):
         """Images x, float32 [B, H, W, C], with noise of this sigma."""

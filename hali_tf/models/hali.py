@@ -4,16 +4,9 @@ import tensorflow as tf
 
 from hali_tf import losses
 from hali_tf.layers import random
+from hali_tf.models import joints
 from hali_tf.models.autoencoder import Autoencoder
-from hali_tf.models.draws import (
-    CONDITIONAL,
-    DROPOUT,
-    ENCODER_NOISE,
-    NOISE_P,
-    NOISE_Q,
-    PRIOR,
-    Draws,
-)
+from hali_tf.models.draws import DROPOUT, NOISE_Q, Draws
 from hali_tf.models.generative import to_unit
 from hali_tf.models.networks import Discriminator
 
@@ -27,9 +20,16 @@ class HALI(Autoencoder):
 
     Args:
       architecture: `architectures.Architecture`, adapted to channels and width.
-      noise: sigma of the Gaussian noise at the inputs of encoder and discriminator.
-      gradient_penalty: gamma of R1, a further term of the discriminator's loss, which the paper does
-        not have: gamma / 2 times the squared norm of ds_q / d(x, z_1, ..., z_L) (Mescheder et al.,
+      noise: sigma of the Gaussian noise at the inputs of encoder and discriminator. Of a real image
+        both see the same draw: z_1 is drawn for the noisy image, and with a draw of its own the
+        discriminator would always tell it from what a deterministic decoder makes of z_1.
+      hybrid_joints: shares of h_1, ..., h_L, which the paper does not have (`joints`): for each
+        share s, 0 to 1, of h_l, the decoder's side has s B examples of h_l beside B of p. Every
+        example of a side counts alike, so the weights of the mixture are s_l / (1 + s_1 + ... + s_L),
+        and the sides stay balanced: the best logit is 0 where they are equal. Levels that are not
+        named have none.
+      gradient_penalty: gamma of R1, a further term of the discriminator's loss, which the paper
+        does not have: gamma / 2 times the squared norm of ds_q / d(x, z_1, ..., z_L) (Mescheder et al.,
         arXiv 1801.04406, Equation 9). Not with mixed_float16, whose range it leaves.
       one_pass: gradients of both players from one backward pass; two passes are the reference
         and what mixed_float16 uses, since the factors between the losses overflow it.
@@ -44,11 +44,15 @@ class HALI(Autoencoder):
         architecture,
         *,
         noise=0.2,
+        hybrid_joints=(),
         gradient_penalty=0.0,
         one_pass=True,
         precision="float32",
         **settings,
     ):
+        missing = len(architecture.levels) - len(hybrid_joints)
+        self._shares = (*hybrid_joints, *[0.0] * missing)
+        self.VALUES = (*self.VALUES, *joints.accuracy_names(self._shares))
         super().__init__(architecture, precision=precision, **settings)
         self._noise, self._gradient_penalty = noise, gradient_penalty
         self._one_pass = one_pass and precision != "mixed_float16"
@@ -97,24 +101,23 @@ class HALI(Autoencoder):
           images: uint8 [B, H, W, C].
         """
         draws = Draws(random.fold([self._seed, 0], -1), tf.shape(images)[0], 0, 1)
-        x, zs, _ = self._joint_examples(images, draws, training=False)
+        of_q, of_p, _ = self._joint_examples(images, draws, training=False)
+        x, *zs = _concatenated(of_q, of_p)
         self.discriminator.initialize_from(x, zs)
 
     def _joint_examples(self, images, draws, training):
-        """Both joints, the encoder's examples first: x [2B, H, W, C], [z_1, ..., z_L], and q.
+        """Examples of the encoder's side, of the decoder's, and q.
 
-        Noise for the discriminator's input is in x. q is the encoder's list of `Gaussian`s.
+        Each side is [x, z_1, ..., z_L], float32 [B, ...], the decoder's of more examples where there
+        are hybrid joints (`joints.decoder_examples`). Noise for the discriminator's input is in x. q
+        is the encoder's list of `Gaussian`s.
         """
-        levels = range(1, self.num_levels + 1)
-        shapes = dict(zip(levels, self.latent_shapes))
-        x_q = to_unit(images)
-        x_e = draws.noisy(x_q, self._noise, ENCODER_NOISE)
-        q, z_q = self.encoder(x_e, draws.posterior(self.latent_shapes), training=training)
-        conditional = [draws.normal(shapes[l], CONDITIONAL, l) for l in levels[:-1]]
-        prior = draws.normal(shapes[levels[-1]], PRIOR)
-        x_p, z_p = self.decoder(prior, conditional, training=training)
-        noisy = [draws.noisy(x_q, self._noise, NOISE_Q), draws.noisy(x_p, self._noise, NOISE_P)]
-        return tf.concat(noisy, axis=0), [tf.concat(pair, axis=0) for pair in zip(z_q, z_p)], q
+        x = draws.noisy(to_unit(images), self._noise, NOISE_Q)
+        q, z_q = self.encoder(x, draws.posterior(self.latent_shapes), training=training)
+        of_p = joints.decoder_examples(
+            self.decoder, z_q, self._shares, draws, self._noise, training
+        )
+        return [x, *z_q], of_p, q
 
     def _examples(self, batch, seed, replica):
         """`_joint_examples` of a step, and the terms that join the generator's loss: here none.
@@ -129,18 +132,17 @@ class HALI(Autoencoder):
         gradients = self._one_pass_gradients if self._one_pass else self._two_pass_gradients
         return gradients(batch, seed, replica, scales)
 
-    def _penalised(self, d_gradients, x, zs, seed, replica):
-        """`d_gradients` with those of the penalty, every few steps; x, zs of `_joint_examples`."""
+    def _penalised(self, d_gradients, inputs, seed, replica):
+        """`d_gradients` with those of the penalty, every few steps, at the encoder's examples."""
         if not self._gradient_penalty:
             return d_gradients
         variables = self.discriminator.trainable_variables
 
         def with_penalty():
-            inputs = [tf.split(v, 2)[0] for v in (x, *zs)]
             with tf.GradientTape() as tape:
                 with tf.GradientTape() as inner:
                     inner.watch(inputs)
-                    s_q = self._score(inputs[0], inputs[1:], seed, replica)
+                    s_q = self._score(inputs, seed, replica)
                 squares = losses.squared_norm(inner.gradient(s_q, inputs))
                 penalty = self._mean(_PENALTY_EVERY * self._gradient_penalty / 2 * squares)
             # The last bias moves the logits and not their slope.
@@ -162,19 +164,20 @@ class HALI(Autoencoder):
         """
         del scales
         with tf.GradientTape() as generator_tape:
-            x, zs, q, terms = self._examples(batch, seed, replica)
+            of_q, of_p, q, terms = self._examples(batch, seed, replica)
             means = [self._mean(term) for term in terms.values()]
-        inputs = [x, *zs]
+        inputs = [*of_q, *of_p]
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            s_q, s_p = self._logits(x, zs, seed, replica)
-            d_loss = self._mean(losses.discriminator_loss(s_q, s_p))
+            s_q, s_p = self._logits(of_q, of_p, seed, replica)
+            d_loss = sum(map(self._mean, losses.discriminator_loss(s_q, s_p)))
         d_variables = self.discriminator.trainable_variables
-        d_gradients, input_gradients = tape.gradient(d_loss, [d_variables, inputs])
-        d_gradients = self._penalised(d_gradients, x, zs, seed, replica)
-        factors = tf.concat(losses.generator_over_discriminator(s_q, s_p), axis=0)
+        d_gradients, *sides = tape.gradient(d_loss, [d_variables, of_q, of_p])
+        d_gradients = self._penalised(d_gradients, of_q, seed, replica)
         upstream = [
-            tf.reshape(factors, [-1] + [1] * (len(g.shape) - 1)) * g for g in input_gradients
+            tf.reshape(factor, [-1] + [1] * (len(g.shape) - 1)) * g
+            for factor, side in zip(losses.generator_over_discriminator(s_q, s_p), sides)
+            for g in side
         ]
         upstream += [tf.ones([])] * len(means)
         g_gradients = generator_tape.gradient([*inputs, *means], self._coder_variables(), upstream)
@@ -184,34 +187,42 @@ class HALI(Autoencoder):
     def _two_pass_gradients(self, batch, seed, replica, scales):
         """As `_one_pass_gradients`, each loss differentiated by itself and scaled by `scales`."""
         with tf.GradientTape(persistent=True) as tape:
-            x, zs, q, terms = self._examples(batch, seed, replica)
-            s_q, s_p = self._logits(x, zs, seed, replica)
-            d_loss = scales[0] * self._mean(losses.discriminator_loss(s_q, s_p))
-            g_loss = self._mean(losses.generator_loss(s_q, s_p))
-            g_loss = scales[1] * sum(map(self._mean, terms.values()), g_loss)
+            of_q, of_p, q, terms = self._examples(batch, seed, replica)
+            s_q, s_p = self._logits(of_q, of_p, seed, replica)
+            d_loss = scales[0] * sum(map(self._mean, losses.discriminator_loss(s_q, s_p)))
+            g_terms = [*losses.generator_loss(s_q, s_p), *terms.values()]
+            g_loss = scales[1] * sum(map(self._mean, g_terms))
         d_gradients = tape.gradient(d_loss, self.discriminator.trainable_variables)
-        d_gradients = self._penalised(d_gradients, x, zs, seed, replica)
+        d_gradients = self._penalised(d_gradients, of_q, seed, replica)
         g_gradients = tape.gradient(g_loss, self._coder_variables())
         norms = [self._norm(d_gradients, scales[0]), self._norm(g_gradients, scales[1])]
         return (d_gradients, g_gradients), self._values(s_q, s_p, q, terms, norms)
 
-    def _logits(self, x, zs, seed, replica):
-        """s_q and s_p, float32 [B]."""
-        return tf.split(self._score(x, zs, seed, replica), 2)
+    def _logits(self, of_q, of_p, seed, replica):
+        """s_q and s_p, float32 [B] and [B'], of sides as of `_joint_examples`."""
+        logits = self._score(_concatenated(of_q, of_p), seed, replica)
+        batch = tf.shape(of_q[0])[0]
+        return logits[:batch], logits[batch:]
 
-    def _score(self, x, zs, seed, replica):
-        """Logits with dropout, float32 [B] of B examples."""
+    def _score(self, inputs, seed, replica):
+        """Logits with dropout, float32 [B], of [x, z_1, ..., z_L] of B examples."""
         seed = random.fold(random.fold(seed, DROPOUT), replica)
-        return self.discriminator(x, zs, training=True, seed=seed)
+        return self.discriminator(inputs[0], inputs[1:], training=True, seed=seed)
 
     def _values(self, s_q, s_p, q, terms, norms):
+        """Scalars to log; accuracy_p is of p's examples alone, accuracy_h_l of those of h_l."""
         return {
-            "d_loss": tf.reduce_mean(losses.discriminator_loss(s_q, s_p)),
-            "g_loss": tf.reduce_mean(losses.generator_loss(s_q, s_p)),
+            "d_loss": sum(map(tf.reduce_mean, losses.discriminator_loss(s_q, s_p))),
+            "g_loss": sum(map(tf.reduce_mean, losses.generator_loss(s_q, s_p))),
             "accuracy_q": tf.reduce_mean(tf.cast(s_q > 0, tf.float32)),
-            "accuracy_p": tf.reduce_mean(tf.cast(s_p < 0, tf.float32)),
+            **joints.accuracies(s_p, self._shares, tf.shape(s_q)[0]),
             "d_gradient": norms[0],
             "g_gradient": norms[1],
             **{f"sigma_{l}": tf.reduce_mean(g.stddev) for l, g in enumerate(q, start=1)},
             **{name: tf.reduce_mean(term) for name, term in terms.items()},
         }
+
+
+def _concatenated(of_q, of_p):
+    """[x, z_1, ..., z_L] of both sides' examples, the encoder's first."""
+    return [tf.concat(pair, axis=0) for pair in zip(of_q, of_p)]

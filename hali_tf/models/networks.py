@@ -82,25 +82,35 @@ class Decoder(keras.layers.Layer):
             for level, below in zip(architecture.levels, shapes)
         ]
 
-    def call(self, z, noises=None, training=False, level=None):
+    def call(self, z, noises=None, training=False, level=None, joining=None):
         """Draws each z_{l-1} from p(z_{l-1} | z_l), or takes its mean where `noises` is None.
 
         Args:
           z: z_l, float32 [B, ...]; with a label y, [z_L, y] counts with its largest y as one-hot.
-          noises: standard normal draws, a [B, ...] for each of z_1, ..., z_{l-1}.
+          noises: standard normal draws, a [B, ...] for each of z_1, ..., z_{l-1}; with `joining`,
+            of as many examples as there are above that level.
           training: as for `Encoder`.
           level: l, the level of `z`; the top one by default.
+          joining: {k: further examples of z_k, float32 [n, ...]}, which go on from level k behind
+            those that come from above; their y, where there is one, is one-hot.
 
         Returns:
           Images in [-1, 1], float32 [B, H, W, C], and the list of [z_1, ..., z_l] on the way.
         """
-        if self._classes and level in (None, len(self.levels)):
+        level, joining = level or len(self.levels), joining or {}
+        if self._classes and level == len(self.levels):
             z = label.decide(z, self._classes)
-        draws = [z]
-        for index in reversed(range(1, level or len(self.levels))):
-            p = self.levels[index](draws[0], training=training)
-            draws.insert(0, p.mean if noises is None else p.sample(noises[index - 1]))
+        draws = [_joined(z, joining.get(level))]
+        for below in reversed(range(1, level)):
+            p = self.levels[below](draws[0], training=training)
+            z = p.mean if noises is None else p.sample(noises[below - 1])
+            draws.insert(0, _joined(z, joining.get(below)))
         return self.levels[0](draws[0], training=training), draws
+
+
+def _joined(z, others):
+    """Examples `z` and behind them `others`, where there are some."""
+    return z if others is None else tf.concat([z, others], axis=0)
 
 
 class Discriminator(keras.layers.Layer):

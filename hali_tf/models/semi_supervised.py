@@ -9,7 +9,7 @@ import tensorflow as tf
 from hali_tf import losses
 from hali_tf.layers import random
 from hali_tf.models.autoencoder import Autoencoder
-from hali_tf.models.draws import ENCODER_NOISE
+from hali_tf.models.draws import NOISE_Q
 from hali_tf.models.generative import to_unit
 from hali_tf.models.hali import HALI
 
@@ -32,7 +32,7 @@ class _Labelled:
         images, moved, labelled, labels = batch
         shown = tf.concat([labelled, moved], axis=0) if self._consistency else labelled
         draws = self._draws(shown, random.fold(seed, _LABELLED), replica)
-        x = draws.noisy(to_unit(shown), self._noise, ENCODER_NOISE)
+        x = draws.noisy(to_unit(shown), self._noise, NOISE_Q)
         q = self.encoder(x, draws.posterior(self.latent_shapes), training=True)[0]
         logits, of_moved = tf.split(q[-1].logits, [tf.shape(labels)[0], -1])
         terms = {"label_loss": self._label_weight * losses.label_loss(logits, labels)}
@@ -69,21 +69,21 @@ class SemiSupervisedHALI(_Labelled, HALI):
         super().__init__(architecture, **settings)
 
     def _examples(self, batch, seed, replica):
-        x, zs, q, terms = super()._examples(batch[0], seed, replica)
+        of_q, of_p, q, terms = super()._examples(batch[0], seed, replica)
         terms.update(self._label_terms(batch, seed, replica)[0])
         if self._cycle_labels:
-            terms["cycle_loss"] = self._cycle_labels * self._cycle_loss(x, zs[-1])
-        return x, zs, q, terms
+            terms["cycle_loss"] = self._cycle_labels * self._cycle_loss(
+                *(v[: tf.shape(batch[0])[0]] for v in (of_p[0], of_p[-1]))
+            )
+        return of_q, of_p, q, terms
 
     def _cycle_loss(self, x, z):
-        """-log q(y | x) of generated images, float32 [B]; x and z as of `_joint_examples`.
+        """-log q(y | x) of generated images x [B, H, W, C], from z = [z_L, y]; float32 [B].
 
         By the moving statistics, which generated images then leave alone.
         """
-        _, generated = tf.split(x, 2)
-        _, top = tf.split(z, 2)
-        y = tf.argmax(top[:, -self.architecture.classes :], axis=-1)
-        return losses.label_loss(self.encoder(generated)[0][-1].logits, y)
+        y = tf.argmax(z[:, -self.architecture.classes :], axis=-1)
+        return losses.label_loss(self.encoder(x)[0][-1].logits, y)
 
 
 class LabelledEncoder(_Labelled, Autoencoder):

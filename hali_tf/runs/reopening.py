@@ -40,13 +40,16 @@ def _kind(config):
     """The class of a run's model, and its own arguments."""
     if config.model == "vae":
         return VAE, {}
+    game = {
+        "hybrid_joints": config.hybrid_shares(),
+        "gradient_penalty": config.gradient_penalty,
+    }
     if not config.labels_per_class:
-        return HALI, {"noise": config.noise, "gradient_penalty": config.gradient_penalty}
+        return HALI, {"noise": config.noise, **game}
     settings = {name: getattr(config, name) for name in ("noise", "label_weight", "consistency")}
     if config.encoder_only:
         return LabelledEncoder, settings
-    game = {name: getattr(config, name) for name in ("gradient_penalty", "cycle_labels")}
-    return SemiSupervisedHALI, {**settings, **game}
+    return SemiSupervisedHALI, {**settings, **game, "cycle_labels": config.cycle_labels}
 
 
 def load_run(run_dir, which="last"):

@@ -32,8 +32,9 @@ def _spread_logits(model, images, center):
 
 
 @pytest.mark.parametrize("center", [-15.0, 0.0, 15.0])
-def test_one_pass_equals_two_passes(make_model, images, center):
-    model = make_model(compiled=False)
+@pytest.mark.parametrize("shares", [(), (1.0, 0.5)])
+def test_one_pass_equals_two_passes(make_model, images, center, shares):
+    model = make_model(compiled=False, hybrid_joints=shares)
     _spread_logits(model, images, center)
     one, values = _gradients(model._one_pass_gradients, images)
     two, expected = _gradients(model._two_pass_gradients, images)
@@ -46,8 +47,8 @@ def test_one_pass_equals_two_passes(make_model, images, center):
 def _squared_slopes(model, images):
     """Mean over images of ||ds_q / d(x, z_1, z_2)||^2 by differences, an entry at a time."""
     draws = model._draws(images, SEED, 0)
-    x, zs, _ = model._joint_examples(images, draws, training=True)
-    parts = [tf.split(v, 2)[0].numpy() for v in (x, *zs)]
+    of_q, _, _ = model._joint_examples(images, draws, training=True)
+    parts = [v.numpy() for v in of_q]
     ends = np.cumsum([part[0].size for part in parts])
     squares = []
     for example in np.concatenate([part.reshape(len(images), -1) for part in parts], axis=1):

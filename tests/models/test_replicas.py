@@ -36,8 +36,9 @@ def _assert_weights_equal(actual, expected, tolerance=1e-5):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=tolerance, err_msg=a.name)
 
 
-def test_synchronised_replicas_equal_one_device(make_model, two_replicas, images):
-    settings = {**PLAIN, "sync_batch_norm": True, "gradient_penalty": 1.0}
+@pytest.mark.parametrize("shares", [(), (1.0, 1.0)])
+def test_synchronised_replicas_equal_one_device(make_model, two_replicas, images, shares):
+    settings = {**PLAIN, "sync_batch_norm": True, "gradient_penalty": 1.0, "hybrid_joints": shares}
     one = make_model(**settings)
     two = _replicated(two_replicas, make_model, **settings)
     np.testing.assert_allclose(_train(two, images), _train(one, images), atol=1e-5)
@@ -55,10 +56,10 @@ def _step_by_halves(model, images):
             variable.assign(value)
         part = tf.constant(images[4 * half : 4 * half + 4])
         with tf.GradientTape(persistent=True) as tape:
-            x, zs, _ = model._joint_examples(part, Draws(seed, 4, half, 2), training=True)
-            s_q, s_p = tf.split(model.discriminator(x, zs), 2)
-            d_loss = tf.reduce_mean(losses.discriminator_loss(s_q, s_p))
-            g_loss = tf.reduce_mean(losses.generator_loss(s_q, s_p))
+            of_q, of_p, _ = model._joint_examples(part, Draws(seed, 4, half, 2), training=True)
+            s_q, s_p = (model.discriminator(x, zs) for x, *zs in (of_q, of_p))
+            d_loss = sum(map(tf.reduce_mean, losses.discriminator_loss(s_q, s_p)))
+            g_loss = sum(map(tf.reduce_mean, losses.generator_loss(s_q, s_p)))
         gradients.append(
             [
                 tape.gradient(d_loss, model.discriminator.trainable_variables),
@@ -74,13 +75,14 @@ def _step_by_halves(model, images):
     model.step.assign_add(1)
 
 
+@pytest.mark.parametrize("shares", [(), (0.5, 0.25)])
 def test_plain_replicas_equal_halves_that_are_normalised_by_themselves(
-    make_model, two_replicas, images
+    make_model, two_replicas, images, shares
 ):
-    reference = make_model(**PLAIN)
+    reference = make_model(**PLAIN, hybrid_joints=shares)
     for _ in range(STEPS):
         _step_by_halves(reference, images)
-    two = _replicated(two_replicas, make_model, **PLAIN)
+    two = _replicated(two_replicas, make_model, **PLAIN, hybrid_joints=shares)
     _train(two, images)
     _assert_weights_equal(two, reference)
     for a, b in zip(two.encoder.weights, reference.encoder.weights):
