@@ -192,6 +192,11 @@ def test_flags_in_the_text_exist():
         assert named <= known, name_of(page)
 
 
+def test_every_flag_of_training_is_explained():
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    assert flags_of("hali_tf.train") <= set(re.findall(r"--(\w+)", page))
+
+
 def test_every_command_is_of_a_program_that_is_looked_at():
     assert {program for _, program, _ in commands()} <= {*PROGRAMS, *OTHER_PROGRAMS}
 
