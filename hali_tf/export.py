@@ -53,10 +53,10 @@ def export(run_dir, export_dir, version=0, checkpoint="last"):
     train = source.load("train")
     head, accuracy = None, None
     if train.labels is None:
-        print(f"{config.data} has no labels: no classify")
+        print(f"{config.data.name} has no labels: no classify")
     else:
-        if config.labels_per_class:
-            names = source.label_names or [str(i) for i in range(config.classes)]
+        if config.labels.per_class:
+            names = source.label_names or [str(i) for i in range(config.labels.classes)]
             head, words = classifier.OwnLabel(names), "the model's own label"
         else:
             head = classifier.fit(model.average, source, train)
@@ -64,7 +64,7 @@ def export(run_dir, export_dir, version=0, checkpoint="last"):
         accuracy = classifier.accuracy(model.average, head, source.load("test"))
         print(f"classify: {words}, test accuracy {accuracy:.4f}")
     card = {
-        "model": f"{config.model} ({config.architecture}, width {config.width})",
+        "model": f"{config.model.kind} ({config.model.architecture}, width {config.model.width})",
         "step": int(model.step.numpy()),
         "checkpoint": checkpoint,
         "levels": model.num_levels,
@@ -73,7 +73,7 @@ def export(run_dir, export_dir, version=0, checkpoint="last"):
         "config": json.loads(config.to_json()),
         "training": (_read(run_dir, "run.json") or [None])[-1],
     }
-    crop = (15, 35, 148, 178, 218) if config.data == "celeba" else None
+    crop = (15, 35, 148, 178, 218) if config.data.name == "celeba" else None
     servable = Servable(model.average, head, crop)
     return versions.write(servable, export_dir, version, "hali", card)
 

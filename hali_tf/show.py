@@ -51,7 +51,7 @@ def main(verb="", *pictures):
 
     config, model = load_run(flags.run_dir, flags.checkpoint)
     coder, own = Coder(model), {name: flags[name].value for name in _VERBS[verb][2]}
-    images = own_pictures.read(pictures, coder.image_shape, config.data)
+    images = own_pictures.read(pictures, coder.image_shape, config.data.name)
     names = [os.path.basename(path) for path in pictures]
     strips = getattr(own_pictures, verb)(coder, images, names, **own)
     try:

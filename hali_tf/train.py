@@ -6,17 +6,17 @@ The same command again goes on from the last checkpoint. Exit code: 0 done, 1 an
 disk or numbers, 2 a flag that cannot work, 130 and 143 stopped by SIGINT and SIGTERM and saved.
 """
 
-import dataclasses
 import os
 import sys
 
 from hali_tf import command
 from hali_tf import config as configuration
+from hali_tf.errors import UsageError
 
 
 def main():
     """Reads the flags, makes or reopens the run folder, trains, prints what came out."""
-    config = configuration.config_from_flags()
+    config = configuration.from_flags(configuration.Config)
     import tensorflow as tf  # after the flags: --help and a wrong flag answer at once
 
     from hali_tf import data
@@ -26,18 +26,19 @@ def main():
     from hali_tf.training import callbacks, devices
     from hali_tf.training.fit import fit
 
-    strategy = devices.make_strategy(config.virtual_devices)
-    if config.batch_size % strategy.num_replicas_in_sync:
-        raise configuration.UsageError(
-            f"--batch_size={config.batch_size} cannot be shared among "
+    strategy = devices.make_strategy(config.optimisation.virtual_devices)
+    batch_size = config.optimisation.batch_size
+    if batch_size % strategy.num_replicas_in_sync:
+        raise UsageError(
+            f"--batch_size={batch_size} cannot be shared among "
             f"{strategy.num_replicas_in_sync} devices; make it a multiple"
         )
     source = open_data(config)
-    config = dataclasses.replace(config, channels=source.image_shape[-1])
-    if config.labels_per_class:
-        config = dataclasses.replace(config, classes=data.count_classes(source))
+    config = config.replace(channels=source.image_shape[-1])
+    if config.labels.per_class:
+        config = config.replace(classes=data.count_classes(source))
     config = devices.resolve_auto(open_run(config))
-    if config.dry_run:
+    if config.run.dry_run:
         return describe_run(config)
     record_start(config)
     tf.get_logger().setLevel("ERROR")
@@ -46,8 +47,8 @@ def main():
     except callbacks.Interrupted as stop:
         print(f"hali_tf: {stop}; the same command goes on", file=sys.stderr)
         sys.exit(stop.exit_code)
-    print(reconstruction.table(config.data, summary))
-    if config.labels_per_class:
+    print(reconstruction.table(config.data.name, summary))
+    if config.labels.per_class:
         print(labels.sentence(config, summary))
     figures = os.path.join(config.run_dir, "figures")
     print(f"figures: {figures}/reconstructions.png, {figures}/samples.png")
@@ -61,10 +62,11 @@ def describe_run(config):
 
     model = make_model(config)
     print(config.to_json() + describe.summary(model))
-    memory = describe.memory_estimate(model, config.batch_size) / 2**20
-    print(f"memory of a train step at batch {config.batch_size}: about {memory:,.0f} MiB")
+    batch_size = config.optimisation.batch_size
+    memory = describe.memory_estimate(model, batch_size) / 2**20
+    print(f"memory of a train step at batch {batch_size}: about {memory:,.0f} MiB")
 
 
 if __name__ == "__main__":
-    configuration.define_train_flags()
+    configuration.define_flags(configuration.Config, "hali_tf.train")
     command.run(main, __doc__)

@@ -1,6 +1,5 @@
 """The configuration: what it refuses, what it keeps, and that every field is a flag."""
 
-import dataclasses
 import pathlib
 import subprocess
 import sys
@@ -9,13 +8,14 @@ import pytest
 
 from hali_tf.architectures import ARCHITECTURES
 from hali_tf.config import Config
+from hali_tf.config.settings import entries
 from hali_tf.errors import UsageError, UserError
 
 CONFIGS = sorted(pathlib.Path("configs").glob("*.cfg"))
 
 
 def make(**values):
-    return Config(**{"run_dir": "runs/x", **values})
+    return Config.of(**{"run_dir": "runs/x", **values})
 
 
 def from_flagfile(path):
@@ -34,7 +34,7 @@ def from_flagfile(path):
 
 def test_defaults_resolve_to_digits():
     config = make().validate()
-    assert (config.architecture, config.image_size) == ("hali16", 16)
+    assert (config.model.architecture, config.data.image_size) == ("hali16", 16)
 
 
 @pytest.mark.parametrize(
@@ -110,12 +110,12 @@ def test_bad_value_is_named_in_one_line(values, flag):
 @pytest.mark.parametrize("size", [16, 32, 64, 128])
 def test_size_and_model_name_an_architecture(model, family, size):
     config = make(data="folder", model=model, image_size=size).validate()
-    assert config.architecture == f"{family}{size}"
-    assert ARCHITECTURES[config.architecture].image[0] == size
+    assert config.model.architecture == f"{family}{size}"
+    assert ARCHITECTURES[config.model.architecture].image[0] == size
 
 
 def test_dry_run_needs_no_run_dir():
-    assert Config(dry_run=True).validate().architecture == "hali16"
+    assert Config.of(dry_run=True).validate().model.architecture == "hali16"
 
 
 def test_json_round_trip(tmp_path):
@@ -146,15 +146,15 @@ def test_differences_are_those_that_change_weights():
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_shipped_config_is_valid(path):
-    fields = {f.name: type(f.default) for f in dataclasses.fields(Config)}
+    kinds = {flag: type(default) for flag, _, default in entries(Config)}
     values = {}
     for name, text in from_flagfile(path).items():
-        kind = fields[name]
+        kind = kinds[name]
         values[name] = text == "true" if kind is bool else kind(text)
-    config = Config(**values).validate()
+    config = Config.of(**values).validate()
     assert config.run_dir == f"runs/{path.stem}"
     named = [model for model in ("ali", "vae") if path.stem.startswith(f"{model}_")]
-    assert config.model == (named or ["hali"])[0]
+    assert config.model.kind == (named or ["hali"])[0]
     head = path.read_text().split("--", 1)[0]
     command = f"python -m hali_tf.train --flagfile=configs/{path.name}"
     assert command in path.read_text()
@@ -175,8 +175,8 @@ def command(*arguments):
 def test_help_lists_every_flag():
     result = command("--help")
     text = " ".join(result.stdout.split())
-    for field in dataclasses.fields(Config):
-        assert f"--{field.name}:" in text or f"--[no]{field.name}:" in text
+    for flag, field, _ in entries(Config):
+        assert f"--{flag}:" in text or f"--[no]{flag}:" in text
         assert field.metadata["help"].split()[0] in text
     assert "--flagfile=configs/digits.cfg" in text
 

@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from hali_tf import evaluate
+from hali_tf.config import Config
 from hali_tf.data import open_source
 from hali_tf.errors import UserError
 from hali_tf.evaluation import registry
@@ -136,7 +137,7 @@ def context(tmp_path):
     folder = tmp_path / "run" / "evaluation"
     folder.mkdir(parents=True)
     (tmp_path / "run" / "run.json").write_text('[{"time": "01:00"}, {"time": "02:00"}]')
-    config = types.SimpleNamespace(architecture="hali16", width=1.0)
+    config = Config.of(architecture="hali16")
     model = types.SimpleNamespace(step=tf.Variable(3))
     subject = Subject("HALI", str(tmp_path / "run"), config, model)
     return Context((subject,), open_source("digits"), str(folder))

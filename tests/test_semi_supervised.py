@@ -44,7 +44,7 @@ def version(run, tmp_path_factory):
 def test_labelled_images_are_listed_five_a_class(run):
     positions = json.loads((run[0] / "labelled.json").read_text())
     config, _ = load_run(str(run[0]))
-    assert config.classes == 10
+    assert config.labels.classes == 10
     train_labels = open_data(config).load("train").labels
     assert len(set(positions)) == 50
     assert np.bincount(train_labels[positions]).tolist() == [5] * 10

@@ -114,7 +114,7 @@ def test_run_without_checkpoint(pictures, tmp_path):
     arguments = ("reconstruct", pictures / "a.jpg", f"--out={tmp_path / 'figure.png'}")
     code, _, err = show(f"--run_dir={tmp_path / 'none'}", *arguments)
     assert code == 2 and "--run_dir=" in err
-    (tmp_path / "config.json").write_text(Config(run_dir="x", channels=1).validate().to_json())
+    (tmp_path / "config.json").write_text(Config.of(run_dir="x", channels=1).validate().to_json())
     code, _, err = show(f"--run_dir={tmp_path}", *arguments)
     assert code == 1
     assert "no checkpoint; train the run first" in err.splitlines()[-1] and "Traceback" not in err

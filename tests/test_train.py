@@ -92,8 +92,12 @@ def resumed(run, tmp_path_factory):
 def test_run_folder_is_complete(run):
     folder, _ = run
     config = Config.from_file(folder / "config.json")
-    assert (config.steps, config.architecture, config.channels) == (4, "hali16", 1)
-    assert (config.precision, config.jit_compile) == ("float32", "false")
+    assert (config.optimisation.steps, config.model.architecture, config.data.channels) == (
+        4,
+        "hali16",
+        1,
+    )
+    assert (config.optimisation.precision, config.optimisation.jit_compile) == ("float32", "false")
     (began,) = json.loads((folder / "run.json").read_text())
     assert began["command"].startswith("python -m hali_tf.train --data=digits")
     assert began["packages"]["tensorflow"].startswith("2.")
@@ -207,12 +211,12 @@ def test_folder_of_another_configuration_is_refused(run):
 
 
 def test_auto_is_what_it_was_there(run):
-    config = Config(
+    config = Config.of(
         run_dir=str(run[0]), data="digits", width=0.01, batch_size=4, channels=1, learning_rate=1e-3
     ).validate()
-    assert (config.precision, config.jit_compile) == ("auto", "auto")
+    assert (config.optimisation.precision, config.optimisation.jit_compile) == ("auto", "auto")
     config = open_run(config)
-    assert (config.precision, config.jit_compile) == ("float32", "false")
+    assert (config.optimisation.precision, config.optimisation.jit_compile) == ("float32", "false")
 
 
 @pytest.mark.parametrize(
@@ -244,7 +248,7 @@ def test_folder_that_cannot_be_written_is_named(tmp_path):
 def test_missing_run_and_missing_checkpoint(tmp_path):
     with pytest.raises(UserError, match="config.json: not found"):
         load_run(str(tmp_path / "none"))
-    (tmp_path / "config.json").write_text(Config(run_dir="x", channels=1).validate().to_json())
+    (tmp_path / "config.json").write_text(Config.of(run_dir="x", channels=1).validate().to_json())
     with pytest.raises(UserError, match="no checkpoint; train the run first"):
         load_run(str(tmp_path))
 

@@ -19,7 +19,7 @@ from hali_tf.evaluation.report import published
 
 def main():
     """Reads the flags, trains the classifier, prints its accuracy."""
-    config = configuration.classifier_config_from_flags()
+    config = configuration.from_flags(configuration.ClassifierConfig)
     import tensorflow as tf  # after the flags: --help and a wrong flag answer at once
 
     from hali_tf.attributes import training
@@ -43,5 +43,5 @@ def main():
 
 
 if __name__ == "__main__":
-    configuration.define_classifier_flags()
+    configuration.define_flags(configuration.ClassifierConfig, "hali_tf.attributes")
     command.run(main, __doc__)

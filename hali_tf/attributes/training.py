@@ -27,7 +27,6 @@ from hali_tf.runs.checkpoints import Checkpoints
 from hali_tf.training import callbacks, devices
 
 _BATCH = 128  # images at a time through the frozen blocks
-_MAY_CHANGE = ("out", "data_dir", "cache_dir")  # where training goes on
 
 
 def open_data(config):
@@ -39,7 +38,7 @@ def open_data(config):
     if config.encoder_of:
         of_run = Config.from_file(os.path.join(config.encoder_of, "config.json"))
         source = reopening.open_data(of_run)
-        encoder = {"architecture": of_run.architecture, "width": of_run.width}
+        encoder = {"architecture": of_run.model.architecture, "width": of_run.model.width}
     else:
         source = data.open_source(
             config.data, config.data_dir, config.image_size, cache_dir=config.cache_dir
@@ -108,8 +107,8 @@ def _check_folder(config):
         raise UserError(f"{path}: cannot be read ({error}); name another --out") from error
     differences = [
         f"--{name}: {value!r} here, {there.get(name)!r} there"
-        for name, value in dataclasses.asdict(config).items()
-        if name not in _MAY_CHANGE and there.get(name) != value
+        for name, value in config.hyperparameters().items()
+        if there.get(name) != value
     ]
     if differences:
         raise UserError(

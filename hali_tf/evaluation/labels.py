@@ -58,7 +58,7 @@ def _with_every_label(model, z):
 
 def unanswerable(context):
     """Why errors cannot be counted, or None."""
-    if not context.subject.config.labels_per_class:
+    if not context.subject.config.labels.per_class:
         return "the run learned from no labels (--labels_per_class)"
     return None
 
@@ -66,12 +66,12 @@ def unanswerable(context):
 def answer(context):
     """Errors on the test images of each run that learned from labels, and pictures of the first."""
     test = context.split("test")
-    runs = [_measure(s, test) for s in context.subjects if s.config.labels_per_class]
+    runs = [_measure(s, test) for s in context.subjects if s.config.labels.per_class]
     subject = context.subject
-    names = context.source.label_names or tuple(map(str, range(subject.config.classes)))
+    names = context.source.label_names or tuple(map(str, range(subject.config.labels.classes)))
     _save_confusion(context.path("confusion.png"), np.array(runs[0]["confusion"]), names)
     _save_curves(context.path("label_errors.png"), runs)
-    if not subject.config.encoder_only:  # that one decodes nothing
+    if not subject.config.labels.encoder_only:  # that one decodes nothing
         samples = conditional_samples(subject.model, context.seed)
         save_strips(context.path("conditional_samples.png"), samples, [""] * _COLUMNS, names)
         rows, shown = style_transfer(subject.model, test.images[:_COLUMNS]), test.labels[:_COLUMNS]
@@ -82,8 +82,8 @@ def answer(context):
     return {
         "images": len(test.images),
         "runs": runs,
-        "pictures": not subject.config.encoder_only,
-        "published": (subject.config.data, runs[0]["labels"], len(test.images)) == of_table_3,
+        "pictures": not subject.config.labels.encoder_only,
+        "published": (subject.config.data.name, runs[0]["labels"], len(test.images)) == of_table_3,
     }
 
 
@@ -94,8 +94,8 @@ def _measure(subject, test):
         "name": subject.name,
         "run": subject.run_dir,
         "settings": settings_in_words(subject.config),
-        "labels": subject.config.classes * subject.config.labels_per_class,
-        "seed": subject.config.seed,
+        "labels": subject.config.labels.classes * subject.config.labels.per_class,
+        "seed": subject.config.run.seed,
         "step": subject.step,
         "errors": int(counts.sum() - np.trace(counts)),
         "confusion": counts.tolist(),
@@ -110,18 +110,18 @@ def _measure(subject, test):
 def settings_in_words(config):
     """What a run learned its labels by."""
     words = []
-    if config.label_weight != 1:
-        words.append(f"label weight {config.label_weight:g}")
-    if config.consistency:
-        words.append(f"consistency {config.consistency:g}")
-    if config.cycle_labels and not config.encoder_only:
-        words.append(f"labels of generated images with weight {config.cycle_labels:g}")
-    if config.encoder_only:
+    if config.labels.weight != 1:
+        words.append(f"label weight {config.labels.weight:g}")
+    if config.labels.consistency:
+        words.append(f"consistency {config.labels.consistency:g}")
+    if config.labels.cycle and not config.labels.encoder_only:
+        words.append(f"labels of generated images with weight {config.labels.cycle:g}")
+    if config.labels.encoder_only:
         words = ["the same encoder alone", *words]
     else:
-        words = [config.model.upper(), *(words or ["the paper's objective"])]
-    moves = [f"shifted by up to {config.label_shift} px"] if config.label_shift else []
-    moves += [f"warped by up to {config.label_warp:g}"] if config.label_warp else []
+        words = [config.model.kind.upper(), *(words or ["the paper's objective"])]
+    moves = [f"shifted by up to {config.labels.shift} px"] if config.labels.shift else []
+    moves += [f"warped by up to {config.labels.warp:g}"] if config.labels.warp else []
     return ", ".join(words + (["labelled images " + " and ".join(moves)] if moves else []))
 
 

@@ -33,7 +33,7 @@ def unanswerable(context):
     """Why there is no distance, or None."""
     if has_discriminator(context.subject.model):
         return None
-    return f"a {context.subject.config.model.upper()} has no discriminator"
+    return f"a {context.subject.config.model.kind.upper()} has no discriminator"
 
 
 def answer(context):

@@ -38,7 +38,7 @@ def load_subjects(run_dir, baselines, checkpoint):
                 f"--baselines={path}: has {_in_words(theirs)}, but {run_dir} has {_in_words(own)}; "
                 "name runs on the same images"
             )
-    names = _names(run_dirs, [config.model.upper() for config, _ in loaded])
+    names = _names(run_dirs, [config.model.kind.upper() for config, _ in loaded])
     return tuple(
         Subject(name, path, config, model)
         for name, path, (config, model) in zip(names, run_dirs, loaded)
@@ -48,9 +48,10 @@ def load_subjects(run_dir, baselines, checkpoint):
 def _data(config):
     """The flags that say which images a run has."""
     names = ["data", "image_size", "channels"]
-    if config.data in _DATA_IN_A_FOLDER:
+    if config.data.name in _DATA_IN_A_FOLDER:
         names.append("data_dir")
-    return {name: getattr(config, name) for name in names}
+    values = config.flat()
+    return {name: values[name] for name in names}
 
 
 def _in_words(flags):

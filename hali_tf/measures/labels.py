@@ -36,6 +36,6 @@ def count_errors(model, split):
 def sentence(config, errors):
     """The numbers of `count_errors` as a line for a person."""
     return (
-        f"  {config.labels_per_class} labels a class    {errors['label_errors']} errors of "
+        f"  {config.labels.per_class} labels a class    {errors['label_errors']} errors of "
         f"{errors['label_images']}"
     )

@@ -1,6 +1,5 @@
 """What a run is made of, from its configuration; and what it has learned, from its folder alone."""
 
-import dataclasses
 import os
 
 from hali_tf import data
@@ -12,44 +11,47 @@ from hali_tf.runs.checkpoints import Checkpoints
 def open_data(config):
     """The `data.Source` of a `Config`."""
     return data.open_source(
-        config.data,
-        config.data_dir,
-        config.image_size,
-        config.channels,
-        config.strict_data,
-        config.cache_dir,
+        config.data.name,
+        config.data.data_dir,
+        config.data.image_size,
+        config.data.channels,
+        config.data.strict_data,
+        config.data.cache_dir,
     )
 
 
 def make_model(config):
     """The model of a resolved `Config`, with new weights."""
     kind, own = _kind(config)
+    optimisation = config.optimisation
     return kind(
         config.table(),
-        seed=config.seed,
-        ema_decay=config.ema_decay,
-        precision=config.precision,
-        jit_compile=config.jit_compile == "true",
-        batch_norm_momentum=config.batch_norm_momentum,
-        sync_batch_norm=config.sync_batch_norm,
+        seed=config.run.seed,
+        ema_decay=optimisation.ema_decay,
+        precision=optimisation.precision,
+        jit_compile=optimisation.jit_compile == "true",
+        batch_norm_momentum=optimisation.batch_norm_momentum,
+        sync_batch_norm=optimisation.sync_batch_norm,
         **own,
     )
 
 
 def _kind(config):
     """The class of a run's model, and its own arguments."""
-    if config.model == "vae":
+    if config.model.kind == "vae":
         return VAE, {}
+    objective, labels = config.objective, config.labels
+    noise = {"noise": objective.noise}
     game = {
-        "hybrid_joints": config.hybrid_shares(),
-        "gradient_penalty": config.gradient_penalty,
+        "hybrid_joints": objective.hybrid_shares(),
+        "gradient_penalty": objective.gradient_penalty,
     }
-    if not config.labels_per_class:
-        return HALI, {"noise": config.noise, **game}
-    settings = {name: getattr(config, name) for name in ("noise", "label_weight", "consistency")}
-    if config.encoder_only:
-        return LabelledEncoder, settings
-    return SemiSupervisedHALI, {**settings, **game, "cycle_labels": config.cycle_labels}
+    if not labels.per_class:
+        return HALI, {**noise, **game}
+    learning = {"label_weight": labels.weight, "consistency": labels.consistency}
+    if labels.encoder_only:
+        return LabelledEncoder, {**noise, **learning}
+    return SemiSupervisedHALI, {**noise, **learning, **game, "cycle_labels": labels.cycle}
 
 
 def load_run(run_dir, which="last"):
@@ -66,7 +68,7 @@ def load_run(run_dir, which="last"):
       UserError: no run folder, no checkpoint in it, or one of another model.
     """
     config = Config.from_file(os.path.join(run_dir, "config.json"))
-    config = dataclasses.replace(config, run_dir=run_dir)
-    model = make_model(dataclasses.replace(config, precision="float32"))
+    config = config.replace(run_dir=run_dir)
+    model = make_model(config.replace(precision="float32"))
     Checkpoints(run_dir, model).restore_for_use(which)
     return config, model

@@ -11,7 +11,6 @@ RUN/
   summary.json    the numbers at the end
 """
 
-import dataclasses
 import datetime
 import importlib.metadata
 import json
@@ -46,12 +45,9 @@ def open_run(config):
     path = os.path.join(config.run_dir, "config.json")
     if os.path.exists(path):
         there = Config.from_file(path)
-        undecided = {
-            name: getattr(there, name)
-            for name in ("precision", "jit_compile")
-            if getattr(config, name) == "auto"
-        }
-        config = dataclasses.replace(config, **undecided)
+        decided, asked = there.flat(), config.flat()
+        undecided = [flag for flag in ("precision", "jit_compile") if asked[flag] == "auto"]
+        config = config.replace(**{flag: decided[flag] for flag in undecided})
         differences = config.differences(there)
         if differences:
             raise UserError(

@@ -1,7 +1,5 @@
 """Devices, replicas and the precision that suits them."""
 
-import dataclasses
-
 import tensorflow as tf
 
 from hali_tf.errors import UsageError
@@ -36,12 +34,13 @@ def resolve_auto(config):
     On CPUs XLA runs this model about 3 times slower than oneDNN, on GPUs faster.
     """
     gpus = tf.config.list_physical_devices("GPU")
-    precision, jit_compile = config.precision, config.jit_compile
+    asked = config.optimisation
+    precision, jit_compile = asked.precision, asked.jit_compile
     if precision == "auto":
         precision = native_precision()
     if jit_compile == "auto":
-        jit_compile = "true" if gpus and not config.sync_batch_norm else "false"
-    return dataclasses.replace(config, precision=precision, jit_compile=jit_compile)
+        jit_compile = "true" if gpus and not asked.sync_batch_norm else "false"
+    return config.replace(precision=precision, jit_compile=jit_compile)
 
 
 def native_precision():

@@ -22,14 +22,15 @@ def build(config, strategy):
 
     Seeds the process: initialisers draw from Keras' own generator, and nothing else does.
     """
-    keras.utils.set_random_seed(config.seed)
+    keras.utils.set_random_seed(config.run.seed)
+    optimisation = config.optimisation
     arguments = (
-        config.optimizer,
-        config.learning_rate,
-        config.beta_1,
-        config.beta_2,
-        config.step_range("learning_rate_fall"),
-        config.precision == "mixed_float16",
+        optimisation.optimizer,
+        optimisation.learning_rate,
+        optimisation.beta_1,
+        optimisation.beta_2,
+        optimisation.falling_steps(),
+        optimisation.precision == "mixed_float16",
     )
     with strategy.scope():
         model = make_model(config)
@@ -59,17 +60,17 @@ def fit(config, source, strategy):
     first_step = checkpoints.restore()
     if first_step == 0:
         with strategy.scope():
-            model.initialize_from_data(train.images[: config.batch_size])
+            model.initialize_from_data(train.images[: config.optimisation.batch_size])
     logs = os.path.join(config.run_dir, "logs")
     writer = tf.summary.create_file_writer(logs)
-    if first_step < config.steps:
+    if first_step < config.optimisation.steps:
         _train(config, model, train, validation, checkpoints, first_step, writer)
     projector.write(logs, model, validation, source.label_names)
     summary = {"step": int(model.step.numpy()), **reconstruction.errors(model, test)}
-    if config.labels_per_class:
+    if config.labels.per_class:
         summary.update(labels.count_errors(model, test))
     with writer.as_default():
-        hparams.hparams({"steps": config.steps, **config.hyperparameters()})
+        hparams.hparams({"steps": config.optimisation.steps, **config.hyperparameters()})
         for name, value in summary.items():
             if name != "step":
                 tf.summary.scalar(f"test/{name}", value, step=summary["step"])
@@ -79,28 +80,27 @@ def fit(config, source, strategy):
 
 def _batches(config, train, first_step):
     """What the steps train on; the first time, writes which images have a label."""
-    steps = (config.batch_size, config.seed, first_step, config.steps)
-    if not config.labels_per_class:
+    seed, labels = config.run.seed, config.labels
+    steps = (config.optimisation.batch_size, seed, first_step, config.optimisation.steps)
+    if not labels.per_class:
         return data.train_batches(train, *steps)
-    labelled = data.draw_labelled(
-        train.labels, config.classes, config.labels_per_class, config.seed
-    )
+    labelled = data.draw_labelled(train.labels, labels.classes, labels.per_class, seed)
     write_json(os.path.join(config.run_dir, "labelled.json"), labelled.tolist())
-    how_far = config.label_shift, config.label_warp
-    return data.semi_supervised_batches(train, labelled, *steps, *how_far)
+    return data.semi_supervised_batches(train, labelled, *steps, labels.shift, labels.warp)
 
 
 def _train(config, model, train, validation, checkpoints, first_step, writer):
     """Fits from `first_step` to the last, with all that happens beside the steps."""
     file = MetricsFile(os.path.join(config.run_dir, "metrics.jsonl"), first_step)
     batches = _batches(config, train, first_step)
-    profile = config.step_range("profile_steps")
-    due = callbacks.Every(config.checkpoint_every, config.steps)
+    profile = config.run.profiled_steps()
+    last_step, batch_size = config.optimisation.steps, config.optimisation.batch_size
+    due = callbacks.Every(config.run.checkpoint_every, last_step)
     with contextlib.ExitStack() as stack:
         beside = [
             callbacks.StopOnNonFinite(),
-            callbacks.Log(config.log_every, config.batch_size, writer, file),
-            stack.enter_context(callbacks.Progress(config.steps)),
+            callbacks.Log(config.run.log_every, batch_size, writer, file),
+            stack.enter_context(callbacks.Progress(last_step)),
             callbacks.Evaluate(
                 due, validation, os.path.join(config.run_dir, "figures"), writer, file, checkpoints
             ),

@@ -1,10 +1,9 @@
 """An evaluation of a model made by hand."""
 
-import types
-
 import numpy as np
 import pytest
 
+from hali_tf.config import Config
 from hali_tf.data import Source, Split
 from hali_tf.evaluation.context import Context, Subject
 
@@ -25,7 +24,7 @@ def context_of(source, tmp_path):
     """Function from models to the `Context` of an evaluation of them, and more of its fields."""
 
     def make(*models, **fields):
-        config = types.SimpleNamespace(model="hali")
+        config = Config.of(model="hali")
         subjects = tuple(
             Subject(name, str(tmp_path), config, model) for name, model in zip("AB", models)
         )

@@ -79,7 +79,7 @@ def _context(tmp_path):
         lines = [{"step": 1, "d_loss": 1.0}, {"step": 2, "label_errors": 3, "label_images": 4}]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         flags = {"labels_per_class": 5, "classes": CLASSES, "cycle_labels": 1.0, **flags}
-        return Subject(name, str(folder), Config(**flags), Reader())
+        return Subject(name, str(folder), Config.of(**flags), Reader())
 
     def make(**flags):
         subjects = (
@@ -142,7 +142,7 @@ def test_runs_of_equal_settings_are_one_row_with_a_deviation():
     ],
 )
 def test_settings_in_words(flags, words):
-    assert labels.settings_in_words(Config(**flags)) == words
+    assert labels.settings_in_words(Config.of(**flags)) == words
 
 
 def test_runs_without_labels_cannot_answer(context):

@@ -128,7 +128,7 @@ def test_real_faces_before_any_training(shared_data, tmp_path):
     from hali_tf.config import Config
     from hali_tf.runs.reopening import make_model, open_data
 
-    config = Config(
+    config = Config.of(
         data="celeba",
         data_dir=str(shared_data / "celeba_64"),
         width=0.25,

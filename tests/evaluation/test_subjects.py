@@ -23,7 +23,7 @@ def test_subjects_are_named_by_their_models(runs):
     assert (hali.name, ali.name, ali.slug) == ("HALI", "ALI", "ali")
     assert hali.levels() == [("HALI z_1", 1), ("HALI z_2", 2)]
     assert ali.levels() == [("ALI", 1)]
-    assert (hali.run_dir, hali.step, hali.config.model) == (runs["hali"], 0, "hali")
+    assert (hali.run_dir, hali.step, hali.config.model.kind) == (runs["hali"], 0, "hali")
 
 
 def test_runs_of_one_model_are_told_apart_by_their_folders(runs, tmp_path):

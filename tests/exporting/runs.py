@@ -10,7 +10,7 @@ from hali_tf.runs.run_folder import record_start
 
 def make_run(folder, **flags):
     """A run folder with a checkpoint of random weights, statistics included."""
-    config = Config(
+    config = Config.of(
         **{
             "run_dir": str(folder),
             "channels": 1,

@@ -8,7 +8,9 @@ from hali_tf.training.fit import build
 
 
 def first_weights(seed):
-    config = Config(dry_run=True, width=0.01, channels=1, seed=seed, precision="float32").validate()
+    config = Config.of(
+        dry_run=True, width=0.01, channels=1, seed=seed, precision="float32"
+    ).validate()
     model = build(config, devices.make_strategy(1))
     return [weight.numpy() for weight in model.trainable_variables]
 

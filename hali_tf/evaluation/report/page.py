@@ -23,7 +23,7 @@ def write_report(context, texts, missing):
     models = markdown.table(
         ["model", "run", "architecture", "width", "step"],
         [
-            [s.name, s.run_dir, s.config.architecture, str(s.config.width), s.step]
+            [s.name, s.run_dir, s.config.model.architecture, str(s.config.model.width), s.step]
             for s in context.subjects
         ],
     )

@@ -1,0 +1,21 @@
+"""All flags of hali_tf and the frozen records they become; nothing outside this package reads one.
+
+settings    what a record of settings is: bounds, reading, writing, comparing
+groups      the groups of a training run's settings
+training    `Config`, the groups together: the flags of hali_tf.train
+classifier  `ClassifierConfig`: the flags of hali_tf.attributes
+flags       absl's flags, made from records, and records made from flags
+"""
+
+from hali_tf.config.classifier import ClassifierConfig
+from hali_tf.config.flags import define_flags, define_run_flags, from_flags, run_flags
+from hali_tf.config.training import Config
+
+__all__ = [
+    "ClassifierConfig",
+    "Config",
+    "define_flags",
+    "define_run_flags",
+    "from_flags",
+    "run_flags",
+]

@@ -1,0 +1,62 @@
+"""absl's flags: defined from records of settings, and read into them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TypeVar
+
+from absl import flags
+
+from hali_tf.config.classifier import ClassifierConfig
+from hali_tf.config.settings import Settings, check, entries
+from hali_tf.config.training import Config
+from hali_tf.errors import UsageError
+
+_DEFINE = {
+    str: flags.DEFINE_string,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    bool: flags.DEFINE_bool,
+}
+_Checked = TypeVar("_Checked", Config, ClassifierConfig)
+
+
+def define_flags(record: type[Settings], module: str) -> None:
+    """Defines a flag for each setting of a record; `module` is the command that has them."""
+    for flag, field, default in entries(record):
+        _DEFINE[type(default)](flag, default, field.metadata["help"], module_name=module)
+
+
+def from_flags(record: type[_Checked]) -> _Checked:
+    """Returns the validated `Config` or `ClassifierConfig` of the command line.
+
+    Raises:
+      UsageError: a flag, or two together, cannot work.
+    """
+    values = {flag: flags.FLAGS[flag].value for flag, _, _ in entries(record)}
+    return record.of(**values).validate()
+
+
+def define_run_flags(module: str, **extra: tuple[Any, str]) -> None:
+    """Defines --run_dir and `extra` flags, name=(default, help), for a command on a run folder."""
+    flags.DEFINE_string(
+        "run_dir", "", "Folder of the run, as given to hali_tf.train.", module_name=module
+    )
+    for name, (default, help_text) in extra.items():
+        _DEFINE[type(default)](name, default, help_text, module_name=module)
+
+
+def run_flags() -> flags.FlagValues:
+    """Returns the values of the defined flags as a namespace, --run_dir checked.
+
+    Raises:
+      UsageError: --run_dir is empty or no folder, --checkpoint neither last nor best.
+    """
+    run_dir = flags.FLAGS.run_dir
+    if not run_dir or not os.path.isdir(run_dir):
+        raise UsageError(
+            f"--run_dir={run_dir}: no such folder; expected a folder that hali_tf.train made"
+        )
+    if "checkpoint" in flags.FLAGS:
+        check("checkpoint", flags.FLAGS.checkpoint, {"one_of": ("last", "best")})
+    return flags.FLAGS

@@ -1,0 +1,224 @@
+"""The groups of a training run's settings, in the order in which config.json lists them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from hali_tf.architectures import ARCHITECTURES
+from hali_tf.config.settings import Settings, setting, step_range
+from hali_tf.errors import UsageError
+
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig(Settings):
+    """Which images, and from where."""
+
+    name: str = setting(
+        "digits",
+        "Data set: digits (built in), mnist, svhn, cifar10, imagenet128, tfds:NAME[:CONFIG], "
+        "celeba, folder (images under --data_dir, in class folders or not), "
+        "npz (arrays x_train, ...).",
+        flag="data",
+    )
+    data_dir: str = setting(
+        "",
+        "Where the data set is, or is to be stored by tensorflow-datasets.",
+        changes_weights=False,
+    )
+    cache_dir: str = setting(
+        "", "Where decoded images are kept; empty: ~/.cache/hali_tf.", changes_weights=False
+    )
+    image_size: int = setting(0, "Side of the images in pixels; 0: the architecture's.", at_least=0)
+    channels: int = setting(0, "1 grey, 3 colour; 0: as the data set has.", one_of=(0, 1, 3))
+    strict_data: bool = setting(False, "Stop at the first image that cannot be read.")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(Settings):
+    """Which model, of which layers."""
+
+    kind: str = setting(
+        "hali",
+        "hali; ali, which has one level; or vae, with ALI's encoder and decoder.",
+        flag="model",
+        one_of=("hali", "ali", "vae"),
+    )
+    architecture: str = setting(
+        "", "Layer tables; empty: by --model and --image_size. One of: " + ", ".join(ARCHITECTURES)
+    )
+    width: float = setting(
+        1.0, "Multiplies every number of feature maps; rounded to multiples of 16.", above=0
+    )
+    dropout: bool = setting(True, "Use the dropout of the tables.")
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectiveConfig(Settings):
+    """The game between discriminator, encoder and decoder."""
+
+    noise: float = setting(
+        0.2,
+        "Sigma of the noise at the inputs of HALI's and ALI's encoder and discriminator.",
+        at_least=0,
+    )
+    hybrid_joints: str = setting(
+        "",
+        "S_1,S_2,...: for each share S_l of the batch, 0 to 1, HALI's and ALI's discriminator "
+        "also tells real examples from so many that the decoder made from z_l of the encoder; "
+        "empty: the paper's objective.",
+    )
+    gradient_penalty: float = setting(
+        0.0,
+        "Gamma of the R1 penalty on the slope of HALI's and ALI's discriminator; 0: the paper's "
+        "objective.",
+        at_least=0,
+    )
+
+    def hybrid_shares(self) -> tuple[float, ...]:
+        """Returns the shares of --hybrid_joints; () where it is empty.
+
+        Raises:
+          UsageError: it is no list of shares.
+        """
+        try:
+            shares = tuple(map(float, self.hybrid_joints.split(","))) if self.hybrid_joints else ()
+        except ValueError:
+            shares = (math.nan,)
+        if all(0 <= share <= 1 for share in shares):
+            return shares
+        raise UsageError(
+            f"--hybrid_joints={self.hybrid_joints}: expected shares from 0 to 1 with commas "
+            "between, such as 0.5,0.5"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelsConfig(Settings):
+    """What a semi-supervised run learns from labels (section 7.2)."""
+
+    per_class: int = setting(
+        0,
+        "Semi-supervised: learn from so many labels of each class; 0: from none.",
+        flag="labels_per_class",
+        at_least=0,
+    )
+    classes: int = setting(
+        0, "Number of classes of a semi-supervised run; filled in from the data set.", at_least=0
+    )
+    shift: int = setting(
+        0,
+        "Shift labelled images by up to so many pixels at random, which the paper does not.",
+        flag="label_shift",
+        at_least=0,
+    )
+    warp: float = setting(
+        0.0,
+        "Turn, scale and slant labelled images at random, which the paper does not: the most "
+        "that is added to an entry of the unit matrix.",
+        flag="label_warp",
+        at_least=0,
+    )
+    weight: float = setting(
+        1.0,
+        "Weight of the cross-entropy of labelled images; 1: the paper's objective.",
+        flag="label_weight",
+        above=0,
+    )
+    consistency: float = setting(
+        0.0,
+        "Weight of the cross-entropy of the encoder's label for images without one, moved as the "
+        "labelled ones are, against the label that the averaged encoder is sure of for them "
+        "unmoved; 0: the paper's objective.",
+        at_least=0,
+    )
+    cycle: float = setting(
+        0.0,
+        "Weight of the cross-entropy of the encoder's label for generated images against the "
+        "one they were generated from; 0: the paper's objective.",
+        flag="cycle_labels",
+        at_least=0,
+    )
+    encoder_only: bool = setting(
+        False,
+        "Train the encoder alone, by the labels and --consistency, without the game: a "
+        "reference to compare with, which leaves --cycle_labels without a part.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimisationConfig(Settings):
+    """How weights, averages and statistics are updated, and on what."""
+
+    steps: int = setting(10000, "Train until this step.", changes_weights=False, at_least=1)
+    batch_size: int = setting(64, "Images a step, over all replicas together.", at_least=1)
+    optimizer: str = setting(
+        "Adam", "A class of keras.optimizers, or addons/NAME for one of tensorflow-addons."
+    )
+    learning_rate: float = setting(1e-4, "Of every optimiser of the model.", above=0)
+    learning_rate_fall: str = setting(
+        "",
+        "FIRST,LAST: the learning rate falls from step FIRST, to 0 at step LAST; empty: it stays.",
+    )
+    beta_1: float = setting(0.5, "Of the optimisers that have it.", at_least=0, below=1)
+    beta_2: float = setting(0.999, "Of the optimisers that have it.", at_least=0, below=1)
+    ema_decay: float = setting(
+        0.998,
+        "Of the averages of encoder and decoder, which all evaluation uses.",
+        at_least=0,
+        below=1,
+    )
+    batch_norm_momentum: float = setting(
+        0.95, "Share of the old moving statistics in the new ones.", at_least=0, below=1
+    )
+    sync_batch_norm: bool = setting(
+        False, "Normalise by the global batch instead of each replica's part; not under XLA."
+    )
+    precision: str = setting(
+        "auto",
+        "auto: mixed_bfloat16 where the processor computes in it, else float32.",
+        one_of=PRECISIONS,
+    )
+    jit_compile: str = setting(
+        "auto", "XLA: auto, true or false; auto is true on GPUs.", one_of=("auto", "true", "false")
+    )
+    virtual_devices: int = setting(
+        1, "Split the CPU into this many devices, to try replicas without GPUs.", at_least=1
+    )
+
+    def falling_steps(self) -> tuple[int, int] | None:
+        """Returns (first, last) step of --learning_rate_fall; None if it is empty.
+
+        Raises:
+          UsageError: it is no range of steps.
+        """
+        return step_range("learning_rate_fall", self.learning_rate_fall)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig(Settings):
+    """What a run saves and reports, and its seed."""
+
+    seed: int = setting(0, "Of everything random.", at_least=0, below=2**31)
+    checkpoint_every: int = setting(
+        1000, "Steps between checkpoints, with figures.", changes_weights=False, at_least=1
+    )
+    log_every: int = setting(50, "Steps between logged metrics.", changes_weights=False, at_least=1)
+    profile_steps: str = setting(
+        "", "FIRST,LAST: profile these steps for TensorBoard.", changes_weights=False
+    )
+    dry_run: bool = setting(
+        False,
+        "Print the resolved configuration, the model, its size and memory, and stop.",
+        changes_weights=False,
+    )
+
+    def profiled_steps(self) -> tuple[int, int] | None:
+        """Returns (first, last) step of --profile_steps; None if it is empty.
+
+        Raises:
+          UsageError: it is no range of steps.
+        """
+        return step_range("profile_steps", self.profile_steps)

@@ -1,0 +1,155 @@
+"""`Config`: what a training run is made of, checked as a whole."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hali_tf.architectures import ARCHITECTURES
+from hali_tf.architectures.rows import Architecture
+from hali_tf.config import groups
+from hali_tf.config.settings import Settings, entries, setting
+from hali_tf.errors import UsageError
+
+# The sizes for which there are an architecture hali<size> and one ali<size>.
+_SIZES = (16, 32, 64, 128)
+# The size in which each named data set comes; for others --image_size is needed.
+_SIZE_OF_DATA = {
+    "digits": 16,
+    "mnist": 32,
+    "svhn": 32,
+    "cifar10": 32,
+    "celeba": 64,
+    "imagenet128": 128,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Settings):
+    """The settings of a run, in groups; `hali_tf.train` has a flag for each."""
+
+    data: groups.DataConfig = groups.DataConfig()
+    model: groups.ModelConfig = groups.ModelConfig()
+    objective: groups.ObjectiveConfig = groups.ObjectiveConfig()
+    labels: groups.LabelsConfig = groups.LabelsConfig()
+    run_dir: str = setting(
+        "", "Folder of the run; a run that is there goes on.", changes_weights=False
+    )
+    optimisation: groups.OptimisationConfig = groups.OptimisationConfig()
+    run: groups.RunConfig = groups.RunConfig()
+
+    def validate(self) -> Config:
+        """Returns the config with --image_size and --architecture resolved.
+
+        Raises:
+          UsageError: names the flag, what it takes and what it got.
+        """
+        self.check_bounds()
+        for check in (
+            _check_run_dir,
+            _check_devices,
+            _check_objective,
+            _check_labels,
+            _check_steps,
+        ):
+            check(self)
+        name = self.model.architecture or _default_architecture(self)
+        if name not in ARCHITECTURES:
+            raise UsageError(
+                f"--architecture={name}: there is none of this name; choose one of "
+                + ", ".join(ARCHITECTURES)
+            )
+        size, levels = ARCHITECTURES[name].image[0], len(ARCHITECTURES[name].levels)
+        if self.data.image_size not in (0, size):
+            raise UsageError(
+                f"--image_size={self.data.image_size} with --architecture={name}, which takes "
+                f"{size}; change or drop one of the two"
+            )
+        if self.model.kind != "hali" and levels != 1:
+            raise UsageError(
+                f"--model={self.model.kind} has one level, --architecture={name} has {levels}; "
+                "choose an ali architecture or --model=hali"
+            )
+        if len(self.objective.hybrid_shares()) > levels:
+            raise UsageError(
+                f"--hybrid_joints={self.objective.hybrid_joints} with --architecture={name}: "
+                f"expected at most {levels} shares, one for each level"
+            )
+        return self.replace(architecture=name, image_size=size)
+
+    def table(self) -> Architecture:
+        """Returns the architecture in the run's channels, width, dropout and label."""
+        table = ARCHITECTURES[self.model.architecture].adapt(
+            self.data.channels, self.model.width, self.model.dropout
+        )
+        return table.with_label(self.labels.classes) if self.labels.per_class else table
+
+
+def _check_run_dir(config):
+    if not config.run_dir and not config.run.dry_run:
+        raise UsageError("--run_dir is empty; name the folder of the run, such as runs/digits")
+
+
+def _check_devices(config):
+    optimisation = config.optimisation
+    if optimisation.batch_size % optimisation.virtual_devices:
+        raise UsageError(
+            f"--batch_size={optimisation.batch_size} cannot be shared among "
+            f"--virtual_devices={optimisation.virtual_devices}; make it a multiple"
+        )
+    if optimisation.sync_batch_norm and optimisation.jit_compile == "true":
+        raise UsageError(
+            "--sync_batch_norm with --jit_compile=true: XLA cannot compile statistics that "
+            "cross replicas; drop one of the two"
+        )
+
+
+def _check_objective(config):
+    penalty, joints = config.objective.gradient_penalty, config.objective.hybrid_joints
+    for flag, value in (("gradient_penalty", penalty), ("hybrid_joints", joints)):
+        if value and config.model.kind == "vae":
+            raise UsageError(
+                f"--{flag}={value} with --model=vae, which has no "
+                "discriminator; expected --model=hali or ali"
+            )
+    if penalty and config.optimisation.precision == "mixed_float16":
+        raise UsageError(
+            f"--gradient_penalty={penalty} with --precision=mixed_float16, whose "
+            "range it leaves; expected mixed_bfloat16 or float32"
+        )
+    if joints and config.labels.encoder_only:
+        raise UsageError(
+            f"--hybrid_joints={joints} with --encoder_only, which has no game; drop one of the two"
+        )
+
+
+def _check_labels(config):
+    if config.labels.per_class and config.model.kind == "vae":
+        raise UsageError(
+            f"--labels_per_class={config.labels.per_class} with --model=vae, which has no label; "
+            "expected --model=hali or ali"
+        )
+    for flag, field, value in entries(config.labels):
+        if field.name != "classes" and value != field.default and not config.labels.per_class:
+            raise UsageError(f"--{flag}={value} needs labels; set --labels_per_class")
+
+
+def _check_steps(config):
+    config.run.profiled_steps()
+    fall = config.optimisation.falling_steps()
+    if fall and fall[1] < config.optimisation.steps:
+        raise UsageError(
+            f"--steps={config.optimisation.steps} with "
+            f"--learning_rate_fall={config.optimisation.learning_rate_fall}: after "
+            f"step {fall[1]} nothing would be learned; train fewer steps or let it fall later"
+        )
+
+
+def _default_architecture(config):
+    size = config.data.image_size or _SIZE_OF_DATA.get(config.data.name, 0)
+    if size not in _SIZES:
+        raise UsageError(
+            f"--data={config.data.name} --image_size={config.data.image_size}: no architecture of "
+            f"this size; set --image_size to one of {', '.join(map(str, _SIZES))}, or name an "
+            "--architecture"
+        )
+    return f"{'hali' if config.model.kind == 'hali' else 'ali'}{size}"
