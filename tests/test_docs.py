@@ -132,7 +132,7 @@ def parse(main, description, positional=False):
         rest = flags.FLAGS(["program", *arguments])[1:]
         assert positional or not rest, f"{arguments}: {rest} are no flags"
         if sys.argv[1] == "hali_tf.train":
-            config.config_from_flags()
+            config.from_flags(config.Config)
 
 command.run = parse
 runpy.run_module(sys.argv[1], run_name="__main__", alter_sys=False)
