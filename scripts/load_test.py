@@ -210,21 +210,13 @@ def percentile(ordered: list[float], q: float) -> float:
 
 def prepared_requests(model: str, signature: str, definition, count: int) -> list[bytes]:
     """Serialized Predict requests of one example each."""
-    import numpy as np
-    from tensorflow.core.framework import tensor_pb2
+    import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2
-
-    from serving.client import to_tensor
 
     ((name, info),) = definition.inputs.items()
     requests = []
     for seed in range(count):
-        array = make_inputs(signature, name, info, 1, seed)
-        if array.dtype == np.dtype(object):
-            tensor = tensor_pb2.TensorProto(dtype=7, string_val=list(array))
-            tensor.tensor_shape.dim.add(size=1)
-        else:
-            tensor = to_tensor(array)
+        tensor = tf.make_tensor_proto(make_inputs(signature, name, info, 1, seed))
         request = predict_pb2.PredictRequest(inputs={name: tensor})
         request.model_spec.name, request.model_spec.signature_name = model, signature
         requests.append(request.SerializeToString())

@@ -18,6 +18,7 @@ from google.protobuf import text_format
 
 from serving.embedded.server import EmbeddedServer, ServerOptions, one_model
 from tests.serving import toy_models
+from tests.serving.fake_serving import servicer, target  # noqa: F401  (fixtures)
 from tests.serving.serving_calls import Target, free_port, target_of
 
 tf.get_logger().setLevel("ERROR")
@@ -45,10 +46,10 @@ def toy_config(toy_base):
 @pytest.fixture(scope="session")
 def server(request, tmp_path_factory):
     """The server under test: versions 1 (stable) and 2 (canary) of `toy`, no batching."""
-    target = os.environ.get("HALI_TF_SERVING_TARGET")
+    running = os.environ.get("HALI_TF_SERVING_TARGET")
     binary = os.environ.get("TENSORFLOW_MODEL_SERVER")
-    if target:
-        yield Target(target, None)
+    if running:
+        yield Target(running, None)
         return
     models = request.getfixturevalue("toy_config")
     if binary:

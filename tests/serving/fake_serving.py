@@ -5,14 +5,13 @@ from concurrent import futures
 import grpc
 import numpy as np
 import pytest
+import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     predict_pb2,
     prediction_service_pb2_grpc,
 )
-
-from serving.client import from_tensor, to_tensor
 
 FLOAT, UINT8, STRING, INT64 = 1, 4, 7, 9
 IMAGE, LATENT_1, LATENT_2 = (6, 8, 3), (2, 2, 4), (5,)
@@ -46,11 +45,14 @@ class Servicer(prediction_service_pb2_grpc.PredictionServiceServicer):
         self.as_numbers = False  # the stock server's default way to send tensors
         self.failures = []  # (code, message) of the next answers
         self.requests = []
+        self.headers = []  # of all messages
+        self.seconds_left = []  # until the deadline of each Predict
         self.metadata_requests = 0
         self.before_answer = lambda: None
 
     def GetModelMetadata(self, request, context):
         self.metadata_requests += 1
+        self.headers.append(dict(context.invocation_metadata()))
         answer = get_model_metadata_pb2.GetModelMetadataResponse()
         answer.model_spec.name = request.model_spec.name
         answer.model_spec.version.value = self.version
@@ -67,11 +69,13 @@ class Servicer(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def Predict(self, request, context):
         self.requests.append(request)
+        self.headers.append(dict(context.invocation_metadata()))
+        self.seconds_left.append(context.time_remaining())
         self.before_answer()
         if self.failures:
             context.abort(*self.failures.pop(0))
         ((_, tensor),) = request.inputs.items()
-        batch = from_tensor(tensor)
+        batch = tf.make_ndarray(tensor)
         first = batch.reshape(len(batch), -1)[:, 0]
         answer = predict_pb2.PredictResponse()
         answer.model_spec.version.value = self.version
@@ -85,15 +89,15 @@ class Servicer(prediction_service_pb2_grpc.PredictionServiceServicer):
                 for size in rows.shape:
                     tensor.tensor_shape.dim.add(size=size)
             elif self.as_numbers:
-                tensor = to_tensor(np.zeros((0,), np.float32))
-                tensor.dtype = dtype
-                del tensor.tensor_shape.dim[:]
+                tensor = tensor_pb2.TensorProto(dtype=dtype)
                 for size in rows.shape:
                     tensor.tensor_shape.dim.add(size=size)
                 field = {UINT8: "int_val", FLOAT: "float_val"}[dtype]
                 getattr(tensor, field).extend((rows + number).flatten().tolist())
             else:
-                tensor = to_tensor((rows + number).astype({1: np.float32, 4: np.uint8}[dtype]))
+                tensor = tf.make_tensor_proto(
+                    (rows + number).astype({1: np.float32, 4: np.uint8}[dtype])
+                )
             answer.outputs[key].CopyFrom(tensor)
         return answer
 

@@ -9,13 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from serving import client, pictures
-from tests.serving.fake_serving import (  # noqa: F401  (two are fixtures)
-    IMAGE,
-    SIGNATURES,
-    servicer,
-    target,
-)
+from serving.client import command as client_command
+from serving.client import pictures
+from tests.serving.fake_serving import IMAGE, SIGNATURES
 
 
 def grey_picture(path, level=100, size=(40, 30), mode="L", **options):
@@ -24,11 +20,11 @@ def grey_picture(path, level=100, size=(40, 30), mode="L", **options):
 
 
 @pytest.fixture
-def run(target, capsys):  # noqa: F811
+def run(target, capsys):
     """Runs the command in this process; returns (exit status, stdout, stderr)."""
 
     def command(*arguments):
-        status = client.main([*arguments, f"--target={target}"])
+        status = client_command.main([*arguments, f"--target={target}"])
         return (status, *capsys.readouterr())
 
     return command
@@ -92,7 +88,7 @@ def test_classify_prints_json(run, tmp_path):
     }
 
 
-def test_sample_by_seeds_and_by_count(run, servicer, tmp_path):  # noqa: F811
+def test_sample_by_seeds_and_by_count(run, servicer, tmp_path):
     out = tmp_path / "samples.npy"
     assert run("sample", "--seeds=7,3", f"--out={out}")[0] == 0
     assert np.load(out)[:, 0, 0, 0].tolist() == [7, 3]
@@ -102,13 +98,21 @@ def test_sample_by_seeds_and_by_count(run, servicer, tmp_path):  # noqa: F811
     assert servicer.requests[-1].model_spec.version_label == "canary"
 
 
-def test_a_grey_model_gives_grey_pictures(run, servicer, tmp_path):  # noqa: F811
+def test_metadata_of_the_command_line(run, servicer, tmp_path):
+    out = f"--out={tmp_path / 'samples.npy'}"
+    headers = ["--metadata=authorization=Bearer a=b", "--metadata=x-tenant=faces"]
+    assert run("sample", "--count=1", out, *headers)[0] == 0
+    assert servicer.headers[-1]["authorization"] == "Bearer a=b"
+    assert servicer.headers[-1]["x-tenant"] == "faces"
+
+
+def test_a_grey_model_gives_grey_pictures(run, servicer, tmp_path):
     servicer.signatures = {"sample": (SIGNATURES["sample"][0], {"images": (4, (6, 6, 1))})}
     assert run("sample", "--seeds=7", f"--out={tmp_path / 'one.png'}")[0] == 0
     assert Image.open(tmp_path / "one.png").mode == "L"
 
 
-def test_errors_are_one_line_with_status_1(run, servicer, tmp_path):  # noqa: F811
+def test_errors_are_one_line_with_status_1(run, servicer, tmp_path):
     del servicer.signatures["classify"]
     good = grey_picture(tmp_path / "a.png")
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a JPEG")
@@ -134,12 +138,16 @@ def test_errors_are_one_line_with_status_1(run, servicer, tmp_path):  # noqa: F8
     assert not (tmp_path / "out.png").exists()
 
 
-def test_wrong_usage_has_status_2_and_sends_nothing(run, servicer, tmp_path):  # noqa: F811
+def test_wrong_usage_has_status_2_and_sends_nothing(run, servicer, tmp_path):
     for arguments, message in [
         (["sample", "--count=4", f"--out={tmp_path}/a.jpg"], "sample writes .png or .npy"),
         (["sample", "--count=0", f"--out={tmp_path}/a.png"], "--count=0"),
         (["sample", "--count=4", f"--out={tmp_path}/no/a.png"], "there is no folder"),
         (["sample", "--count=4", f"--out={tmp_path}/a.png", "--timeout=0"], "--timeout"),
+        (
+            ["sample", "--count=4", f"--out={tmp_path}/a.png", "--retries=5"],
+            "--retries=5: must be 0 to 4",
+        ),
         (["sample", "--count=4", f"--out={tmp_path}/a.png", "--retries=-1"], "--retries"),
         (["sample", "--count=4", f"--out={tmp_path}/a.png", "--max_batch=0"], "--max_batch"),
         (["sample", "--count=4", f"--out={tmp_path}/a.png", "--cert=c.pem"], "belong together"),
@@ -157,17 +165,18 @@ def test_wrong_usage_has_status_2_and_sends_nothing(run, servicer, tmp_path):  #
         (["sample", f"--seeds={2**63}", "--out=a.png"], "64-bit whole numbers with commas"),
         (["sample", "--count=1", "--out=a.png", "--version=1", "--label=x"], "not allowed with"),
         (["reconstruct", "--image=a.png"], "required: --out"),
+        (["sample", "--count=1", "--out=a.png", "--metadata=token"], "KEY=VALUE"),
         (["paint"], "invalid choice"),
     ],
 )
 def test_flags_that_argparse_refuses(arguments, message, capsys):
     with pytest.raises(SystemExit) as caught:
-        client.main(arguments)
+        client_command.main(arguments)
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
 
 
-def test_a_fresh_process_answers_quietly(servicer, target, tmp_path):  # noqa: F811
+def test_a_fresh_process_answers_quietly(servicer, target, tmp_path):
     command = [
         sys.executable,
         "-m",
@@ -189,7 +198,7 @@ def test_help_teaches(capsys):
         (["decode", "--help"], ["--latents", "--level", "FILE.png", "--target", "default"]),
     ]:
         with pytest.raises(SystemExit) as caught:
-            client.main(arguments)
+            client_command.main(arguments)
         assert caught.value.code == 0
         text = capsys.readouterr().out
         assert all(word in text for word in words)

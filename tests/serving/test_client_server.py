@@ -12,13 +12,12 @@ from PIL import Image
 from tensorflow_serving.apis import model_management_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving import client as client_module
-from serving.client import HaliClient, HaliClientError
+from serving.client import HaliClient, HaliClientError, command
 from serving.embedded.batching import read_options
 from tests.serving import toy_models
 from tests.serving.serving_calls import wait_for
 
-DEPLOY = pathlib.Path(client_module.__file__).parent / "deploy"
+DEPLOY = pathlib.Path(__file__).parents[2] / "serving" / "deploy"
 
 
 @pytest.fixture
@@ -80,7 +79,7 @@ def test_the_command(server, tmp_path, capsys):
     common = [f"--target={server.grpc}", "--model=toy", "--label=stable"]
 
     def run(*arguments):
-        assert client_module.main([*arguments, *common]) == 0, capsys.readouterr().err
+        assert command.main([*arguments, *common]) == 0, capsys.readouterr().err
 
     run("encode", f"--image={tmp_path}", f"--out={tmp_path}/latents.json")
     run("decode", f"--latents={tmp_path}/latents.json", f"--out={tmp_path}/decoded.npy")

@@ -10,10 +10,10 @@ import yaml
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving import client
+from serving.client import api
 from serving.embedded.protos import BatchingParameters, MonitoringConfig, SSLConfig
 
-DEPLOY = pathlib.Path(client.__file__).parent / "deploy"
+DEPLOY = pathlib.Path(__file__).parents[2] / "serving" / "deploy"
 MODELS_CONFIG = DEPLOY / "base/config/models/models.config"
 BATCHING = [DEPLOY / "base/config/server/batching.pbtxt", DEPLOY / "gpu/batching.pbtxt"]
 # tensorflow_serving/model_servers/main.cc at the tag that the files pin, as far as they use it.
@@ -99,7 +99,7 @@ def read_models_config():
 
 def test_models_config():
     model = read_models_config()
-    assert model.name == client.HaliClient().model == "hali"
+    assert model.name == api.DEFAULT_MODEL == "hali"
     assert model.base_path.startswith("/") and model.model_platform == "tensorflow"
     assert set(model.version_labels) == {"stable", "canary"}
     # A label needs its version loaded; with `specific` nothing else loads it.
@@ -113,7 +113,7 @@ def test_batching_parameters(path):
     sizes = list(parameters.allowed_batch_sizes)
     assert sizes == sorted(set(sizes)) and sizes[0] == 1 and sizes[-1] == largest
     # What the client sends in one message must be what the server takes in one task.
-    assert client.DEFAULT_MAX_BATCH <= largest
+    assert api.DEFAULT_MAX_BATCH <= largest
     assert 0 <= parameters.batch_timeout_micros.value <= 5000
     assert parameters.num_batch_threads.value >= 1 and parameters.max_enqueued_batches.value >= 1
 

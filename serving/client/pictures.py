@@ -6,6 +6,8 @@ import math
 import os
 import tempfile
 import warnings
+from collections.abc import Callable
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -95,7 +97,7 @@ def write_grid(path: str, images: np.ndarray, columns: int | None = None) -> Non
     write(path, lambda file: grid.save(file, format="PNG"))
 
 
-def write(path: str, save) -> None:
+def write(path: str, save: Callable[[BinaryIO], object]) -> None:
     """Calls `save(binary file)` beside `path`, then renames: a reader never sees half a file."""
     folder = os.path.dirname(path) or "."
     handle, beside = tempfile.mkstemp(dir=folder, prefix=".", suffix=os.path.basename(path))
