@@ -22,6 +22,7 @@ class Autoencoder(keras.Model):
       OPTIMIZERS: how many `compile` takes.
       VALUES: names of the scalars to log, beside sigma_l of each level; progress shows the first
         two.
+      hybrid_joints: shares of the batch of h_1, ..., h_L (`joints`), where a model has them.
 
     Args:
       architecture: `architectures.Architecture`, adapted to channels and width.
@@ -35,6 +36,7 @@ class Autoencoder(keras.Model):
 
     OPTIMIZERS: int
     VALUES: tuple[str, ...]
+    hybrid_joints: tuple[float, ...] = ()
 
     def __init__(
         self,

@@ -51,8 +51,8 @@ class HALI(Autoencoder):
         **settings,
     ):
         missing = len(architecture.levels) - len(hybrid_joints)
-        self._shares = (*hybrid_joints, *[0.0] * missing)
-        self.VALUES = (*self.VALUES, *joints.accuracy_names(self._shares))
+        self.hybrid_joints = (*hybrid_joints, *[0.0] * missing)
+        self.VALUES = (*self.VALUES, *joints.accuracy_names(self.hybrid_joints))
         super().__init__(architecture, precision=precision, **settings)
         self._noise, self._gradient_penalty = noise, gradient_penalty
         self._one_pass = one_pass and precision != "mixed_float16"
@@ -115,7 +115,7 @@ class HALI(Autoencoder):
         x = draws.noisy(to_unit(images), self._noise, NOISE_Q)
         q, z_q = self.encoder(x, draws.posterior(self.latent_shapes), training=training)
         of_p = joints.decoder_examples(
-            self.decoder, z_q, self._shares, draws, self._noise, training
+            self.decoder, z_q, self.hybrid_joints, draws, self._noise, training
         )
         return [x, *z_q], of_p, q
 
@@ -215,7 +215,7 @@ class HALI(Autoencoder):
             "d_loss": sum(map(tf.reduce_mean, losses.discriminator_loss(s_q, s_p))),
             "g_loss": sum(map(tf.reduce_mean, losses.generator_loss(s_q, s_p))),
             "accuracy_q": tf.reduce_mean(tf.cast(s_q > 0, tf.float32)),
-            **joints.accuracies(s_p, self._shares, tf.shape(s_q)[0]),
+            **joints.accuracies(s_p, self.hybrid_joints, tf.shape(s_q)[0]),
             "d_gradient": norms[0],
             "g_gradient": norms[1],
             **{f"sigma_{l}": tf.reduce_mean(g.stddev) for l, g in enumerate(q, start=1)},

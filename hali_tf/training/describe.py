@@ -19,7 +19,7 @@ def parameters(layer):
 def summary(model):
     """The model as text: a line a layer with its output's shape and its parameters; totals."""
     lines = []
-    for title, layers in _tables(model):
+    for title, _, layers in _tables(model):
         lines.append(title)
         for layer, shape in layers:
             size = " x ".join(map(str, shape))
@@ -34,13 +34,13 @@ def memory_estimate(model, batch_size):
     """Bytes that a train step needs, roughly: what no compiler could do without.
 
     Weights, gradients and two moments of each, averages, all in float32; and each activation that
-    the backward pass looks at, in the model's precision, the discriminator's for 2B examples.
+    the backward pass looks at, in the model's precision, for all examples that go through a layer.
     """
     weights = {name: parameters(network) for name, network in model.networks.items()}
     stored = 4 * sum(weights.values()) + weights["encoder"] + weights["decoder"]
     activations = sum(
-        (2 if title.startswith("discriminator") else 1) * _KEPT.get(type(layer), 1) * np.prod(shape)
-        for title, layers in _tables(model)
+        examples * _KEPT.get(type(layer), 1) * np.prod(shape)
+        for _, examples, layers in _tables(model)
         for layer, shape in layers
     )
     size = tf.as_dtype(model.encoder.compute_dtype).size
@@ -48,17 +48,26 @@ def memory_estimate(model, batch_size):
 
 
 def _tables(model):
-    """(title, [(layer, output shape without the batch)]) for each table of the model, in order."""
+    """(title, examples for each image, layers) for each table of the model, in order.
+
+    Layers are pairs of a layer and its output's shape without the batch.
+    """
     x = tf.zeros([1, *model.image_shape])
     _, zs = model.encoder(x)
     tables, z = [], x
     for l, level in enumerate(model.encoder.levels, start=1):
-        tables.append((f"encoder level {l}", _walk(level.body, z)))
+        tables.append((f"encoder level {l}", 1, _walk(level.body, z)))
         z = zs[l - 1]
     for l in range(model.num_levels, 0, -1):
-        tables.append((f"decoder level {l}", _walk(model.decoder.levels[l - 1].body, zs[l - 1])))
+        examples = 1 + sum(model.hybrid_joints[l - 1 :])  # p's, and those that start here or above
+        layers = _walk(model.decoder.levels[l - 1].body, zs[l - 1])
+        tables.append((f"decoder level {l}", examples, layers))
     if "discriminator" in model.networks:
-        tables += _discriminator_tables(model.discriminator, x, zs)
+        examples = 2 + sum(model.hybrid_joints)
+        tables += [
+            (title, examples, layers)
+            for title, layers in _discriminator_tables(model.discriminator, x, zs)
+        ]
     return tables
 
 

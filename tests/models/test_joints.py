@@ -9,6 +9,7 @@ import tensorflow as tf
 from hali_tf.layers import random
 from hali_tf.models import SemiSupervisedHALI, joints
 from hali_tf.models.draws import CONDITIONAL, DROPOUT, NOISE_P, NOISE_Q, PRIOR
+from hali_tf.training.describe import memory_estimate
 
 SEED = tf.constant([5, 6])
 SCALES = (tf.constant(1.0), tf.constant(1.0))
@@ -18,7 +19,7 @@ def _sides(model, images, training=False):
     """[x, z_1, ..., z_L] of both sides, the decoder's as {l: examples of h_l}, p's l is L + 1."""
     draws = model._draws(images, SEED, 0)
     of_q, of_p, _ = model._joint_examples(images, draws, training)
-    numbers = joints.sizes(model._shares, tf.shape(images)[0])
+    numbers = joints.sizes(model.hybrid_joints, tf.shape(images)[0])
     parts = [tf.split(v, list(numbers.values())) for v in of_p]
     return of_q, {l: [part[i] for part in parts] for i, l in enumerate(numbers)}
 
@@ -96,7 +97,7 @@ def _by_hand(model, images):
         x, *zs = (tf.concat(pair, axis=0) for pair in zip(of_q, of_p))
         s = model.discriminator(x, zs, training=True, seed=dropout)
         s_q, s_p = s[: len(images)], s[len(images) :]
-        numbers = [int(n) for n in joints.sizes(model._shares, len(images)).values()]
+        numbers = [int(n) for n in joints.sizes(model.hybrid_joints, len(images)).values()]
         weights = np.array(numbers) / sum(numbers)
         d_loss = tf.reduce_mean(tf.nn.softplus(-s_q))
         g_loss = tf.reduce_mean(tf.nn.softplus(s_q))
@@ -188,3 +189,12 @@ def test_xla_equals_no_xla(make_model, images):
     actual, _ = compiled(tf.constant(images), SEED, 0, SCALES)
     for a, b in zip(tf.nest.flatten(actual), tf.nest.flatten(expected)):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-3 * np.abs(b).max() + 1e-12)
+
+
+def test_memory_counts_the_examples_of_hybrid_joints(make_model):
+    def estimate(*shares):
+        return memory_estimate(make_model(compiled=False, hybrid_joints=shares), 8)
+
+    extra = [estimate(*shares) - estimate() for shares in ((0.5,), (1.0,), (0.0, 1.0))]
+    assert extra[1] == pytest.approx(2 * extra[0])
+    assert 0 < extra[1] < extra[2]  # h_2 goes through the decoder's upper level as well
