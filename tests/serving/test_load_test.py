@@ -5,12 +5,13 @@ import math
 import pathlib
 import subprocess
 import sys
-import types
 from concurrent import futures
 
 import grpc
 import pytest
 
+from scripts.load_testing.clients import percentile, served
+from scripts.load_testing.report import report
 from tests.serving import toy_models
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "scripts/load_test.py"
@@ -21,9 +22,9 @@ _spec.loader.exec_module(load_test)
 
 def test_percentiles_are_by_nearest_rank():
     ordered = list(range(1, 201))
-    assert [load_test.percentile(ordered, q) for q in (50, 95, 99)] == [100, 190, 198]
-    assert load_test.percentile([7.0], 99) == 7.0
-    assert math.isnan(load_test.percentile([], 50))
+    assert [percentile(ordered, q) for q in (50, 95, 99)] == [100, 190, 198]
+    assert percentile([7.0], 99) == 7.0
+    assert math.isnan(percentile([], 50))
 
 
 def cell(rate, p50):
@@ -53,7 +54,7 @@ def results(batched_rate, single_p50):
     ],
 )
 def test_the_report_judges_by_the_best_batched_rate(rate, p50, cells):
-    text = load_test.report(results(rate, p50), types.SimpleNamespace(), "Measured.")
+    text = report(results(rate, p50), "Measured.")
     lines = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines()]
     assert ["`encode`", "yes", "32", f"{rate:.0f}", cells[0], "40.0", "80.0", "120.0", "0"] in lines
     assert ["`encode`", *cells] in lines
@@ -105,7 +106,7 @@ def test_clients_count_answers_latencies_and_errors():
     server.add_generic_rpc_handlers([handler])
     port = server.add_insecure_port("localhost:0")
     server.start()
-    measured = load_test.served(f"localhost:{port}", [b"a", b"b"], clients=3, seconds=0.5)
+    measured = served(f"localhost:{port}", [b"a", b"b"], clients=3, seconds=0.5)
     server.stop(0).wait()
     answered = measured["rate"] * 0.5
     # All but the six calls before the window and the errors.

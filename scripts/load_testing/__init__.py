@@ -1,0 +1,1 @@
+"""The parts of scripts/load_test.py."""

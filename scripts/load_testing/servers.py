@@ -1,0 +1,69 @@
+"""Starts and stops the servers that are measured."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import IO
+
+from scripts.load_testing.errors import LoadTestError
+from serving.client import HaliClient, HaliClientError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+_START_TIMEOUT = 180.0  # seconds
+
+
+@contextlib.contextmanager
+def embedded_server(base_path: str, model: str, flags: list[str]) -> Iterator[str]:
+    """Starts `python -m serving.server` on free ports; gives its host:port."""
+    port, rest_port = _free_port(), _free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "serving.server",
+        f"--model_base_path={base_path}",
+        f"--model_name={model}",
+        f"--port={port}",
+        f"--rest_api_port={rest_port}",
+        *flags,
+    ]
+    with tempfile.TemporaryFile("w+") as log:
+        server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            _wait_until_ready(f"localhost:{port}", model, server, log)
+            yield f"localhost:{port}"
+        finally:
+            server.terminate()
+            try:
+                server.wait(30)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_until_ready(target: str, model: str, server: subprocess.Popen, log: IO[str]) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT
+    with HaliClient(target, model, retries=0, timeout=2) as client:
+        while True:
+            try:
+                client.signatures()
+                return
+            except HaliClientError as error:
+                reason = str(error)
+            if server.poll() is not None or time.monotonic() > deadline:
+                log.seek(0)
+                last = (log.read().strip().splitlines() or [reason])[-1]
+                raise LoadTestError(f"the server did not start: {last}")
+            time.sleep(0.3)
