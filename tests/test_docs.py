@@ -96,6 +96,13 @@ def test_every_section_of_the_paper_has_a_file_and_a_test():
         assert "`hali_tf/" in rows[section][2] and "`tests/" in rows[section][3], section
 
 
+def test_the_walk_through_the_code_has_three_parts_of_at_most_eight_stops():
+    text = (ROOT / "BUILD.md").read_text(encoding="utf-8")
+    walk = text.partition("## A walk through the code\n")[2].partition("\n## ")[0]
+    numbers = [int(number) for number in re.findall(r"^(\d+)\. `", walk, re.MULTILINE)]
+    assert numbers.count(1) == 3 and max(numbers) <= 8
+
+
 def commands():
     """(page, program, arguments) of each command of the project, in pages and heads of configs."""
     texts = [(name_of(page), text) for page in PAGES for text in blocks(page)]
