@@ -9,6 +9,8 @@ import sys
 import pytest
 from packaging.requirements import Requirement
 
+import hali_tf
+
 ROOT = pathlib.Path(__file__).parents[1]
 OURS = {"hali_tf", "serving", "scripts", "tests"}
 
@@ -73,6 +75,17 @@ def test_all_that_is_declared_is_imported():
     names = imported(*OURS)
     unused = {r.name for r in declared("test") if not provided(r) & names}
     assert unused <= NOT_IMPORTED.keys()
+
+
+def test_the_client_declares_what_it_imports():
+    tomllib = pytest.importorskip("tomllib")
+    folder = ROOT / "serving" / "client"
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = [Requirement(line) for line in project["dependencies"]]
+    names = imported("serving/client")
+    assert missing(names, requirements) == []
+    assert [r.name for r in requirements if not provided(r) & names] == []
+    assert project["version"] == hali_tf.__version__
 
 
 def test_the_check_finds_what_it_looks_for():
