@@ -1,14 +1,17 @@
 """What the project's commands share: parsing, one-line errors, exit codes."""
 
+from __future__ import annotations
+
 import functools
 import sys
+from collections.abc import Callable
 
 from absl import app, flags, logging
 
 from hali_tf.errors import UserError
 
 
-def run(main, description, positional=False):
+def run(main: Callable[..., None], description: str, positional: bool = False) -> None:
     """Runs a command's `main` and exits: 0 done, 1 an error, 2 a wrong flag, 128 + a signal.
 
     Args:

@@ -7,6 +7,8 @@ with the signatures encode, decode, reconstruct, sample and, where the data has 
 and classify_examples; warm-up requests and a model card in assets.extra/.
 """
 
+from __future__ import annotations
+
 import json
 import os
 
@@ -15,7 +17,7 @@ from hali_tf import config as configuration
 from hali_tf.errors import UsageError
 
 
-def main():
+def main() -> None:
     """Reads the flags and exports."""
     flags = configuration.run_flags()
     if not flags.export_dir:
@@ -31,7 +33,7 @@ def main():
     )
 
 
-def export(run_dir, export_dir, version=0, checkpoint="last"):
+def export(run_dir: str, export_dir: str, version: int = 0, checkpoint: str = "last") -> str:
     """Exports a run; returns the path of the version.
 
     Args:

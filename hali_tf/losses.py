@@ -5,9 +5,14 @@ s_q = D's logit for (x, z_1, ..., z_L) from the encoder, s_p for one from the de
 "encoder" with probability sigmoid(s). The VAE's are the two terms of its ELBO, in nats.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
+
+from hali_tf.layers.gaussian import Gaussian
 
 # Beyond it exp(-|s|) nears the smallest float32, and 1 / sigmoid'(s) would be 0 * inf.
 _LARGEST_LOGIT = 60.0
@@ -15,7 +20,7 @@ _LARGEST_LOGIT = 60.0
 _SURE = 0.95
 
 
-def discriminator_loss(s_q, s_p):
+def discriminator_loss(s_q: tf.Tensor, s_p: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """-log sigmoid(s_q) and -log(1 - sigmoid(s_p)), for each example of s_q and of s_p.
 
     The loss is the sum of their means.
@@ -23,7 +28,7 @@ def discriminator_loss(s_q, s_p):
     return tf.nn.softplus(-s_q), tf.nn.softplus(s_p)
 
 
-def generator_loss(s_q, s_p):
+def generator_loss(s_q: tf.Tensor, s_p: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """-log(1 - sigmoid(s_q)) and -log sigmoid(s_p), for each example of s_q and of s_p.
 
     The loss is the sum of their means; encoder and decoder minimise it together.
@@ -31,7 +36,7 @@ def generator_loss(s_q, s_p):
     return tf.nn.softplus(s_q), tf.nn.softplus(-s_p)
 
 
-def label_loss(logits, labels):
+def label_loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """-log q(y | x) for each labelled example (paper, Equation 10), float32 [B].
 
     Args:
@@ -41,7 +46,7 @@ def label_loss(logits, labels):
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
-def consistency_loss(logits, teacher):
+def consistency_loss(logits: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
     """-log q(y | x') for each image x' whose original's label the teacher is sure of, float32 [B].
 
     0 for the others. y is the teacher's most likely label of x, the original of x'; it is sure from
@@ -56,7 +61,7 @@ def consistency_loss(logits, teacher):
     return sure * label_loss(logits, tf.argmax(probabilities, axis=-1))
 
 
-def generator_over_discriminator(s_q, s_p):
+def generator_over_discriminator(s_q: tf.Tensor, s_p: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Factors that turn gradients of the discriminator's loss into the generator's.
 
     An example's logit depends on that example alone, so both losses reach D's inputs through the
@@ -73,23 +78,24 @@ def generator_over_discriminator(s_q, s_p):
     return -tf.exp(s_q), -tf.exp(-s_p)
 
 
-def squared_norm(tensors):
+def squared_norm(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     """Sum of squares of all tensors, float32 [B, ...] each, for each example: float32 [B]."""
     return sum(_sum(tf.square(t)) for t in tensors)
 
 
-def log_likelihood(x, mean, sigma):
+def log_likelihood(x: tf.Tensor, mean: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
     """Log N(x; mean, sigma^2 I) for each example, float32 [B].
 
     Args:
-      x, mean: float32 [B, ...].
+      x: float32 [B, ...].
+      mean: of the shape of x.
       sigma: float32 scalar.
     """
     exponents = tf.square((x - mean) / sigma) / 2
     return -_sum(exponents + tf.math.log(sigma) + 0.5 * math.log(2 * math.pi))
 
 
-def kl_to_prior(q):
+def kl_to_prior(q: Gaussian) -> tf.Tensor:
     """KL(q || N(0, I)) for each example, float32 [B]; q is a `Gaussian`."""
     squares = tf.square(q.mean) + tf.square(q.stddev)
     return _sum((squares - 1) / 2 - tf.math.log(q.stddev))

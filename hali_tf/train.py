@@ -6,15 +6,18 @@ The same command again goes on from the last checkpoint. Exit code: 0 done, 1 an
 disk or numbers, 2 a flag that cannot work, 130 and 143 stopped by SIGINT and SIGTERM and saved.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 
 from hali_tf import command
 from hali_tf import config as configuration
+from hali_tf.config import Config
 from hali_tf.errors import UsageError
 
 
-def main():
+def main() -> None:
     """Reads the flags, makes or reopens the run folder, trains, prints what came out."""
     config = configuration.from_flags(configuration.Config)
     import tensorflow as tf  # after the flags: --help and a wrong flag answer at once
@@ -55,7 +58,7 @@ def main():
     print(f"all of the run: {config.run_dir}")
 
 
-def describe_run(config):
+def describe_run(config: Config) -> None:
     """Prints what --dry_run promises."""
     from hali_tf.runs.reopening import make_model
     from hali_tf.training import describe

@@ -15,11 +15,14 @@ the table stand the convolutions of a step, each run by itself, best of ten: a b
 step can reach with these kernels.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
 import sys
 import time
+from typing import Any
 
 from absl import flags
 
@@ -68,7 +71,8 @@ def _define_flags():
         define(name, default, help_text, module_name=_MODULE)
 
 
-def main():
+def main() -> None:
+    """Reads the flags; measures each variant in a process of its own, or, in one, its job."""
     options = flags.FLAGS
     if options.child:
         job = json.loads(options.child)
@@ -78,7 +82,7 @@ def main():
         return
     _check(options)
     variants = list(_variants(options))
-    jobs = []
+    jobs: list[tuple[int | str, dict[str, Any]]] = []
     for number in range(options.rounds):
         jobs += [
             (index, {**job, "graph": number == 0 and job["one_pass"] and not job["xla"]})
@@ -97,7 +101,8 @@ def main():
             },
         )
     )
-    results, start = {}, time.time()
+    results: dict[int | str, list[Any]] = {}
+    start = time.time()
     for done, (key, job) in enumerate(jobs):
         left = f", {(time.time() - start) / done * (len(jobs) - done):.0f} s left" if done else ""
         print(f"{done + 1}/{len(jobs)} {_name(job)}{left}", file=sys.stderr)
@@ -172,27 +177,13 @@ def _time_step(job):
     import numpy as np
     import tensorflow as tf
 
-    from hali_tf.architectures import ARCHITECTURES
-    from hali_tf.models import HALI
-    from hali_tf.training.optimizers import make_optimizer
+    from hali_tf.training import describe
 
-    architecture = ARCHITECTURES[job["architecture"]]
-    architecture = architecture.adapt(architecture.image[2], job["width"])
     strategy = tf.distribute.MirroredStrategy(
-        ["CPU:0"] if not tf.config.list_physical_devices("GPU") else ["GPU:0"]
+        ["GPU:0"] if tf.config.list_physical_devices("GPU") else ["CPU:0"]
     )
-    scaling = job["precision"] == "mixed_float16"
-    with strategy.scope():
-        model = HALI(
-            architecture,
-            precision=job["precision"],
-            jit_compile=job["xla"],
-            one_pass=job["one_pass"],
-        )
-        model.compile(
-            *(make_optimizer("Adam", 1e-4, 0.5, 0.999, loss_scaling=scaling) for _ in range(2))
-        )
-    shape = (job["batch_size"], *architecture.image)
+    model = _make_model(job, strategy)
+    shape = (job["batch_size"], *model.image_shape)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     step = model.make_train_function()
     data = iter(
@@ -204,18 +195,37 @@ def _time_step(job):
         step(data)["d_loss"].numpy()
         times.append(time.perf_counter() - start)
         cpu_times.append(time.process_time() - cpu_start)
-    size = lambda variables: sum(int(np.prod(v.shape)) for v in variables)  # noqa: E731
+    coders = describe.parameters(model.encoder) + describe.parameters(model.decoder)
     return {
         "seconds": statistics.median(times[3:]),
         "cpu": min(cpu_times[3:]),
         "first": times[0],
         "mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "parameters": [
-            size(model.encoder.trainable_variables + model.decoder.trainable_variables),
-            size(model.discriminator.trainable_variables),
-        ],
+        "parameters": [coders, describe.parameters(model.discriminator)],
         **(_operations(model, images) if job["graph"] else {}),
     }
+
+
+def _make_model(job, strategy):
+    """Returns the HALI of a job with its optimisers."""
+    from hali_tf.architectures import ARCHITECTURES
+    from hali_tf.models import HALI
+    from hali_tf.training.optimizers import make_optimizer
+
+    architecture = ARCHITECTURES[job["architecture"]]
+    architecture = architecture.adapt(architecture.image[2], job["width"])
+    scaling = job["precision"] == "mixed_float16"
+    with strategy.scope():
+        model = HALI(
+            architecture,
+            precision=job["precision"],
+            jit_compile=job["xla"],
+            one_pass=job["one_pass"],
+        )
+        model.compile(
+            *(make_optimizer("Adam", 1e-4, 0.5, 0.999, loss_scaling=scaling) for _ in range(2))
+        )
+    return model
 
 
 def _operations(model, images):
@@ -327,7 +337,8 @@ def _report(options, variants, results):
         f"bfloat16 {peak['bfloat16'] / 1e9:.0f} GFLOP/s; {os.cpu_count()} cores\n"
     )
     print(
-        "| variant | images/s | ms a step | CPU ms | GFLOP/s | of its peak | peak memory | first step |"
+        "| variant | images/s | ms a step | CPU ms | GFLOP/s | of its peak | peak memory | "
+        "first step |"
     )
     print("|---|---|---|---|---|---|---|---|")
     fastest = 0.0
@@ -345,6 +356,16 @@ def _report(options, variants, results):
             f"{min(r['first'] for r in rounds):.1f} s |"
         )
     print()
+    _report_convolutions(variants, results, peak)
+    pipeline = results["pipeline"][0]
+    print(
+        f"input pipeline, {options.data}: {pipeline:.0f} images/s, "
+        f"{pipeline / fastest:.1f} times the fastest variant's"
+    )
+
+
+def _report_convolutions(variants, results, peak):
+    """Prints the rate of the convolutions of a step, each run by itself."""
     for index, job in enumerate(variants):
         alone = results[index][0]
         if "convolution_seconds" in alone:
@@ -355,11 +376,6 @@ def _report(options, variants, results):
                 f"{alone['convolution_seconds'] * 1e3:.0f} ms, {rate / 1e9:.0f} GFLOP/s, "
                 f"{rate / peak[dtype]:.0%} of the peak"
             )
-    pipeline = results["pipeline"][0]
-    print(
-        f"input pipeline, {options.data}: {pipeline:.0f} images/s, "
-        f"{pipeline / fastest:.1f} times the fastest variant's"
-    )
 
 
 if __name__ == "__main__":

@@ -74,7 +74,9 @@ def _ali(image, latent, slope, encoder, decoder, discriminator, latent_features,
     )
 
 
-def _ali_32(latent, slope, dropout, activation) -> Architecture:
+def _ali_32(
+    latent: int, slope: float, dropout: tuple[float, float], activation: str
+) -> Architecture:
     """ALI's CIFAR10 and SVHN tables, which differ in latent, slope, dropout and maxout."""
     trunk = ((5, 1, 32), (4, 2, 64), (4, 1, 128), (4, 2, 256), (4, 1, 512))
     return _ali(

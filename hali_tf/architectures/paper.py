@@ -29,81 +29,87 @@ from hali_tf.architectures.rows import (
 
 
 def _hali(size: int, z_1_size: int) -> Architecture:
-    """The appendix's tables for `size` x `size` images with z_1 of `z_1_size` x `z_1_size` x 64.
+    """Returns the appendix's tables for images of `size` with z_1 of `z_1_size`, both in pixels.
 
     The printed rows halve the image twice on the way to z_1 and z_1 three times on the way to the
     last convolution, which takes what is left (r). 32x32 images with z_1 at 16x16 leave room for
     one halving only: the second strided row has stride 1 and the second upsampling is left out.
     """
-    second = 2 if size == 4 * z_1_size else 1
-    second_upsample = (Upsample(),) if second == 2 else ()
-    top = z_1_size // 8
     return Architecture(
         image=(size, size, 3),
-        levels=(
-            Level(
-                latent=(z_1_size, z_1_size, 64),
-                encoder=(
-                    Conv(32, 3, norm=None),
-                    Conv(64, 3, strides=2),
-                    Residual(),
-                    Residual(),
-                    Conv(128, 3, strides=second),
-                    Residual(),
-                    Conv(128, 3, norm=None),
-                    Gaussian(),
-                ),
-                decoder=(
-                    Conv(128, 3),
-                    Residual(),
-                    *second_upsample,
-                    Residual(),
-                    Upsample(),
-                    Conv(64, 3),
-                    Conv(32, 3),
-                    Image(),
-                ),
-                discriminator=(
-                    weight_norm(32, 3, 1, dropout=0.2),
-                    weight_norm(64, 3, 2, dropout=0.5),
-                    weight_norm(64, 3, 1, dropout=0.5),
-                    weight_norm(128, 3, second, dropout=0.5),
-                ),
-            ),
-            Level(
-                latent=(256,),
-                encoder=(
-                    Conv(128, 3, strides=2),
-                    Conv(256, 3, strides=2),
-                    Conv(256, 3, strides=2),
-                    Residual(),
-                    Conv(512, top, padding="valid"),
-                    Gaussian(),
-                ),
-                decoder=(
-                    ConvTranspose(512, top),
-                    Upsample(),
-                    Residual(),
-                    Upsample(),
-                    Conv(256, 3),
-                    Conv(128, 3),
-                    Upsample(),
-                    Conv(128, 3, norm=None),
-                    Gaussian(),
-                ),
-                discriminator=(
-                    weight_norm(128, 3, 1, dropout=0.2),
-                    weight_norm(256, 3, 2, dropout=0.5),
-                    weight_norm(256, 3, 1, dropout=0.5),
-                    weight_norm(512, 3, 2, dropout=0.5),
-                    weight_norm(512, z_1_size // 4, padding="valid", dropout=0.2),
-                ),
-            ),
-        ),
+        levels=(_level_1(z_1_size, 2 if size == 4 * z_1_size else 1), _level_2(z_1_size)),
         joint=(
             Conv(1024, 1, norm=None, dropout=0.5),
             Conv(1024, 1, norm=None, dropout=0.5),
             Logit(dropout=0.5),
+        ),
+    )
+
+
+def _level_1(size: int, second: int) -> Level:
+    """Returns x <-> z_1 of `size` x `size` x 64; the second strided row has stride `second`."""
+    second_upsample = (Upsample(),) if second == 2 else ()
+    return Level(
+        latent=(size, size, 64),
+        encoder=(
+            Conv(32, 3, norm=None),
+            Conv(64, 3, strides=2),
+            Residual(),
+            Residual(),
+            Conv(128, 3, strides=second),
+            Residual(),
+            Conv(128, 3, norm=None),
+            Gaussian(),
+        ),
+        decoder=(
+            Conv(128, 3),
+            Residual(),
+            *second_upsample,
+            Residual(),
+            Upsample(),
+            Conv(64, 3),
+            Conv(32, 3),
+            Image(),
+        ),
+        discriminator=(
+            weight_norm(32, 3, 1, dropout=0.2),
+            weight_norm(64, 3, 2, dropout=0.5),
+            weight_norm(64, 3, 1, dropout=0.5),
+            weight_norm(128, 3, second, dropout=0.5),
+        ),
+    )
+
+
+def _level_2(z_1_size: int) -> Level:
+    """Returns z_1 <-> z_2; z_1 is of `z_1_size` x `z_1_size` x 64."""
+    top = z_1_size // 8
+    return Level(
+        latent=(256,),
+        encoder=(
+            Conv(128, 3, strides=2),
+            Conv(256, 3, strides=2),
+            Conv(256, 3, strides=2),
+            Residual(),
+            Conv(512, top, padding="valid"),
+            Gaussian(),
+        ),
+        decoder=(
+            ConvTranspose(512, top),
+            Upsample(),
+            Residual(),
+            Upsample(),
+            Conv(256, 3),
+            Conv(128, 3),
+            Upsample(),
+            Conv(128, 3, norm=None),
+            Gaussian(),
+        ),
+        discriminator=(
+            weight_norm(128, 3, 1, dropout=0.2),
+            weight_norm(256, 3, 2, dropout=0.5),
+            weight_norm(256, 3, 1, dropout=0.5),
+            weight_norm(512, 3, 2, dropout=0.5),
+            weight_norm(512, z_1_size // 4, padding="valid", dropout=0.2),
         ),
     )
 

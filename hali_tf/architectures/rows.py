@@ -168,13 +168,22 @@ class Architecture:
         it as a whole, and the encoder's last row gives both.
         """
         *below, top = self.levels
-        head = LabelledGaussian(classes, top.encoder[-1].log_sigma)
+        gaussian = top.encoder[-1]
+        assert isinstance(gaussian, Gaussian)
+        head = LabelledGaussian(classes, gaussian.log_sigma)
         top = dataclasses.replace(
             top, latent=(top.latent[0] + classes,), encoder=(*top.encoder[:-1], head)
         )
         return dataclasses.replace(self, levels=(*below, top), classes=classes)
 
 
-def weight_norm(features, kernel, strides=1, dropout=0.0, padding="same", activation="leaky_relu"):
+def weight_norm(
+    features: int,
+    kernel: int,
+    strides: int = 1,
+    dropout: float = 0.0,
+    padding: str = "same",
+    activation: str = "leaky_relu",
+) -> Conv:
     """A `Conv` with weight normalisation, as discriminators have."""
     return Conv(features, kernel, strides, padding, "weight", dropout, activation)

@@ -66,9 +66,9 @@ HALI_16 = _small(
 )
 
 # MNIST padded to 32x32: the paper has no table for it. Digits' rows, with one halving more after
-# z_1. Where z_1 lies matters most: with one of 8x8x16, two halvings away from the image, level 1 was
-# still at 0.81 of the error of random pairs after 7,000 steps, and z_1 of the 32x32 tables stayed
-# black for 3,000; with this one it is at 0.68 after 3,000.
+# z_1. Where z_1 lies matters most: with one of 8x8x16, two halvings away from the image, level 1
+# was still at 0.81 of the error of random pairs after 7,000 steps, and z_1 of the 32x32 tables
+# stayed black for 3,000; with this one it is at 0.68 after 3,000.
 HALI_MNIST = _small(
     (32, 32, 1),
     (weight_norm(16, 3), weight_norm(32, 3, 2), weight_norm(64, 3)),

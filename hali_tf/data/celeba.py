@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -60,34 +61,46 @@ def open_celeba(
     attribute_names, attributes = _read_attributes(data_dir / _ATTRIBUTES)
     partition = _read_partition(data_dir / _PARTITION)
     _check_same(data_dir / _ATTRIBUTES, attributes, data_dir / _PARTITION, partition)
-    found = {entry.name for entry in os.scandir(data_dir / _IMAGES) if _is_image(entry.name)}
-    _check_same(data_dir / _ATTRIBUTES, attributes, data_dir / _IMAGES, found)
     folder = data_dir / _IMAGES
-    size, channels = image_size or CELEBA_SIZE, channels or 3
+    found = {entry.name for entry in os.scandir(folder) if _is_image(entry.name)}
+    _check_same(data_dir / _ATTRIBUTES, attributes, folder, found)
+    size = image_size or CELEBA_SIZE
+    shape = (size, size, channels or 3)
 
     def load(split: str) -> Split:
         number = SPLITS.index(split)
         names = sorted(name for name, part in partition.items() if part == number)
         if not names:
             raise UserError(f"{data_dir / _PARTITION}: no image of the {split} split ({number})")
-        job = cache.Job(
-            title=f"celeba {split}",
-            identity={
-                "set": "celeba",
-                "split": split,
-                "files": cache.fingerprint(folder, names),
-                "attributes": cache.fingerprint(data_dir, [_ATTRIBUTES]),
-            },
-            records=lambda: (
-                cache.Record(str(folder / name), folder / name, attributes[name]) for name in names
-            ),
-            count=len(names),
-            image_shape=(size, size, channels),
-            decode=functools.partial(images.decode, size=size, channels=channels, crop=celeba_face),
-        )
-        return cache.load(job, cache_dir, strict)
+        return cache.load(_job(data_dir, split, names, attributes, shape), cache_dir, strict)
 
-    return Source("celeba", (size, size, channels), load, attribute_names, multi_label=True)
+    return Source("celeba", shape, load, attribute_names, multi_label=True)
+
+
+def _job(
+    data_dir: pathlib.Path,
+    split: str,
+    names: list[str],
+    attributes: dict[str, np.ndarray],
+    shape: tuple[int, int, int],
+) -> cache.Job:
+    """Returns what is to be decoded for a split of these images."""
+    folder = data_dir / _IMAGES
+    return cache.Job(
+        title=f"celeba {split}",
+        identity={
+            "set": "celeba",
+            "split": split,
+            "files": cache.fingerprint(folder, names),
+            "attributes": cache.fingerprint(data_dir, [_ATTRIBUTES]),
+        },
+        records=lambda: (
+            cache.Record(str(folder / name), folder / name, attributes[name]) for name in names
+        ),
+        count=len(names),
+        image_shape=shape,
+        decode=functools.partial(images.decode, size=shape[0], channels=shape[2], crop=celeba_face),
+    )
 
 
 def _is_image(name: str) -> bool:
@@ -159,16 +172,22 @@ def _read_partition(file: pathlib.Path) -> dict[str, int]:
     return partition
 
 
-def _check_same(first: pathlib.Path, first_names, second: pathlib.Path, second_names) -> None:
+def _check_same(
+    first: pathlib.Path,
+    first_names: Iterable[str],
+    second: pathlib.Path,
+    second_names: Iterable[str],
+) -> None:
     """Raises if one names images that the other lacks."""
-    for here, names, there, others in (
-        (first, first_names, second, second_names),
-        (second, second_names, first, first_names),
+    first_set, second_set = set(first_names), set(second_names)
+    for path, names, other_path, other_names in (
+        (first, first_set, second, second_set),
+        (second, second_set, first, first_set),
     ):
-        lacking = sorted(set(names) - set(others))
+        lacking = sorted(names - other_names)
         if lacking:
             raise UserError(
-                f"{here}: has {lacking[0]}, which {there} lacks ({len(lacking)} such "
+                f"{path}: has {lacking[0]}, which {other_path} lacks ({len(lacking)} such "
                 f"of {len(names)}); both must be of the same images"
             )
 

@@ -20,6 +20,7 @@ import hashlib
 import os
 import pathlib
 import re
+from collections.abc import Iterator
 
 from hali_tf.data import cache, images
 from hali_tf.data.source import SPLITS, Source, Split
@@ -67,27 +68,39 @@ def open_folder(
     files = {split: _list_images(root) for split, root in roots.items()}
     label_names = _class_names(roots, files)
     parts = _parts(roots, files)
-    channels = channels or 3
+    shape = (image_size, image_size, channels or 3)
 
     def load(split: str) -> Split:
         root, names = parts[split]
-        classes = label_names if _has_classes(names) else None
-        job = cache.Job(
-            title=f"{data_dir.resolve().name} {split}",
-            identity={
-                "set": "folder",
-                "split": split,
-                "files": cache.fingerprint(root, names),
-                "classes": classes,
-            },
-            records=functools.partial(_records, root, names, classes),
-            count=len(names),
-            image_shape=(image_size, image_size, channels),
-            decode=functools.partial(images.decode, size=image_size, channels=channels),
-        )
+        job = _job(f"{data_dir.resolve().name} {split}", split, root, names, label_names, shape)
         return cache.load(job, cache_dir, strict)
 
-    return Source("folder", (image_size, image_size, channels), load, label_names)
+    return Source("folder", shape, load, label_names)
+
+
+def _job(
+    title: str,
+    split: str,
+    root: pathlib.Path,
+    names: list[str],
+    label_names: tuple[str, ...] | None,
+    shape: tuple[int, int, int],
+) -> cache.Job:
+    """Returns what is to be decoded for a split of these images."""
+    classes = label_names if _has_classes(names) else None
+    return cache.Job(
+        title=title,
+        identity={
+            "set": "folder",
+            "split": split,
+            "files": cache.fingerprint(root, names),
+            "classes": classes,
+        },
+        records=functools.partial(_records, root, names, classes),
+        count=len(names),
+        image_shape=shape,
+        decode=functools.partial(images.decode, size=shape[0], channels=shape[2]),
+    )
 
 
 def _split_roots(data_dir: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -185,16 +198,14 @@ def _parts(
             f"validation and test images from; received {len(files['train'])}"
         )
     parts = {split: (roots[split], names) for split, names in files.items()}
-    parts.update(
-        {
-            split: (roots["train"], names)
-            for split, names in cut(files["train"], present=roots).items()
-        }
-    )
+    for split, cut_names in cut(files["train"], present=roots).items():
+        parts[split] = roots["train"], list(cut_names)
     return parts
 
 
-def _records(root: pathlib.Path, names: list[str], classes: tuple[str, ...] | None):
+def _records(
+    root: pathlib.Path, names: list[str], classes: tuple[str, ...] | None
+) -> Iterator[cache.Record]:
     """Yields the images with their class numbers."""
     numbers = {name: number for number, name in enumerate(classes or ())}
     for name in names:

@@ -73,15 +73,20 @@ def semi_supervised_batches(
     """Makes the batches of a semi-supervised run: images without labels, and as many with.
 
     Args:
-        train: The train split. Of its labels only those at `labelled` are used.
+        train: The train split, with labels, of which only those at `labelled` are used.
         labelled: int64, positions of the images with a label, who are among the others too.
-        batch_size, seed, first_step, last_step: As for `train_batches`.
-        shift, warp: How far the second and third of what is returned are `moved`.
+        batch_size: B; as the next three, see `train_batches`.
+        seed: Decides the order and the moves.
+        first_step: The first step that the dataset yields.
+        last_step: One past the last step.
+        shift: How far the second and third of what is returned are shifted; see `moved`.
+        warp: How far they are warped.
 
     Returns:
         A dataset of uint8 [B, H, W, C] (images without labels), the same images moved, as many
         images with labels, moved, and their labels, int64 [B].
     """
+    assert train.labels is not None  # see draw_labelled
     few = Split(train.images[labelled], train.labels[labelled])
     steps = (batch_size, seed, first_step, last_step)
 

@@ -64,8 +64,8 @@ def open_npz(data_dir: pathlib.Path | None, image_size: int, channels: int) -> S
     _check_same(file, keys, headers)
     own = headers[keys["train"][0]].shape
     size, channels = image_size or own[1], channels or (own[3] if len(own) == 4 else 1)
-    label_key = keys["train"][1]
-    multi_label = bool(label_key) and _attributes(headers[label_key]) > 1
+    own_label_key = keys["train"][1]
+    multi_label = own_label_key is not None and _attributes(headers[own_label_key]) > 1
     rows = _rows(file, keys, headers)
 
     def load(split: str) -> Split:

@@ -94,7 +94,13 @@ def batches(split: Split, batch_size: int, limit: int | None = None) -> tf.data.
     return _gather([split.images], positions_of, 0, -(-count // batch_size), None)
 
 
-def _gather(arrays, positions_of, first_step, last_step, batch_size) -> tf.data.Dataset:
+def _gather(
+    arrays: list[np.ndarray],
+    positions_of: Callable[[int], np.ndarray],
+    first_step: int,
+    last_step: int,
+    batch_size: int | None,
+) -> tf.data.Dataset:
     """Yields, a step at a time, the rows of every array at the step's positions."""
     # Plain views: indexing through numpy's memmap class costs more than the copy itself.
     arrays = [np.asarray(array) for array in arrays]

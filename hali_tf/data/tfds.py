@@ -61,37 +61,44 @@ def open_tfds(
         UserError: If `data_dir` is missing, or the set holds no images.
     """
     builder, manual_dir = _builder(name, data_dir, cache_dir)
-    image_key = _image_key(name, builder)
-    feature = builder.info.features[image_key]
+    feature = builder.info.features[_image_key(name, builder)]
     size = image_size or _default_size(name, builder, feature)
-    channels = channels or (1 if feature.shape[-1] == 1 else 3)
+    shape = (size, size, channels or (1 if feature.shape[-1] == 1 else 3))
     label_key, label_names = _labels(builder)
-    crop = celeba_face if builder.name == "celeb_a" else central_square
 
     def load(split: str) -> Split:
         _prepare(name, builder, manual_dir)
-        part = _part(builder, split)
-        job = cache.Job(
-            title=f"{builder.name} {split}",
-            identity={
-                "set": builder.info.full_name,
-                "folder": str(builder.data_dir),
-                "split": part,
-                "count": builder.info.splits[part].num_examples,
-            },
-            records=functools.partial(_records, builder, part, image_key, label_key),
-            count=builder.info.splits[part].num_examples,
-            image_shape=(size, size, channels),
-            decode=functools.partial(images.decode, size=size, channels=channels, crop=crop),
-        )
+        job = _job(name, builder, split, shape)
         return _without_empty_labels(cache.load(job, cache_dir, strict))
 
-    return Source(
-        name, (size, size, channels), load, label_names, multi_label=label_key == "attributes"
+    return Source(name, shape, load, label_names, multi_label=label_key == "attributes")
+
+
+def _job(
+    name: str, builder: tfds.core.DatasetBuilder, split: str, shape: tuple[int, int, int]
+) -> cache.Job:
+    """Returns what is to be decoded for a split of a prepared set."""
+    part = _part(builder, split)
+    image_key, (label_key, _) = _image_key(name, builder), _labels(builder)
+    crop = celeba_face if builder.name == "celeb_a" else central_square
+    return cache.Job(
+        title=f"{builder.name} {split}",
+        identity={
+            "set": builder.info.full_name,
+            "folder": str(builder.data_dir),
+            "split": part,
+            "count": builder.info.splits[part].num_examples,
+        },
+        records=functools.partial(_records, builder, part, image_key, label_key),
+        count=builder.info.splits[part].num_examples,
+        image_shape=shape,
+        decode=functools.partial(images.decode, size=shape[0], channels=shape[2], crop=crop),
     )
 
 
-def _builder(name: str, data_dir: pathlib.Path | None, cache_dir: pathlib.Path):
+def _builder(
+    name: str, data_dir: pathlib.Path | None, cache_dir: pathlib.Path
+) -> tuple[tfds.core.DatasetBuilder, pathlib.Path | None]:
     """Finds the set's builder, and the folder of its original files if `data_dir` is that."""
     wanted, _, config = name[len("tfds:") :].partition(":")
     manual_dir = None
@@ -121,7 +128,7 @@ def _builder(name: str, data_dir: pathlib.Path | None, cache_dir: pathlib.Path):
         raise UsageError(f"--data={name}: {_shortened(error)}") from error
 
 
-def _image_key(name: str, builder) -> str:
+def _image_key(name: str, builder: tfds.core.DatasetBuilder) -> str:
     """Returns which feature of the set is the image."""
     features = builder.info.features
     keys = [key for key in features if isinstance(features[key], tfds.features.Image)]
@@ -133,7 +140,9 @@ def _image_key(name: str, builder) -> str:
     )
 
 
-def _default_size(name: str, builder, feature) -> int:
+def _default_size(
+    name: str, builder: tfds.core.DatasetBuilder, feature: tfds.features.Image
+) -> int:
     """Returns the size that the set's images have, if they all have one."""
     if builder.name in _DEFAULT_SIZES:
         return _DEFAULT_SIZES[builder.name]
@@ -146,7 +155,7 @@ def _default_size(name: str, builder, feature) -> int:
     return 32 if height == 28 else height
 
 
-def _labels(builder) -> tuple[str | None, tuple[str, ...] | None]:
+def _labels(builder: tfds.core.DatasetBuilder) -> tuple[str | None, tuple[str, ...] | None]:
     """Returns the key of the labels and their names, or (None, None)."""
     features = builder.info.features
     if builder.name == "celeb_a":
@@ -156,7 +165,7 @@ def _labels(builder) -> tuple[str | None, tuple[str, ...] | None]:
     return None, None
 
 
-def _prepare(name: str, builder, manual_dir: pathlib.Path | None) -> None:
+def _prepare(name: str, builder: tfds.core.DatasetBuilder, manual_dir: pathlib.Path | None) -> None:
     """Downloads and prepares the set, once; says so before it takes its time."""
     if builder.is_prepared():
         return
@@ -179,7 +188,7 @@ def _prepare(name: str, builder, manual_dir: pathlib.Path | None) -> None:
         ) from error
 
 
-def _part(builder, split: str) -> str:
+def _part(builder: tfds.core.DatasetBuilder, split: str) -> str:
     """Returns, in tensorflow-datasets' notation, what part of the set a split is."""
     splits = builder.info.splits
     if "train" not in splits:
@@ -197,7 +206,9 @@ def _part(builder, split: str) -> str:
     return f"train[-{size * from_end}:{stop}]"
 
 
-def _records(builder, part: str, image_key: str, label_key: str | None) -> Iterator[cache.Record]:
+def _records(
+    builder: tfds.core.DatasetBuilder, part: str, image_key: str, label_key: str | None
+) -> Iterator[cache.Record]:
     """Reads the undecoded images, always in the same order."""
     dataset = builder.as_dataset(
         split=part, decoders={image_key: tfds.decode.SkipDecoding()}, shuffle_files=False

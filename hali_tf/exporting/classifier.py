@@ -1,8 +1,16 @@
 """What classifies: the model's own label, or a linear classifier that is fitted at export."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
+
+from hali_tf.data import Source, Split
+from hali_tf.layers.gaussian import Gaussian
+from hali_tf.models.generative import Generative
 
 _POOLED = 4  # feature maps are averaged down to 4x4
 _LARGEST_FIT = 20000
@@ -26,7 +34,7 @@ class Classifier(tf.Module):
         self._weights = tf.Variable(weights, trainable=False, dtype=tf.float32)
         self._bias = tf.Variable(bias, trainable=False, dtype=tf.float32)
 
-    def scores(self, gaussians):
+    def scores(self, gaussians: Sequence[Gaussian]) -> tf.Tensor:
         """Probabilities, float32 [B, K], from what `Generative.encode` gives."""
         logits = features(gaussians) @ self._weights + self._bias
         return tf.sigmoid(logits) if self._multi_label else tf.nn.softmax(logits)
@@ -43,12 +51,12 @@ class OwnLabel(tf.Module):
         super().__init__()
         self.names = tuple(names)
 
-    def scores(self, gaussians):
+    def scores(self, gaussians: Sequence[Gaussian]) -> tf.Tensor:
         """q(y | x), float32 [B, K], from what `Generative.encode` gives."""
-        return gaussians[-1].probabilities
+        return gaussians[-1].probabilities  # type: ignore[attr-defined]
 
 
-def features(gaussians):
+def features(gaussians: Sequence[Gaussian]) -> tf.Tensor:
     """The means of all levels, feature maps averaged to at most 4x4, as float32 [B, F]."""
     parts = []
     for q in gaussians:
@@ -60,7 +68,7 @@ def features(gaussians):
     return tf.concat(parts, axis=1)
 
 
-def fit(generative, source, split):
+def fit(generative: Generative, source: Source, split: Split) -> Classifier:
     """Fits the classifier to labelled images, at most 20,000 from the first.
 
     Args:
@@ -71,6 +79,7 @@ def fit(generative, source, split):
     Returns:
       `Classifier`.
     """
+    assert split.labels is not None
     labels = split.labels[:_LARGEST_FIT]
     x = _over(split.images[:_LARGEST_FIT], lambda images: features(generative.encode(images)))
     mean, deviation = x.mean(axis=0), x.std(axis=0) + 1e-6
@@ -82,9 +91,10 @@ def fit(generative, source, split):
     return Classifier(names, source.multi_label, weights, bias - mean @ weights)
 
 
-def accuracy(generative, classifier, split):
+def accuracy(generative: Generative, classifier: Classifier, split: Split) -> float:
     """Share of right decisions on a labelled split: of classes, or of attributes at one half."""
     scores = _over(split.images, lambda images: classifier.scores(generative.encode(images)))
+    assert split.labels is not None
     if split.labels.ndim == 2:
         return float(np.mean((scores > 0.5) == split.labels))
     return float(np.mean(scores.argmax(axis=1) == split.labels))

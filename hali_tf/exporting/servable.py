@@ -4,6 +4,10 @@ Nothing in their graphs keeps state, needs Python, XLA or an op of our own; each
 has the batch in dimension 0 and no row depends on another, so the server may batch and pad.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import tensorflow as tf
 
 from hali_tf.layers.label import LabelledGaussian
@@ -27,7 +31,7 @@ class Servable(tf.Module):
         self._crop = crop
         self.classifier = classifier
 
-    def signatures(self):
+    def signatures(self) -> dict[str, Any]:
         """Concrete functions by name, as the README of serving lists them."""
         model = self._served()
         images = tf.TensorSpec([None, *model.image_shape], tf.uint8, "images")
@@ -98,7 +102,9 @@ def _concrete(function, spec):
     return tf.function(lambda x: function(x), autograph=False).get_concrete_function(spec)
 
 
-def prepare(encoded, shape, crop=None):
+def prepare(
+    encoded: tf.Tensor, shape: tuple[int, int, int], crop: tuple[int, ...] | None = None
+) -> tf.Tensor:
     """A JPEG or PNG as training saw it: cropped to a square, resized, in the model's channels.
 
     Args:

@@ -1,24 +1,30 @@
 """A version folder that appears whole: written beside, then renamed to its number."""
 
+from __future__ import annotations
+
 import glob
 import os
 import shutil
+from typing import Any
 
 import tensorflow as tf
 
 from hali_tf.errors import UsageError, UserError
 from hali_tf.exporting import warmup
+from hali_tf.exporting.servable import Servable
 from hali_tf.files import write_json
 
 _BESIDE = ".exporting-"
 
 
-def next_version(export_dir):
+def next_version(export_dir: str) -> int:
     """1 more than the highest integer-named folder."""
     return max((int(n) for n in os.listdir(export_dir) if n.isdigit()), default=0) + 1
 
 
-def write(servable, export_dir, version, model_name, card):
+def write(
+    servable: Servable, export_dir: str, version: int, model_name: str, card: dict[str, Any]
+) -> str:
     """Writes DIR/<version>/: SavedModel, warm-up requests, model card.
 
     A server polls DIR and takes any integer-named folder it sees, so the folder is made under

@@ -1,7 +1,10 @@
 """Requests that TF-Serving replays before a version serves, so that no user waits for them."""
 
+from __future__ import annotations
+
 import io
 import os
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +16,7 @@ BATCH_SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 5
 PATH = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
 
-def write(folder, signatures, model_name):
+def write(folder: str, signatures: dict[str, Any], model_name: str) -> None:
     """Writes one PredictionLog for each signature and batch size.
 
     Args:
@@ -43,7 +46,7 @@ def _log(name, spec, batch, model_name):
     return log
 
 
-def example(encoded):
+def example(encoded: bytes) -> bytes:
     """A tf.Example with `image/encoded`, as the signature classify_examples parses it."""
     feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded]))
     return tf.train.Example(features=tf.train.Features(feature={"image/encoded": feature}))

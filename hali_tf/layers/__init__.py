@@ -1,0 +1,1 @@
+"""Layers of the networks: convolutions, distributions, random draws, weight normalisation."""

@@ -1,5 +1,7 @@
 """Convolutions of the tables: `Conv`, `ConvTranspose`, `Residual` and `Upsample` rows."""
 
+from __future__ import annotations
+
 import keras
 import tensorflow as tf
 
@@ -18,12 +20,12 @@ class BatchNorms:
     def __init__(self, momentum=0.95, synchronized=False):
         self._settings = {"momentum": momentum, "synchronized": synchronized}
 
-    def make(self, dtype):
+    def make(self, dtype: str | None) -> keras.layers.BatchNormalization:
         """A new `keras.layers.BatchNormalization` of precision policy `dtype`."""
         return keras.layers.BatchNormalization(epsilon=1e-5, dtype=dtype, **self._settings)
 
 
-def activate(x, activation, slope):
+def activate(x: tf.Tensor, activation: str, slope: float) -> tf.Tensor:
     """Nonlinearity by name: "leaky_relu", "maxout" over pairs of channels, "tanh" or None."""
     if activation == "leaky_relu":
         # By way of float32: bfloat16's kernel for the gradient takes 15 times as long on CPU.
@@ -42,7 +44,8 @@ class Dropout(keras.layers.Layer):
         super().__init__(dtype=dtype)
         self._rate = rate
 
-    def call(self, x, seed):
+    def call(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Returns x with dropout by the draw of `seed`, int32 [2]."""
         return dropout(x, self._rate, seed)
 
 
@@ -93,7 +96,8 @@ class ConvBlock(keras.layers.Layer):
             )
         self.norm = batch_norms.make(dtype) if norm == "batch" else None
 
-    def call(self, x, training=False):
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Returns float [B, h, w, features]."""
         x = self.conv(x)
         if self.norm is not None:
             x = self.norm(x, training=training)
@@ -107,13 +111,15 @@ class ResidualBlock(keras.layers.Layer):
         super().__init__(dtype=dtype)
         self._slope, self._batch_norms = slope, batch_norms
 
-    def build(self, input_shape):
+    def build(self, input_shape: tf.TensorShape) -> None:
+        """Makes the block for the feature maps of its input."""
         block = {"slope": self._slope, "batch_norms": self._batch_norms, "dtype": self.dtype_policy}
         self.first = ConvBlock(input_shape[-1], 3, **block)
         self.second = ConvBlock(input_shape[-1], 3, activation=None, **block)
         super().build(input_shape)
 
-    def call(self, x, training=False):
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Returns a tensor of the shape and dtype of x."""
         change = self.second(self.first(x, training=training), training=training)
         return activate(x + change, "leaky_relu", self._slope)
 
@@ -125,7 +131,8 @@ class Upsample(keras.layers.Layer):
     (Keras' goes through float32) and from additions that XLA and oneDNN both run fast.
     """
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns [B, 2h, 2w, C] of [B, h, w, C]."""
         return _double(_double(x, 1), 2)
 
 

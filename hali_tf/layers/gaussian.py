@@ -1,5 +1,7 @@
 """The paper's "Gaussian Layer": a diagonal Gaussian whose parameters are feature maps."""
 
+from __future__ import annotations
+
 import math
 from typing import NamedTuple
 
@@ -18,7 +20,7 @@ class Gaussian(NamedTuple):
     mean: tf.Tensor
     stddev: tf.Tensor
 
-    def sample(self, noise):
+    def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """Mean + stddev * noise, the reparameterised draw; `noise` is standard normal."""
         return self.mean + self.stddev * noise
 
@@ -45,7 +47,8 @@ class GaussianHead(keras.layers.Layer):
             dtype=dtype,
         )
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> Gaussian:
+        """Returns the distribution, float32, of features [B, h, w, C]."""
         parameters = tf.cast(self.projection(x), tf.float32)
         mean, raw = tf.split(parameters, 2, axis=-1)
         log_sigma = _MIDDLE + _HALF * tf.tanh((raw - _MIDDLE) / _HALF)

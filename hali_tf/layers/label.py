@@ -1,7 +1,9 @@
-"""The label y beside the top latent: a categorical variable next to the Gaussian (paper, Equation 9).
+"""The label y beside the top latent: a categorical variable (paper, Equation 9).
 
 Both together are one vector [z_L, y], of d + K entries, the last K a one-hot y of K classes.
 """
+
+from __future__ import annotations
 
 import math
 from typing import NamedTuple
@@ -13,28 +15,28 @@ from hali_tf.layers.gaussian import Gaussian, GaussianHead
 
 
 class LabelledGaussian(NamedTuple):
-    """q(z_L | z_{L-1}) q(y | z_{L-1}): a diagonal Gaussian [B, d] and y's logits, float32 [B, K]."""
+    """q(z_L | z_{L-1}) q(y | z_{L-1}): a diagonal Gaussian [B, d], and logits of y [B, K]."""
 
     gaussian: Gaussian
     logits: tf.Tensor
 
     @property
-    def probabilities(self):
+    def probabilities(self) -> tf.Tensor:
         """q(y | z_{L-1}), float32 [B, K]."""
         return tf.nn.softmax(self.logits)
 
     @property
-    def mean(self):
+    def mean(self) -> tf.Tensor:
         """Of [z_L, y], float32 [B, d + K]; that of y are its probabilities."""
         return tf.concat([self.gaussian.mean, self.probabilities], axis=-1)
 
     @property
-    def stddev(self):
+    def stddev(self) -> tf.Tensor:
         """Of each entry of [z_L, y], float32 [B, d + K]."""
         y = self.probabilities
         return tf.concat([self.gaussian.stddev, tf.sqrt(y * (1 - y))], axis=-1)
 
-    def sample(self, noise):
+    def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """A draw of [z_L, y], y one-hot; gradients pass y as through its softmax.
 
         The straight-through Gumbel-softmax at temperature 1 (Jang et al., arXiv 1611.01144).
@@ -66,11 +68,12 @@ class LabelledGaussianHead(keras.layers.Layer):
             classes, 1, kernel_initializer="lecun_normal", dtype=dtype
         )
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> LabelledGaussian:
+        """Returns the distribution, float32, of features [B, 1, 1, C]."""
         return LabelledGaussian(self.gaussian(x), tf.cast(self.logits(x), tf.float32))
 
 
-def decide(z, classes):
+def decide(z: tf.Tensor, classes: int) -> tf.Tensor:
     """[z_L, y] with the largest of the last `classes` entries 1 and the others 0."""
     y = tf.one_hot(tf.argmax(z[:, -classes:], axis=-1), classes)
     return tf.concat([z[:, :-classes], y], axis=-1)

@@ -4,19 +4,22 @@ A run resumed after a kill then equals one never killed, and the train step is o
 The generator is named, so that graph mode and XLA, and one machine and another, draw alike.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 _ALGORITHM = "philox"
 
 
-def fold(seed, data):
+def fold(seed: tf.Tensor | list[int], data: tf.Tensor | int) -> tf.Tensor:
     """A new seed from `seed`, int32 [2], and an integer: step, replica or purpose."""
     return tf.random.fold_in(seed, tf.cast(data, tf.int32), alg=_ALGORITHM)
 
 
-def normal(shape, seed):
+def normal(shape: Sequence[int], seed: tf.Tensor) -> tf.Tensor:
     """Standard normal float32 draws of `shape`, by Box and Muller from pairs of uniform ones.
 
     Half the time of `tf.random.stateless_normal`, whose draws XLA also makes another way: of the
@@ -40,7 +43,7 @@ def _words(count, seed):
     )
 
 
-def dropout(x, rate, seed):
+def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
     """`x` with each entry zero with probability `rate`, the others scaled by 1 / (1 - rate).
 
     Four entries share one 32-bit draw, a byte each, so the probability is `rate` rounded to

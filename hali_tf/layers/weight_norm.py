@@ -4,6 +4,8 @@ The same meaning of `v`, `g` and data-dependent initialisation as
 `tfa.layers.WeightNormalization`, which raises under mixed precision.
 """
 
+from __future__ import annotations
+
 import keras
 import tensorflow as tf
 
@@ -23,7 +25,8 @@ class WeightNormConv2D(keras.layers.Layer):
         self._filters, self._kernel_size = filters, kernel_size
         self._strides, self._padding = strides, padding.upper()
 
-    def build(self, input_shape):
+    def build(self, input_shape: tf.TensorShape) -> None:
+        """Makes v, g and the bias."""
         self.v = self.add_weight(
             name="v",
             shape=(self._kernel_size, self._kernel_size, input_shape[-1], self._filters),
@@ -34,12 +37,12 @@ class WeightNormConv2D(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(self._filters,), initializer="zeros")
         super().build(input_shape)
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         """[B, H, W, C] of any float type to [B, H', W', filters] of the same."""
         kernel = self.g * tf.nn.l2_normalize(self.v, axis=[0, 1, 2])
         return self._convolve(x, kernel) + tf.cast(self.bias, x.dtype)
 
-    def initialize_from(self, x):
+    def initialize_from(self, x: tf.Tensor) -> tf.Tensor:
         """Sets g and bias so that the outputs for `x` have mean 0 and deviation 1 a filter.
 
         As in section 3 of the paper; `tfa` takes the deviation before it normalises v, so the two

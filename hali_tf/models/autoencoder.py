@@ -1,22 +1,24 @@
 """What HALI, ALI and the VAE share: encoder and decoder, their averages, and how they train."""
 
+from __future__ import annotations
+
 import keras
 import tensorflow as tf
 
 from hali_tf.layers import random
 from hali_tf.layers.convolution import BatchNorms
 from hali_tf.models import loss_scale
+from hali_tf.models.averaged import Averaged
 from hali_tf.models.draws import Draws
 from hali_tf.models.generative import Generative
 from hali_tf.models.networks import Decoder, Encoder
 
 
-class Autoencoder(keras.Model):
+class Autoencoder(Averaged):
     """Encoder and decoder, their moving averages, and a train step for any loss.
 
-    The public methods use the moving averages of the weights (`average`), in float32. A model
-    derives from it, says what stands here without a body, and calls `_build` when it has made
-    its own networks.
+    A model derives from it, defines what has no body here, and calls `_build` when it has made its
+    own networks.
 
     Attributes:
       OPTIMIZERS: how many `compile` takes.
@@ -49,9 +51,9 @@ class Autoencoder(keras.Model):
         batch_norm_momentum=0.95,
         sync_batch_norm=False,
     ):
-        super().__init__()
+        super().__init__(ema_decay)
         self.architecture = architecture
-        self._seed, self._ema_decay = seed, ema_decay
+        self._seed = seed
         norms = BatchNorms(batch_norm_momentum, sync_batch_norm)
         self.encoder = Encoder(architecture, norms, precision)
         self.decoder = Decoder(architecture, norms, precision)
@@ -70,10 +72,6 @@ class Autoencoder(keras.Model):
             )
         names = [*self.VALUES, *(f"sigma_{l}" for l in range(1, self.num_levels + 1))]
         self._train_metrics = {name: keras.metrics.Mean(name=name) for name in names}
-        self._test_metrics = {
-            f"rmse_{l}": keras.metrics.RootMeanSquaredError(name=f"rmse_{l}")
-            for l in range(1, self.num_levels + 1)
-        }
 
     def _build(self):
         """Makes all variables, from zeros through every level; averages start as the weights."""
@@ -90,58 +88,12 @@ class Autoencoder(keras.Model):
     def _build_beside(self, x, zs):
         """Makes the variables of further networks, where a model has some."""
 
-    def _averaged(self):
-        """Pairs of moving average and the weight (or batch norm statistic) that it follows."""
-        return [
-            *zip(self.average.encoder.weights, self.encoder.weights),
-            *zip(self.average.decoder.weights, self.decoder.weights),
-        ]
-
     @property
-    def networks(self):
+    def networks(self) -> dict[str, keras.layers.Layer]:
         """What is trained, by name."""
         return {"encoder": self.encoder, "decoder": self.decoder}
 
-    @property
-    def image_shape(self):
-        """(H, W, C)."""
-        return self.average.image_shape
-
-    @property
-    def latent_shapes(self):
-        """Shape of each z_l, without the batch."""
-        return self.average.latent_shapes
-
-    @property
-    def num_levels(self):
-        """L."""
-        return self.average.num_levels
-
-    # What evaluation and export use.
-
-    def encode(self, images):
-        """See `Generative.encode`."""
-        return self.average.encode(images)
-
-    def decode(self, z, level=None):
-        """See `Generative.decode`."""
-        return self.average.decode(z, level)
-
-    def decode_latents(self, z, level=None):
-        """See `Generative.decode_latents`."""
-        return self.average.decode_latents(z, level)
-
-    def reconstruct(self, images, level):
-        """See `Generative.reconstruct`."""
-        return self.average.reconstruct(images, level)
-
-    def sample(self, seeds):
-        """See `Generative.sample`."""
-        return self.average.sample(seeds)
-
-    # Training.
-
-    def compile(self, optimizer):
+    def compile(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Takes the optimiser (the first, where there are several) and makes all moments.
 
         To be called in the strategy's scope: variables made later would not be restored.
@@ -151,10 +103,10 @@ class Autoencoder(keras.Model):
             if hasattr(player, "build"):  # tensorflow-addons' make them as they are restored
                 player.build(variables)
 
-    def initialize_from_data(self, images):
+    def initialize_from_data(self, images: tf.Tensor) -> None:
         """Data-dependent initialisation by a first batch, uint8 [B, H, W, C]; none by default."""
 
-    def train_step(self, images):
+    def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """One update of all that is trained, from one forward pass.
 
         Args:
@@ -179,23 +131,10 @@ class Autoencoder(keras.Model):
             metric.update_state(values[name])
         return {name: metric.result() for name, metric in self._train_metrics.items()}
 
-    def test_step(self, images):
-        """Per-pixel RMSE of the reconstruction at each level, on the scale [0, 1].
-
-        Args:
-          images: uint8 [B, H, W, C].
-        """
-        for level in range(1, self.num_levels + 1):
-            self._test_metrics[f"rmse_{level}"].update_state(
-                tf.cast(images, tf.float32) / 255,
-                tf.cast(self.reconstruct(images, level), tf.float32) / 255,
-            )
-        return {name: metric.result() for name, metric in self._test_metrics.items()}
-
     @property
-    def metrics(self):
-        """Keras resets these at the start of `fit` and `evaluate`."""
-        return [*self._train_metrics.values(), *self._test_metrics.values()]
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Keras resets these at the start of `fit`."""
+        return list(self._train_metrics.values())
 
     def _players(self):
         """Pairs of an optimiser and the variables that it trains."""
@@ -223,12 +162,12 @@ class Autoencoder(keras.Model):
         return Draws(seed, tf.shape(images)[0], replica, replicas)
 
     @staticmethod
-    def _mean(loss):
+    def _mean(loss: tf.Tensor) -> tf.Tensor:
         """Mean over the global batch; gradients are summed over replicas."""
         return tf.reduce_mean(loss) / tf.distribute.get_strategy().num_replicas_in_sync
 
     @staticmethod
-    def _norm(gradients, scale=1.0):
+    def _norm(gradients: list[tf.Tensor], scale: tf.Tensor = 1.0) -> tf.Tensor:
         """Norm of the global batch's gradient; 0 where the optimiser will skip the step.
 
         It skips the ones that overflow, and lowers the scale of the loss until it is 1.
@@ -249,22 +188,11 @@ class Autoencoder(keras.Model):
     def _share_statistics(self, context):
         """Makes the moving statistics those of all replicas, as a checkpoint holds them.
 
-        Each replica recorded its own; a run resumed from their mean would not equal one that went on.
+        Each replica recorded its own; a run resumed from their mean would not equal one that went
+        on.
         """
         statistics = self._statistics()
         for variable, mean in zip(
             statistics, context.all_reduce(tf.distribute.ReduceOp.MEAN, statistics)
         ):
             variable.assign(mean)
-
-    def _update_averages(self, strategy):
-        """Average <- decay * average + (1 - decay) * weight, in cross-replica context.
-
-        The decay starts low: the first weights are noise and would linger.
-        """
-        step = tf.cast(self.step, tf.float32)
-        rate = 1 - tf.minimum(self._ema_decay, (1 + step) / (10 + step))
-        for average, weight in self._averaged():
-            strategy.extended.update(
-                average, lambda a, w: a.assign_add(rate * (w - a)), args=(weight,)
-            )

@@ -1,5 +1,7 @@
 """Latents as arrays: images to means and back in bounded memory, and single components scaled."""
 
+from __future__ import annotations
+
 import functools
 
 import numpy as np
@@ -38,7 +40,7 @@ class Coder:
             )
         )
 
-    def encode(self, images):
+    def encode(self, images: np.ndarray) -> list[np.ndarray]:
         """Means of q(z_l | z_{l-1}) for l = 1..L: a list of float32 [N, *latent].
 
         Args:
@@ -46,20 +48,20 @@ class Coder:
         """
         return [np.concatenate(level) for level in zip(*_in_batches(self._encode, images))]
 
-    def decode(self, z, level):
+    def decode(self, z: np.ndarray, level: int) -> np.ndarray:
         """uint8 [N, H, W, C] from z_l, float32 [N, *latent], by the means of the levels below."""
         return np.concatenate(_in_batches(self._decode[level - 1], z))
 
-    def decode_latents(self, z, level):
+    def decode_latents(self, z: np.ndarray, level: int) -> list[np.ndarray]:
         """[z_1, ..., z_l] on the way of `decode`, each float32 [N, *latent]."""
         parts = _in_batches(self._decode_latents[level - 1], z)
         return [np.concatenate(latents) for latents in zip(*parts)]
 
-    def reconstruct(self, images, level):
+    def reconstruct(self, images: np.ndarray, level: int) -> np.ndarray:
         """uint8 [N, H, W, C], encoded up to z_l and decoded from it."""
         return np.concatenate(_in_batches(self._reconstruct[level - 1], images))
 
-    def sample(self, seeds):
+    def sample(self, seeds: np.ndarray) -> np.ndarray:
         """uint8 [N, H, W, C]; image i follows from seeds[i], int64, alone."""
         return np.concatenate(_in_batches(self._sample, seeds))
 

@@ -1,5 +1,9 @@
 """Standard normal draws of a train step, each from a seed of its own."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from hali_tf.layers import random
@@ -19,7 +23,7 @@ class Draws:
     def __init__(self, seed, batch, replica, replicas):
         self._seed, self._batch, self._replica, self._replicas = seed, batch, replica, replicas
 
-    def normal(self, shape, purpose, level=0):
+    def normal(self, shape: Sequence[int], purpose: int, level: int = 0) -> tf.Tensor:
         """float32 [B, *shape]."""
         seed = random.fold(self._seed, _PURPOSES * level + purpose)
         if self._replicas == 1:
@@ -28,15 +32,15 @@ class Draws:
         begin = [self._replica * self._batch] + [0] * len(shape)
         return tf.slice(draws, begin, [self._batch, *shape])
 
-    def posterior(self, shapes):
+    def posterior(self, shapes: Sequence[tuple[int, ...]]) -> list[tf.Tensor]:
         """For the encoder, a draw for each of z_1, z_2, ... of these shapes."""
         return [self.normal(shape, POSTERIOR, l) for l, shape in enumerate(shapes, start=1)]
 
-    def of_hybrid(self, level, size):
+    def of_hybrid(self, level: int, size: tf.Tensor) -> Draws:
         """`Draws` of their own for h_l, l = `level`, of `size` examples on this replica."""
         seed = random.fold(self._seed, _PURPOSES * level + HYBRID)
         return Draws(seed, size, self._replica, self._replicas)
 
-    def noisy(self, x, sigma, purpose):
+    def noisy(self, x: tf.Tensor, sigma: float, purpose: int) -> tf.Tensor:
         """Images x, float32 [B, H, W, C], with noise of this sigma."""
         return x + sigma * self.normal(x.shape[1:], purpose) if sigma else x

@@ -1,18 +1,21 @@
 """Encoder and decoder for use: what evaluation, figures and export call."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from hali_tf.layers import random
 from hali_tf.layers.convolution import BatchNorms
+from hali_tf.layers.gaussian import Gaussian
 from hali_tf.models.networks import Decoder, Encoder
 
 
-def to_unit(images):
+def to_unit(images: tf.Tensor) -> tf.Tensor:
     """uint8 [0, 255] to float32 [-1, 1]."""
     return tf.cast(images, tf.float32) / 127.5 - 1.0
 
 
-def to_uint8(x):
+def to_uint8(x: tf.Tensor) -> tf.Tensor:
     """Float [-1, 1] to uint8 [0, 255], rounded."""
     return tf.cast(tf.round((tf.clip_by_value(x, -1.0, 1.0) + 1.0) * 127.5), tf.uint8)
 
@@ -35,30 +38,30 @@ class Generative(tf.Module):
         self.decoder = Decoder(architecture, BatchNorms())
 
     @property
-    def num_levels(self):
+    def num_levels(self) -> int:
         """L."""
         return len(self.latent_shapes)
 
-    def encode(self, images):
+    def encode(self, images: tf.Tensor) -> list[Gaussian]:
         """q(z_l | mean of z_{l-1}) for l = 1..L: list of `Gaussian`, float32 [B, *latent]."""
         return self.encoder(to_unit(images))[0]
 
-    def decode(self, z, level=None):
+    def decode(self, z: tf.Tensor, level: int | None = None) -> tf.Tensor:
         """uint8 images from z_l, float32 [B, *latent], by the means of the levels below it.
 
         `level` is l; the top one by default.
         """
         return to_uint8(self.decoder(z, level=level)[0])
 
-    def decode_latents(self, z, level=None):
-        """[z_1, ..., z_l] on the way of `decode`: the means of p(z_{k-1} | z_k) below `z` itself."""
+    def decode_latents(self, z: tf.Tensor, level: int | None = None) -> list[tf.Tensor]:
+        """Returns [z_1, ..., z_l] of `decode`: the means of p(z_{k-1} | z_k), and `z` itself."""
         return self.decoder(z, level=level)[1]
 
-    def reconstruct(self, images, level):
+    def reconstruct(self, images: tf.Tensor, level: int) -> tf.Tensor:
         """Encodes up to z_l and decodes from it (paper, section 3.2), by the means throughout."""
         return self.decode(self.encode(images)[level - 1].mean, level)
 
-    def sample(self, seeds):
+    def sample(self, seeds: tf.Tensor) -> tf.Tensor:
         """Draws z_L from the prior, then each level below it, then x (ancestral sampling).
 
         Args:

@@ -1,5 +1,8 @@
 """HALI (Belghazi et al., 2018): encoder and decoder play against a discriminator."""
 
+from __future__ import annotations
+
+import keras
 import tensorflow as tf
 
 from hali_tf import losses
@@ -25,12 +28,12 @@ class HALI(Autoencoder):
         discriminator would always tell it from what a deterministic decoder makes of z_1.
       hybrid_joints: shares of h_1, ..., h_L, which the paper does not have (`joints`): for each
         share s, 0 to 1, of h_l, the decoder's side has s B examples of h_l beside B of p. Every
-        example of a side counts alike, so the weights of the mixture are s_l / (1 + s_1 + ... + s_L),
-        and the sides stay balanced: the best logit is 0 where they are equal. Levels that are not
-        named have none.
+        example of a side counts alike, so the weights of the mixture are
+        s_l / (1 + s_1 + ... + s_L), and the sides stay balanced: the best logit is 0 where they
+        are equal. Levels that are not named have none.
       gradient_penalty: gamma of R1, a further term of the discriminator's loss, which the paper
-        does not have: gamma / 2 times the squared norm of ds_q / d(x, z_1, ..., z_L) (Mescheder et al.,
-        arXiv 1801.04406, Equation 9). Not with mixed_float16, whose range it leaves.
+        does not have: gamma / 2 times the squared norm of ds_q / d(x, z_1, ..., z_L) (Mescheder et
+        al., arXiv 1801.04406, Equation 9). Not with mixed_float16, whose range it leaves.
       one_pass: gradients of both players from one backward pass; two passes are the reference
         and what mixed_float16 uses, since the factors between the losses overflow it.
       precision, **settings: of `Autoencoder`.
@@ -63,11 +66,11 @@ class HALI(Autoencoder):
         self.discriminator(x, zs)
 
     @property
-    def networks(self):
+    def networks(self) -> dict[str, keras.layers.Layer]:
         """See `Autoencoder.networks`."""
         return {**super().networks, "discriminator": self.discriminator}
 
-    def discriminator_features(self, images):
+    def discriminator_features(self, images: tf.Tensor) -> tf.Tensor:
         """The discriminator's penultimate layer for images and their encodings, float32 [B, F].
 
         Noise and dropout are off (paper, Equation 8).
@@ -80,7 +83,11 @@ class HALI(Autoencoder):
         features = self.discriminator.features(x, zs)
         return tf.cast(tf.reshape(features, [tf.shape(x)[0], -1]), tf.float32)
 
-    def compile(self, discriminator_optimizer, generator_optimizer):
+    def compile(  # type: ignore[override]  # two players
+        self,
+        discriminator_optimizer: keras.optimizers.Optimizer,
+        generator_optimizer: keras.optimizers.Optimizer,
+    ) -> None:
         """Takes the two players' optimisers; see `Autoencoder.compile`."""
         self.generator_optimizer = generator_optimizer
         super().compile(discriminator_optimizer)
@@ -91,7 +98,7 @@ class HALI(Autoencoder):
             (self.generator_optimizer, self._coder_variables()),
         )
 
-    def initialize_from_data(self, images):
+    def initialize_from_data(self, images: tf.Tensor) -> None:
         """Data-dependent initialisation of the discriminator's weight normalisation.
 
         Each layer's outputs for a first batch, encoded and generated examples together, get mean 0
@@ -108,9 +115,9 @@ class HALI(Autoencoder):
     def _joint_examples(self, images, draws, training):
         """Examples of the encoder's side, of the decoder's, and q.
 
-        Each side is [x, z_1, ..., z_L], float32 [B, ...], the decoder's of more examples where there
-        are hybrid joints (`joints.decoder_examples`). Noise for the discriminator's input is in x. q
-        is the encoder's list of `Gaussian`s.
+        Each side is [x, z_1, ..., z_L], float32 [B, ...], the decoder's of more examples where
+        there are hybrid joints (`joints.decoder_examples`). Noise for the discriminator's input is
+        in x. q is the encoder's list of `Gaussian`s.
         """
         x = draws.noisy(to_unit(images), self._noise, NOISE_Q)
         q, z_q = self.encoder(x, draws.posterior(self.latent_shapes), training=training)
@@ -182,7 +189,7 @@ class HALI(Autoencoder):
         upstream += [tf.ones([])] * len(means)
         g_gradients = generator_tape.gradient([*inputs, *means], self._coder_variables(), upstream)
         norms = [self._norm(d_gradients), self._norm(g_gradients)]
-        return (d_gradients, g_gradients), self._values(s_q, s_p, q, terms, norms)
+        return (d_gradients, g_gradients), _values(s_q, s_p, q, terms, norms, self.hybrid_joints)
 
     def _two_pass_gradients(self, batch, seed, replica, scales):
         """As `_one_pass_gradients`, each loss differentiated by itself and scaled by `scales`."""
@@ -196,7 +203,7 @@ class HALI(Autoencoder):
         d_gradients = self._penalised(d_gradients, of_q, seed, replica)
         g_gradients = tape.gradient(g_loss, self._coder_variables())
         norms = [self._norm(d_gradients, scales[0]), self._norm(g_gradients, scales[1])]
-        return (d_gradients, g_gradients), self._values(s_q, s_p, q, terms, norms)
+        return (d_gradients, g_gradients), _values(s_q, s_p, q, terms, norms, self.hybrid_joints)
 
     def _logits(self, of_q, of_p, seed, replica):
         """s_q and s_p, float32 [B] and [B'], of sides as of `_joint_examples`."""
@@ -209,18 +216,19 @@ class HALI(Autoencoder):
         seed = random.fold(random.fold(seed, DROPOUT), replica)
         return self.discriminator(inputs[0], inputs[1:], training=True, seed=seed)
 
-    def _values(self, s_q, s_p, q, terms, norms):
-        """Scalars to log; accuracy_p is of p's examples alone, accuracy_h_l of those of h_l."""
-        return {
-            "d_loss": sum(map(tf.reduce_mean, losses.discriminator_loss(s_q, s_p))),
-            "g_loss": sum(map(tf.reduce_mean, losses.generator_loss(s_q, s_p))),
-            "accuracy_q": tf.reduce_mean(tf.cast(s_q > 0, tf.float32)),
-            **joints.accuracies(s_p, self.hybrid_joints, tf.shape(s_q)[0]),
-            "d_gradient": norms[0],
-            "g_gradient": norms[1],
-            **{f"sigma_{l}": tf.reduce_mean(g.stddev) for l, g in enumerate(q, start=1)},
-            **{name: tf.reduce_mean(term) for name, term in terms.items()},
-        }
+
+def _values(s_q, s_p, q, terms, norms, shares):
+    """Returns scalars to log; accuracy_p is of p's examples alone, accuracy_h_l of those of h_l."""
+    return {
+        "d_loss": sum(map(tf.reduce_mean, losses.discriminator_loss(s_q, s_p))),
+        "g_loss": sum(map(tf.reduce_mean, losses.generator_loss(s_q, s_p))),
+        "accuracy_q": tf.reduce_mean(tf.cast(s_q > 0, tf.float32)),
+        **joints.accuracies(s_p, shares, tf.shape(s_q)[0]),
+        "d_gradient": norms[0],
+        "g_gradient": norms[1],
+        **{f"sigma_{l}": tf.reduce_mean(g.stddev) for l, g in enumerate(q, start=1)},
+        **{name: tf.reduce_mean(term) for name, term in terms.items()},
+    }
 
 
 def _concatenated(of_q, of_p):

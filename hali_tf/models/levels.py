@@ -1,12 +1,14 @@
 """Encoder, decoder and discriminator levels, built from the rows of `hali_tf.architectures`."""
 
+from __future__ import annotations
+
 import keras
 import tensorflow as tf
 
 from hali_tf.architectures import rows as tables
 from hali_tf.layers import random
 from hali_tf.layers.convolution import ConvBlock, Dropout, ResidualBlock, Upsample
-from hali_tf.layers.gaussian import GaussianHead
+from hali_tf.layers.gaussian import Gaussian, GaussianHead
 from hali_tf.layers.label import LabelledGaussianHead
 from hali_tf.layers.weight_norm import WeightNormConv2D
 
@@ -28,7 +30,9 @@ class Rows(keras.layers.Layer):
             layer for row in rows for layer in _layers(row, channels, slope, batch_norms, dtype)
         ]
 
-    def call(self, x, training=False, seed=None):
+    def call(
+        self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """`seed`, int32 [2], is for dropout, so only where there is some and `training`."""
         for index, layer in enumerate(self.stack):
             if isinstance(layer, Dropout):
@@ -39,7 +43,7 @@ class Rows(keras.layers.Layer):
                 x = layer(x)
         return x
 
-    def outputs(self, x):
+    def outputs(self, x: tf.Tensor) -> list[tf.Tensor]:
         """The output of every layer for `x`, without dropout, the last one as of `call`."""
         outputs = []
         for layer in self.stack:
@@ -47,7 +51,7 @@ class Rows(keras.layers.Layer):
             outputs.append(x)
         return outputs
 
-    def initialize_from(self, x):
+    def initialize_from(self, x: tf.Tensor) -> tf.Tensor:
         """Weight normalisation's data-dependent initialisation; returns the output for `x`."""
         for layer in self.stack:
             if isinstance(layer, ConvBlock) and isinstance(layer.conv, WeightNormConv2D):
@@ -84,7 +88,7 @@ def _layers(row, channels, slope, batch_norms, dtype):
     raise TypeError(f"not a row of hali_tf.architectures: {row!r}")
 
 
-def as_maps(z):
+def as_maps(z: tf.Tensor) -> tf.Tensor:
     """A vector [B, d] as feature maps [B, 1, 1, d]; feature maps as they are."""
     return z if len(z.shape) == 4 else z[:, tf.newaxis, tf.newaxis, :]
 
@@ -104,7 +108,8 @@ class EncoderLevel(keras.layers.Layer):
         self._latent = level.latent
         self.body = Rows(level.encoder, level.latent[-1], **common)
 
-    def call(self, z, training=False):
+    def call(self, z: tf.Tensor, training: bool = False) -> Gaussian:
+        """Returns q of z_l given z_{l-1}, [B, h, w, c]."""
         q = self.body(as_maps(z), training=training)
         shape = [None, *self._latent[:-1]]
         return tf.nest.map_structure(
@@ -126,7 +131,8 @@ class DecoderLevel(keras.layers.Layer):
         self._below = below
         self.body = Rows(level.decoder, below[-1], **common)
 
-    def call(self, z, training=False):
+    def call(self, z: tf.Tensor, training: bool = False) -> Gaussian | tf.Tensor:
+        """Returns p of z_{l-1} given z_l, [B, *latent], or the image."""
         p = self.body(as_maps(z), training=training)
         if isinstance(p, tuple):
             return type(p)(
@@ -153,7 +159,14 @@ class DiscriminatorLevel(keras.layers.Layer):
         self.body = Rows(level.discriminator, **common)
         self.latent_body = Rows(level.latent_discriminator, **common)
 
-    def call(self, features, z, training=False, seed=None):
+    def call(
+        self,
+        features: tf.Tensor,
+        z: tf.Tensor,
+        training: bool = False,
+        seed: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Returns the features, [B, h, w, c], of those below and z_l."""
         body_seed, latent_seed = (
             (None, None) if seed is None else (random.fold(seed, 0), random.fold(seed, 1))
         )
@@ -161,7 +174,7 @@ class DiscriminatorLevel(keras.layers.Layer):
         z = self.latent_body(as_maps(z), training=training, seed=latent_seed)
         return tf.concat([features, tf.cast(z, features.dtype)], axis=-1)
 
-    def initialize_from(self, features, z):
+    def initialize_from(self, features: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         """As `Rows.initialize_from`."""
         features = self.body.initialize_from(features)
         z = self.latent_body.initialize_from(as_maps(z))

@@ -1,9 +1,14 @@
 """Encoder, decoder and discriminator: the levels in order (paper, Equations 3 and 4)."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
 from hali_tf.layers import label, random
+from hali_tf.layers.gaussian import Gaussian
 from hali_tf.models.levels import DecoderLevel, DiscriminatorLevel, EncoderLevel, Rows
 
 
@@ -26,7 +31,9 @@ class Encoder(keras.layers.Layer):
         common = _common(architecture, dtype, batch_norms)
         self.levels = [EncoderLevel(level, **common) for level in architecture.levels]
 
-    def call(self, x, noises=None, training=False):
+    def call(
+        self, x: tf.Tensor, noises: Sequence[tf.Tensor] | None = None, training: bool = False
+    ) -> tuple[list[Gaussian], list[tf.Tensor]]:
         """Draws each z_l from q(z_l | z_{l-1}), or takes its mean where `noises` is None.
 
         Args:
@@ -45,7 +52,7 @@ class Encoder(keras.layers.Layer):
             draws.append(z)
         return gaussians, draws
 
-    def maps(self, x):
+    def maps(self, x: tf.Tensor) -> list[tuple[list[tf.Tensor], tf.Tensor]]:
         """What the encoder makes of images on the way to z_L.
 
         Args:
@@ -82,7 +89,14 @@ class Decoder(keras.layers.Layer):
             for level, below in zip(architecture.levels, shapes)
         ]
 
-    def call(self, z, noises=None, training=False, level=None, joining=None):
+    def call(
+        self,
+        z: tf.Tensor,
+        noises: Sequence[tf.Tensor] | None = None,
+        training: bool = False,
+        level: int | None = None,
+        joining: dict[int, tf.Tensor] | None = None,
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Draws each z_{l-1} from p(z_{l-1} | z_l), or takes its mean where `noises` is None.
 
         Args:
@@ -128,26 +142,39 @@ class Discriminator(keras.layers.Layer):
         self.joint = Rows(architecture.joint[:-1], **common)
         self.logit = Rows(architecture.joint[-1:], **common)
 
-    def call(self, x, zs, training=False, seed=None):
+    def call(
+        self,
+        x: tf.Tensor,
+        zs: Sequence[tf.Tensor],
+        training: bool = False,
+        seed: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """Logits, float32 [B].
 
         Args:
           x: images in [-1, 1], [B, H, W, C].
           zs: [z_1, ..., z_L].
-          training: whether dropout is on; it then needs `seed`, int32 [2].
+          training: whether dropout is on.
+          seed: int32 [2], of the dropout.
         """
         features = self.features(x, zs, training, seed)
         logits = self.logit(features, training=training, seed=self._seed(seed, -2))
         return tf.cast(tf.reshape(logits, [-1]), tf.float32)
 
-    def features(self, x, zs, training=False, seed=None):
+    def features(
+        self,
+        x: tf.Tensor,
+        zs: Sequence[tf.Tensor],
+        training: bool = False,
+        seed: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """The penultimate layer's output (paper, Equation 8), [B, 1, 1, F]."""
         features = x
         for index, (level, z) in enumerate(zip(self.levels, zs)):
             features = level(features, z, training=training, seed=self._seed(seed, index))
         return self.joint(features, training=training, seed=self._seed(seed, -1))
 
-    def initialize_from(self, x, zs):
+    def initialize_from(self, x: tf.Tensor, zs: Sequence[tf.Tensor]) -> None:
         """As `Rows.initialize_from`, for inputs as of `call`."""
         features = x
         for level, z in zip(self.levels, zs):
@@ -155,5 +182,5 @@ class Discriminator(keras.layers.Layer):
         self.joint.initialize_from(features)
 
     @staticmethod
-    def _seed(seed, part):
+    def _seed(seed: tf.Tensor | None, part: int) -> tf.Tensor | None:
         return None if seed is None else random.fold(seed, part)

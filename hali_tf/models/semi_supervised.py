@@ -46,8 +46,9 @@ class _Labelled:
 class SemiSupervisedHALI(_Labelled, HALI):
     """HALI of [z_L, y] at the top: q(y | z_{L-1}) a softmax in the encoder, p(y) uniform.
 
-    The game is HALI's, and the discriminator sees y beside z_L; the cross-entropy of labelled images
-    joins the loss of encoder and decoder (Equation 10). Both terms are logged with their weights.
+    The game is HALI's, and the discriminator sees y beside z_L; the cross-entropy of labelled
+    images joins the loss of encoder and decoder (Equation 10). Both terms are logged with their
+    weights.
 
     Args:
       architecture: `architectures.Architecture` with a label (`with_label`).
@@ -89,8 +90,8 @@ class SemiSupervisedHALI(_Labelled, HALI):
 class LabelledEncoder(_Labelled, Autoencoder):
     """The encoder of a `SemiSupervisedHALI` alone, without the game.
 
-    The reference that says what the game is worth: by default it learns from the labelled images and
-    nothing else. Its decoder stays as it began.
+    The reference that says what the game is worth: by default it learns from the labelled images
+    and nothing else. Its decoder stays as it began.
 
     Args:
       architecture, label_weight, consistency: as of `SemiSupervisedHALI`.

@@ -1,5 +1,7 @@
 """Checkpoints of a run: the last few and the best, each whole or not at all."""
 
+from __future__ import annotations
+
 import glob
 import os
 import shutil
@@ -28,7 +30,7 @@ class Checkpoints:
             ),
         }
 
-    def save(self, which="last"):
+    def save(self, which: str = "last") -> None:
         """Writes a checkpoint of the present step.
 
         Raises:
@@ -47,7 +49,7 @@ class Checkpoints:
                 f"one ({kept})"
             ) from error
 
-    def restore(self):
+    def restore(self) -> int:
         """Restores the last checkpoint; returns its step, 0 if there is none.
 
         Raises:
@@ -55,7 +57,7 @@ class Checkpoints:
         """
         return self._restore("last", partial=False) or 0
 
-    def restore_for_use(self, which):
+    def restore_for_use(self, which: str) -> None:
         """Restores the weights of a checkpoint, without optimisers.
 
         Args:

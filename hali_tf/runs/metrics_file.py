@@ -1,8 +1,11 @@
 """metrics.jsonl: what was measured, one JSON object a line, each with its step."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
+from typing import Any
 
 import numpy as np
 
@@ -23,13 +26,13 @@ class MetricsFile:
         write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
         self.best_error = min((mean_error(l) for l in lines if "rmse_1" in l), default=np.inf)
 
-    def append(self, values):
+    def append(self, values: dict[str, Any]) -> None:
         """Adds a line."""
         with open(self._path, "a", encoding="utf-8") as f:
             f.write(json.dumps(values) + "\n")
 
 
-def read(path):
+def read(path: str) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl as dicts, without one that a kill left unfinished."""
     lines = []
     if os.path.exists(path):
@@ -40,6 +43,6 @@ def read(path):
     return lines
 
 
-def mean_error(errors):
+def mean_error(errors: dict[str, float]) -> float:
     """Mean RMSE over the levels, by which the best checkpoint is chosen."""
     return float(np.mean([value for name, value in errors.items() if name.startswith("rmse_")]))

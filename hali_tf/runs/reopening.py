@@ -1,14 +1,18 @@
 """What a run is made of, from its configuration; and what it has learned, from its folder alone."""
 
+from __future__ import annotations
+
 import os
 
 from hali_tf import data
 from hali_tf.config import Config
+from hali_tf.data import Source
 from hali_tf.models import HALI, VAE, LabelledEncoder, SemiSupervisedHALI
+from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.runs.checkpoints import Checkpoints
 
 
-def open_data(config):
+def open_data(config: Config) -> Source:
     """The `data.Source` of a `Config`."""
     return data.open_source(
         config.data.name,
@@ -20,7 +24,7 @@ def open_data(config):
     )
 
 
-def make_model(config):
+def make_model(config: Config) -> Autoencoder:
     """The model of a resolved `Config`, with new weights."""
     kind, own = _kind(config)
     optimisation = config.optimisation
@@ -54,7 +58,7 @@ def _kind(config):
     return SemiSupervisedHALI, {**noise, **learning, **game, "cycle_labels": labels.cycle}
 
 
-def load_run(run_dir, which="last"):
+def load_run(run_dir: str, which: str = "last") -> tuple[Config, Autoencoder]:
     """What a run has learned, from its folder alone.
 
     Args:

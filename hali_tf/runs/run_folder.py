@@ -11,6 +11,8 @@ RUN/
   summary.json    the numbers at the end
 """
 
+from __future__ import annotations
+
 import datetime
 import importlib.metadata
 import json
@@ -19,6 +21,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from typing import Any
 
 import tensorflow as tf
 
@@ -30,7 +33,7 @@ from hali_tf.files import write_json, write_text
 _PACKAGES = ("tensorflow", "keras", "tensorflow-addons", "tensorflow-datasets", "numpy", "Pillow")
 
 
-def open_run(config):
+def open_run(config: Config) -> Config:
     """Makes the run folder or goes on in the one that is there.
 
     Args:
@@ -57,7 +60,7 @@ def open_run(config):
     return config
 
 
-def record_start(config):
+def record_start(config: Config) -> None:
     """Writes config.json and adds this start to run.json, with its command and versions."""
     try:
         os.makedirs(os.path.join(config.run_dir, "figures"), exist_ok=True)
@@ -68,7 +71,7 @@ def record_start(config):
         raise UserError(f"--run_dir={config.run_dir}: cannot be written ({error})") from error
 
 
-def read_starts(run_dir):
+def read_starts(run_dir: str) -> list[dict[str, Any]]:
     """What run.json holds: a dict for each start of the run, the first one first."""
     path = os.path.join(run_dir, "run.json")
     if not os.path.exists(path):

@@ -1,0 +1,1 @@
+"""Training a run: devices, optimisers, callbacks, the fit itself."""

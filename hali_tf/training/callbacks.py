@@ -1,5 +1,7 @@
 """What happens beside the steps: progress, logs, evaluation, checkpoints, and ways to stop."""
 
+from __future__ import annotations
+
 import os
 import signal
 import time
@@ -35,10 +37,11 @@ class StepCallback(keras.callbacks.Callback):
 
     first_step = 0
 
-    def on_train_batch_end(self, batch, logs=None):
-        self.at(self.first_step + batch + 1, logs)
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Calls `at`; Keras counts batches from 0 in each start."""
+        self.at(self.first_step + batch + 1, logs or {})
 
-    def at(self, step, logs):
+    def at(self, step: int, logs: dict[str, float]) -> None:
         """To be overridden."""
         raise NotImplementedError
 
@@ -49,14 +52,16 @@ class Every:
     def __init__(self, steps, last):
         self._steps, self._last = steps, last
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> bool:
+        """Returns whether it is due at a step."""
         return step % self._steps == 0 or step == self._last
 
 
 class StopOnNonFinite(StepCallback):
     """Ends training with an error before anything of a broken step is logged or saved."""
 
-    def at(self, step, logs):
+    def at(self, step: int, logs: dict[str, float]) -> None:
+        """Raises UserError if a logged value is not finite."""
         for name, value in logs.items():
             if not np.isfinite(value):
                 raise UserError(
@@ -79,7 +84,8 @@ class Progress(StepCallback):
         if self._bar is not None:
             self._bar.close()
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Opens the bar."""
         self._bar = tqdm(
             total=self._last_step,
             initial=self.first_step,
@@ -88,7 +94,8 @@ class Progress(StepCallback):
             dynamic_ncols=True,
         )
 
-    def at(self, step, logs):
+    def at(self, step: int, logs: dict[str, float]) -> None:
+        """Moves the bar."""
         shown = (f"{name} {logs[name]:.2f}" for name in self.model.VALUES[:2])
         self._bar.set_postfix_str(", ".join(shown), refresh=False)
         self._bar.update()
@@ -109,10 +116,12 @@ class Log(StepCallback):
         self._every, self._batch_size, self._writer, self._file = every, batch_size, writer, file
         self._began, self._seconds, self._steps = 0.0, 0.0, 0
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Starts the clock of the step."""
         self._began = time.perf_counter()
 
-    def at(self, step, logs):
+    def at(self, step: int, logs: dict[str, float]) -> None:
+        """Adds up the step; writes when it is due."""
         if step > self.first_step + 1:  # the first one compiles
             self._seconds += time.perf_counter() - self._began
             self._steps += 1
@@ -150,7 +159,8 @@ class Evaluate(StepCallback):
         self._writer, self._file, self._checkpoints = writer, file, checkpoints
         self._best = file.best_error
 
-    def at(self, step, logs):
+    def at(self, step: int, logs: dict[str, float]) -> None:
+        """Evaluates when it is due."""
         if not self._due(step):
             return
         errors = reconstruction.errors(self.model, self._held_out, _EVALUATION_IMAGES)
@@ -200,7 +210,8 @@ class Save(StepCallback):
     def _remember(self, number, _):
         self._signal = number
 
-    def at(self, step, logs):
+    def at(self, step: int, logs: dict[str, float]) -> None:
+        """Saves when it is due or a signal came."""
         if self._due(step) or self._signal:
             self._checkpoints.save()
         if self._signal:
@@ -219,10 +230,12 @@ class Profile(StepCallback):
         super().__init__()
         self._first, self._last, self._folder = first, last, folder
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Starts the profile before its first step."""
         if self.first_step + batch + 1 == self._first:
             tf.profiler.experimental.start(self._folder)
 
-    def at(self, step, logs):
+    def at(self, step: int, logs: dict[str, float]) -> None:
+        """Ends the profile after its last step."""
         if self._first <= step and step == self._last:
             tf.profiler.experimental.stop()

@@ -1,9 +1,13 @@
 """What --dry_run prints: layers, parameters and memory."""
 
+from __future__ import annotations
+
+import keras
 import numpy as np
 import tensorflow as tf
 
 from hali_tf.layers.convolution import ConvBlock, Dropout, ResidualBlock
+from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.models.levels import as_maps
 
 # Tensors that the backward pass finds kept, for each output of a layer: a convolution's own
@@ -11,12 +15,12 @@ from hali_tf.models.levels import as_maps
 _KEPT = {ConvBlock: 3, ResidualBlock: 6}
 
 
-def parameters(layer):
+def parameters(layer: keras.layers.Layer) -> int:
     """Number of trainable parameters."""
     return int(sum(np.prod(v.shape) for v in layer.trainable_variables))
 
 
-def summary(model):
+def summary(model: Autoencoder) -> str:
     """The model as text: a line a layer with its output's shape and its parameters; totals."""
     lines = []
     for title, _, layers in _tables(model):
@@ -30,7 +34,7 @@ def summary(model):
     return "\n".join([*lines, f"parameters: {totals}"])
 
 
-def memory_estimate(model, batch_size):
+def memory_estimate(model: Autoencoder, batch_size: int) -> int:
     """Bytes that a train step needs, roughly: what no compiler could do without.
 
     Weights, gradients and two moments of each, averages, all in float32; and each activation that

@@ -1,11 +1,14 @@
 """Devices, replicas and the precision that suits them."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
+from hali_tf.config import Config
 from hali_tf.errors import UsageError
 
 
-def make_strategy(virtual_devices):
+def make_strategy(virtual_devices: int) -> tf.distribute.Strategy:
     """MirroredStrategy over all GPUs, or over the CPU in `virtual_devices` parts.
 
     To be called before TensorFlow has used a device.
@@ -28,7 +31,7 @@ def make_strategy(virtual_devices):
     return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(virtual_devices)])
 
 
-def resolve_auto(config):
+def resolve_auto(config: Config) -> Config:
     """The config with precision and jit_compile "auto" decided for this machine.
 
     On CPUs XLA runs this model about 3 times slower than oneDNN, on GPUs faster.
@@ -43,7 +46,7 @@ def resolve_auto(config):
     return config.replace(precision=precision, jit_compile=jit_compile)
 
 
-def native_precision():
+def native_precision() -> str:
     """mixed_bfloat16 where this machine computes in it, else float32."""
     gpus = tf.config.list_physical_devices("GPU")
     native = all(map(_gpu_has_bfloat16, gpus)) if gpus else _cpu_has_bfloat16()

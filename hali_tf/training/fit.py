@@ -1,15 +1,21 @@
 """Trains a run from its configuration, from the start or from where it was stopped."""
 
+from __future__ import annotations
+
 import contextlib
 import os
+from typing import Any
 
 import keras
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from hali_tf import data
+from hali_tf.config import Config
+from hali_tf.data import Source
 from hali_tf.files import write_json
 from hali_tf.measures import labels, reconstruction
+from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.runs.checkpoints import Checkpoints
 from hali_tf.runs.metrics_file import MetricsFile
 from hali_tf.runs.reopening import make_model
@@ -17,7 +23,7 @@ from hali_tf.training import callbacks, projector
 from hali_tf.training.optimizers import make_optimizer
 
 
-def build(config, strategy):
+def build(config: Config, strategy: tf.distribute.Strategy) -> Autoencoder:
     """The model of a run with its optimisers, made in the strategy's scope.
 
     Seeds the process: initialisers draw from Keras' own generator, and nothing else does.
@@ -38,7 +44,7 @@ def build(config, strategy):
     return model
 
 
-def fit(config, source, strategy):
+def fit(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dict[str, Any]:
     """Trains until --steps and writes what a run folder holds.
 
     Args:
@@ -47,8 +53,8 @@ def fit(config, source, strategy):
       strategy: `tf.distribute.Strategy`.
 
     Returns:
-      The numbers at the end, as in summary.json: step and `reconstruction.errors` of the test split,
-      and `labels.count_errors` of it if some images had a label.
+      The numbers at the end, as in summary.json: step and `reconstruction.errors` of the test
+      split, and `labels.count_errors` of it if some images had a label.
 
     Raises:
       UserError: data, disk or a non-finite value; says what to do.

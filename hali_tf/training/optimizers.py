@@ -1,6 +1,9 @@
 """Optimisers by name: keras.optimizers, or tensorflow-addons as addons/NAME."""
 
+from __future__ import annotations
+
 import inspect
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -17,22 +20,32 @@ class Falling(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, rate, first, last):
         self._rate, self._first, self._last = rate, first, last
 
-    def __call__(self, step):
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """Returns the learning rate at a step."""
         left = (self._last - tf.cast(step, tf.float32)) / max(self._last - self._first, 1)
         return self._rate * tf.clip_by_value(left, 0.0, 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """What Keras rebuilds it from."""
         return {"rate": self._rate, "first": self._first, "last": self._last}
 
 
-def make_optimizer(name, learning_rate, beta_1, beta_2, fall=None, loss_scaling=False):
+def make_optimizer(
+    name: str,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    fall: tuple[int, int] | None = None,
+    loss_scaling: bool = False,
+) -> keras.optimizers.Optimizer:
     """A new optimiser.
 
     Args:
       name: a class of `keras.optimizers` ("Adam") or of `tfa.optimizers` ("addons/AdaBelief");
         "addons/Lookahead" and other wrappers go around Adam.
-      learning_rate, beta_1, beta_2: given to the optimisers that take them.
+      learning_rate: a positive number.
+      beta_1: given to the optimisers that take it.
+      beta_2: likewise.
       fall: (first, last) step of `Falling`; None keeps the learning rate.
       loss_scaling: whether to scale the loss dynamically, for mixed_float16.
 

@@ -1,19 +1,23 @@
 """The top latents for TensorBoard's projector, with thumbnails and labels."""
 
+from __future__ import annotations
+
 import math
 import os
+from collections.abc import Sequence
 
 import numpy as np
 from tensorboard.plugins import projector
 
-from hali_tf.data import batches
+from hali_tf.data import Split, batches
 from hali_tf.drawing import grids
 from hali_tf.files import write_text
+from hali_tf.models.autoencoder import Autoencoder
 
 _POINTS = 1000
 
 
-def write(folder, model, split, label_names):
+def write(folder: str, model: Autoencoder, split: Split, label_names: Sequence[str] | None) -> None:
     """Writes latents, labels, a sprite of thumbnails and the projector's configuration.
 
     Args:

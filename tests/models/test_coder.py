@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hali_tf.measures import latents
+from hali_tf.models.coder import Coder
 from hali_tf.runs.reopening import load_run
 from tests.exporting.runs import make_run
 
@@ -14,7 +15,7 @@ def model(tmp_path_factory):
 
 
 def test_coder_is_the_model_in_batches(model):
-    coder = latents.Coder(model)
+    coder = Coder(model)
     assert (coder.image_shape, coder.num_levels) == ((16, 16, 1), 2)
     images = np.random.default_rng(0).integers(0, 256, (70, 16, 16, 1), dtype=np.uint8)
     zs = coder.encode(images)

@@ -1,6 +1,5 @@
 """What evaluation and export use: shapes, ranges, and rows that do not depend on each other."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -64,11 +63,3 @@ def test_public_methods_use_the_averages(model, images):
     np.testing.assert_array_equal(model.reconstruct(images, 1), before)
     for weight, value in zip(weights, kept):
         weight.assign(value)
-
-
-def test_evaluate_gives_the_rmse_of_each_level(model, images):
-    model.compile(keras.optimizers.Adam(), keras.optimizers.Adam())
-    result = model.evaluate(tf.data.Dataset.from_tensors(images), verbose=0, return_dict=True)
-    for level in range(1, model.num_levels + 1):
-        error = (np.float64(images) - np.float64(model.reconstruct(images, level))) / 255
-        assert result[f"rmse_{level}"] == pytest.approx(np.sqrt((error**2).mean()), rel=1e-5)
