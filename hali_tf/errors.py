@@ -1,4 +1,4 @@
-"""What a user can mend, said in one line; entry points print it and exit."""
+"""Errors that a user can correct, each one line; the commands print it and exit."""
 
 
 class UserError(Exception):

@@ -9,12 +9,12 @@ and classify_examples; warm-up requests and a model card in assets.extra/.
 
 from __future__ import annotations
 
-import json
 import os
 
 from hali_tf import command
 from hali_tf import config as configuration
 from hali_tf.errors import UsageError
+from hali_tf.files import read_json
 
 
 def main() -> None:
@@ -49,6 +49,7 @@ def export(run_dir: str, export_dir: str, version: int = 0, checkpoint: str = "l
     from hali_tf.exporting import version as versions
     from hali_tf.exporting.servable import Servable
     from hali_tf.runs.reopening import load_run, open_data
+    from hali_tf.runs.run_folder import read_starts
 
     config, model = load_run(run_dir, checkpoint)
     source = open_data(config)
@@ -65,28 +66,20 @@ def export(run_dir: str, export_dir: str, version: int = 0, checkpoint: str = "l
             words = "linear on the encoder's features"
         accuracy = classifier.accuracy(model.average, head, source.load("test"))
         print(f"classify: {words}, test accuracy {accuracy:.4f}")
+    starts = read_starts(run_dir)
     card = {
         "model": f"{config.model.kind} ({config.model.architecture}, width {config.model.width})",
         "step": int(model.step.numpy()),
         "checkpoint": checkpoint,
         "levels": model.num_levels,
         "classify_test_accuracy": accuracy,
-        "metrics": _read(run_dir, "summary.json"),
-        "config": json.loads(config.to_json()),
-        "training": (_read(run_dir, "run.json") or [None])[-1],
+        "metrics": read_json(os.path.join(run_dir, "summary.json")),
+        "config": config.flat(),
+        "training": starts[-1] if starts else None,
     }
     crop = (15, 35, 148, 178, 218) if config.data.name == "celeba" else None
     servable = Servable(model.average, head, crop)
     return versions.write(servable, export_dir, version, "hali", card)
-
-
-def _read(run_dir, name):
-    """A JSON file of the run; None before it is written."""
-    path = os.path.join(run_dir, name)
-    if not os.path.exists(path):
-        return None
-    with open(path, encoding="utf-8") as f:
-        return json.load(f)
 
 
 if __name__ == "__main__":

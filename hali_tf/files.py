@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are written as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,22 +11,30 @@ from typing import Any
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """Yields a path beside `path`; what was written there becomes `path` if no error came."""
-    beside = f"{path}.{os.getpid()}.tmp"
+    """Yields a temporary path in the same folder; it is renamed to `path` if no error is raised."""
+    partial = f"{path}.{os.getpid()}.tmp"
     try:
-        yield beside
-        os.replace(beside, path)
+        yield partial
+        os.replace(partial, path)
     finally:
-        if os.path.exists(beside):
-            os.remove(beside)
+        if os.path.exists(partial):
+            os.remove(partial)
 
 
 def write_text(path: str, text: str) -> None:
     """Writes `text` to `path`."""
-    with replacing(path) as beside, open(beside, "w", encoding="utf-8") as f:
+    with replacing(path) as partial, open(partial, "w", encoding="utf-8") as f:
         f.write(text)
 
 
 def write_json(path: str, value: Any) -> None:
     """Writes `value` as indented JSON."""
     write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def read_json(path: str, missing: Any = None) -> Any:
+    """Returns what a file of JSON holds, or `missing` if there is no such file."""
+    if not os.path.exists(path):
+        return missing
+    with open(path, encoding="utf-8") as f:
+        return json.load(f)

@@ -17,13 +17,13 @@ from tqdm import tqdm
 from hali_tf import data
 from hali_tf.attributes import classifier as classifiers
 from hali_tf.attributes.degradation import degraded
-from hali_tf.config import Config
 from hali_tf.errors import UserError
 from hali_tf.files import replacing, write_json
 from hali_tf.layers import random
 from hali_tf.measures import scores
 from hali_tf.runs import reopening
 from hali_tf.runs.checkpoints import Checkpoints
+from hali_tf.runs.run_folder import read_config
 from hali_tf.training import callbacks, devices
 
 _BATCH = 128  # images at a time through the frozen blocks
@@ -36,7 +36,7 @@ def open_data(config):
       UserError: the data or the run is not there, or the data has no attributes.
     """
     if config.encoder_of:
-        of_run = Config.from_file(os.path.join(config.encoder_of, "config.json"))
+        of_run = read_config(config.encoder_of)
         source = reopening.open_data(of_run)
         encoder = {"architecture": of_run.model.architecture, "width": of_run.model.width}
     else:

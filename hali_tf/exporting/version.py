@@ -1,4 +1,4 @@
-"""A version folder that appears whole: written beside, then renamed to its number."""
+"""A version folder that appears as a whole: written under another name, then renamed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hali_tf.exporting import warmup
 from hali_tf.exporting.servable import Servable
 from hali_tf.files import write_json
 
-_BESIDE = ".exporting-"
+_PARTIAL = ".exporting-"
 
 
 def next_version(export_dir: str) -> int:
@@ -46,7 +46,7 @@ def write(
     """
     try:
         os.makedirs(export_dir, exist_ok=True)
-        for left in glob.glob(os.path.join(export_dir, f"{_BESIDE}*")):
+        for left in glob.glob(os.path.join(export_dir, f"{_PARTIAL}*")):
             shutil.rmtree(left)
         version = version or next_version(export_dir)
         final = os.path.join(export_dir, str(version))
@@ -55,13 +55,13 @@ def write(
                 f"--version={version}: {final} exists; versions are never overwritten, so choose "
                 f"another (--version=0 takes {next_version(export_dir)})"
             )
-        beside = os.path.join(export_dir, f"{_BESIDE}{version}")
+        partial = os.path.join(export_dir, f"{_PARTIAL}{version}")
         signatures = servable.signatures()
-        tf.saved_model.save(servable, beside, signatures)
-        warmup.write(beside, signatures, model_name)
+        tf.saved_model.save(servable, partial, signatures)
+        warmup.write(partial, signatures, model_name)
         card = {"version": version, **card, "signatures": _describe(signatures)}
-        write_json(os.path.join(beside, "assets.extra", "model_card.json"), card)
-        os.rename(beside, final)
+        write_json(os.path.join(partial, "assets.extra", "model_card.json"), card)
+        os.rename(partial, final)
     except (OSError, tf.errors.OpError) as error:
         raise UserError(
             f"--export_dir={export_dir}: the version cannot be written "

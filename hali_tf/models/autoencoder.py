@@ -78,14 +78,14 @@ class Autoencoder(Averaged):
         x = tf.zeros([1, *self.image_shape])
         _, zs = self.encoder(x)
         self.decoder(zs[-1])
-        self._build_beside(x, zs)
+        self._build_further(x, zs)
         self.average.encoder(x)
         self.average.decoder(zs[-1])
         for average, weight in self._averaged():
             average.assign(weight)
         self.built = True
 
-    def _build_beside(self, x, zs):
+    def _build_further(self, x, zs):
         """Makes the variables of further networks, where a model has some."""
 
     @property

@@ -62,7 +62,7 @@ class HALI(Autoencoder):
         self.discriminator = Discriminator(architecture, precision)
         self._build()
 
-    def _build_beside(self, x, zs):
+    def _build_further(self, x, zs):
         self.discriminator(x, zs)
 
     @property

@@ -76,7 +76,7 @@ class Checkpoints:
         manager = self._managers[which]
         path, index = manager.latest_checkpoint, os.path.join(manager.directory, "checkpoint")
         if path is None and os.path.exists(index):  # TensorFlow would start anew
-            raise UserError(f"{index}: damaged; {_mend(index, _whole(manager.directory))}")
+            raise UserError(f"{index}: damaged; {_remedy(index, _complete(manager.directory))}")
         if path is None:
             return None
         try:
@@ -85,21 +85,23 @@ class Checkpoints:
             if partial:
                 status.expect_partial()
         except (tf.errors.OpError, ValueError, AssertionError, IndexError, RuntimeError) as error:
-            others = [name for name in _whole(manager.directory) if name != os.path.basename(path)]
+            others = [
+                name for name in _complete(manager.directory) if name != os.path.basename(path)
+            ]
             raise UserError(
                 f"{path}: damaged, or of another model than config.json says "
-                f"({_first_line(error)}); {_mend(index, others)}"
+                f"({_first_line(error)}); {_remedy(index, others)}"
             ) from error
         return int(self._model.step.numpy())
 
 
-def _whole(folder):
+def _complete(folder):
     """Names of the checkpoints in `folder`, by step; the index of each is written last."""
     names = (os.path.basename(path)[: -len(".index")] for path in glob.glob(f"{folder}/*.index"))
     return sorted(names, key=lambda name: int(name.split("-")[-1]))
 
 
-def _mend(index, names):
+def _remedy(index, names):
     """What a user can do about a checkpoint that cannot be read."""
     if not names:
         return "there is no other; start again in a new --run_dir"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 from hali_tf import data
 from hali_tf.config import Config
 from hali_tf.data import Source
 from hali_tf.models import HALI, VAE, LabelledEncoder, SemiSupervisedHALI
 from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.runs.checkpoints import Checkpoints
+from hali_tf.runs.run_folder import read_config
 
 
 def open_data(config: Config) -> Source:
@@ -71,8 +70,7 @@ def load_run(run_dir: str, which: str = "last") -> tuple[Config, Autoencoder]:
     Raises:
       UserError: no run folder, no checkpoint in it, or one of another model.
     """
-    config = Config.from_file(os.path.join(run_dir, "config.json"))
-    config = config.replace(run_dir=run_dir)
+    config = read_config(run_dir).replace(run_dir=run_dir)
     model = make_model(config.replace(precision="float32"))
     Checkpoints(run_dir, model).restore_for_use(which)
     return config, model

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import json
 import os
 import platform
 import shlex
@@ -28,9 +27,18 @@ import tensorflow as tf
 import hali_tf
 from hali_tf.config import Config
 from hali_tf.errors import UserError
-from hali_tf.files import write_json, write_text
+from hali_tf.files import read_json, write_json, write_text
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-addons", "tensorflow-datasets", "numpy", "Pillow")
+
+
+def read_config(run_dir: str) -> Config:
+    """Returns the configuration of a run that was started.
+
+    Raises:
+      UserError: the folder has none, or one of another version.
+    """
+    return Config.from_file(os.path.join(run_dir, "config.json"))
 
 
 def open_run(config: Config) -> Config:
@@ -45,13 +53,12 @@ def open_run(config: Config) -> Config:
     Raises:
       UserError: the folder holds a run of another configuration, or cannot be written.
     """
-    path = os.path.join(config.run_dir, "config.json")
-    if os.path.exists(path):
-        there = Config.from_file(path)
-        decided, asked = there.flat(), config.flat()
+    if os.path.exists(os.path.join(config.run_dir, "config.json")):
+        earlier = read_config(config.run_dir)
+        decided, asked = earlier.flat(), config.flat()
         undecided = [flag for flag in ("precision", "jit_compile") if asked[flag] == "auto"]
         config = config.replace(**{flag: decided[flag] for flag in undecided})
-        differences = config.differences(there)
+        differences = config.differences(earlier)
         if differences:
             raise UserError(
                 f"{config.run_dir} holds a run of another configuration; name another --run_dir or "
@@ -73,11 +80,7 @@ def record_start(config: Config) -> None:
 
 def read_starts(run_dir: str) -> list[dict[str, Any]]:
     """What run.json holds: a dict for each start of the run, the first one first."""
-    path = os.path.join(run_dir, "run.json")
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8") as f:
-        return json.load(f)
+    return read_json(os.path.join(run_dir, "run.json"), missing=[])
 
 
 def _start():

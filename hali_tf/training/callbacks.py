@@ -1,4 +1,4 @@
-"""What happens beside the steps: progress, logs, evaluation, checkpoints, and ways to stop."""
+"""What happens between the steps: progress, logs, evaluation, checkpoints, and ways to stop."""
 
 from __future__ import annotations
 

@@ -96,14 +96,14 @@ def _batches(config, train, first_step):
 
 
 def _train(config, model, train, validation, checkpoints, first_step, writer):
-    """Fits from `first_step` to the last, with all that happens beside the steps."""
+    """Fits from `first_step` to the last, with callbacks for all that is not a step."""
     file = MetricsFile(os.path.join(config.run_dir, "metrics.jsonl"), first_step)
     batches = _batches(config, train, first_step)
     profile = config.run.profiled_steps()
     last_step, batch_size = config.optimisation.steps, config.optimisation.batch_size
     due = callbacks.Every(config.run.checkpoint_every, last_step)
     with contextlib.ExitStack() as stack:
-        beside = [
+        active = [
             callbacks.StopOnNonFinite(),
             callbacks.Log(config.run.log_every, batch_size, writer, file),
             stack.enter_context(callbacks.Progress(last_step)),
@@ -113,7 +113,7 @@ def _train(config, model, train, validation, checkpoints, first_step, writer):
             stack.enter_context(callbacks.Save(due, checkpoints)),
         ]
         if profile:
-            beside.append(callbacks.Profile(*profile, os.path.join(config.run_dir, "logs")))
-        for callback in beside:
+            active.append(callbacks.Profile(*profile, os.path.join(config.run_dir, "logs")))
+        for callback in active:
             callback.first_step = first_step
-        model.fit(batches, verbose=0, callbacks=beside)
+        model.fit(batches, verbose=0, callbacks=active)

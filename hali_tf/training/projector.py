@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+from google.protobuf import text_format
 from tensorboard.plugins import projector
 
 from hali_tf.data import Split, batches
@@ -43,7 +44,8 @@ def write(folder: str, model: Autoencoder, split: Split, label_names: Sequence[s
         embedding.metadata_path = "labels.tsv"
         text = _labels(split.labels[:_POINTS], label_names)
         write_text(os.path.join(folder, "labels.tsv"), text)
-    projector.visualize_embeddings(folder, config)
+    text = text_format.MessageToString(config)
+    write_text(os.path.join(folder, "projector_config.pbtxt"), text)
 
 
 def _table(rows, form):
