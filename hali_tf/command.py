@@ -47,7 +47,7 @@ def _print_help():
     """Prints the command's description and its flags; absl would look for them by file name."""
     print(sys.modules["__main__"].__doc__)
     for module in sorted(flags.FLAGS.flags_by_module_dict()):
-        if module.startswith("hali_tf"):
+        if module.startswith(("hali_tf", "serving")):
             print(flags.FLAGS.module_help(module))
 
 

@@ -1,14 +1,20 @@
 """The parts of the embedded development server; `serving/server.py` puts them together.
 
-protos     configuration messages that the API package leaves out
-status     errors with a gRPC code, and what TensorFlow's errors become
-tensors    TensorProto to array and back
-servable   one loaded version: a session, its signatures, its leases
-batching   one queue a signature, shared threads, the stock server's parameters
-manager    which versions are loaded: polling, retries, policies, labels
-inference  Predict, Classify and metadata on a servable; warm-up
-core       the calls of the API, free of any transport
-endpoints  gRPC services and health
-rest       JSON over HTTP, metrics page
-metrics    request counts and latencies under the stock server's names
+flags          the command's flags; needs no TensorFlow
+configuration  flags and files become ServerOptions
+protos         configuration messages that the API package leaves out
+status         errors with a gRPC code, and what TensorFlow's errors become
+tensors        TensorProto to array and back
+batching       the stock server's parameters for batching
+scheduler      queues of requests that run together, and the threads that run them
+servable       one loaded version: a session, its signatures, its leases
+versions       one version's states, and which versions a model should have
+manager        which versions are loaded: polling, retries, policies, labels
+inference      Predict and Classify on a servable; warm-up
+metrics        request counts and latencies under the stock server's names
+core           the calls of the API, counted, free of any transport
+endpoints      gRPC services, health, reflection
+json_tensors   JSON to tensors and back
+rest           JSON over HTTP, metrics page
+server         all of these together, in one process
 """

@@ -1,45 +1,79 @@
-"""The calls of the serving API, free of any transport."""
+"""The calls of the serving API, counted, and free of any transport."""
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from grpc import StatusCode
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     model_management_pb2,
+    model_pb2,
+    predict_pb2,
 )
 
 from serving.embedded import inference
-from serving.embedded.status import ServingError, invalid
+from serving.embedded.manager import ModelManager
+from serving.embedded.metrics import Metrics
+from serving.embedded.servable import Servable
+from serving.embedded.status import ServingError, as_serving_error, invalid
 
 _SIGNATURE_DEF = "signature_def"
 
 
 class Core:
-    """Answers requests with what a `manager.ModelManager` has loaded."""
+    """Answers requests with what a manager has loaded; every call may raise a ServingError."""
 
-    def __init__(self, manager):
+    def __init__(self, manager: ModelManager, metrics: Metrics):
         self._manager = manager
+        self._metrics = metrics
 
-    def predict(self, request) -> inference.Call:
-        """Begins a PredictRequest.
+    @contextlib.contextmanager
+    def inference(
+        self, spec: model_pb2.ModelSpec, api: str, entrypoint: str
+    ) -> Iterator[contextlib.AbstractContextManager[Servable]]:
+        """Counts what happens inside the `with`; gives the lease of the servable.
 
-        Raises:
-            ServingError: here, or as the exception of the call's future.
+        Args:
+            spec: of the request; it may be filled in inside the `with`.
+            api: Predict or Classify.
+            entrypoint: GRPC or REST.
         """
-        with self.lease(request) as servable:
+        started = time.perf_counter()
+        status = StatusCode.OK
+        try:
+            yield self._manager.lease(spec)
+        except BaseException as error:
+            status = as_serving_error(error).code
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            names = self._known_names(spec)
+            self._metrics.record(*names, api, entrypoint, status.name, seconds)
+
+    def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+        """Answers a PredictRequest."""
+        spec = _model_spec(request)
+        with self.inference(spec, "Predict", "GRPC") as lease, lease as servable:
             return inference.predict(servable, request)
 
-    def classify(self, request) -> inference.Call:
-        """Begins a ClassificationRequest. Raises as `predict`."""
-        with self.lease(request) as servable:
+    def classify(
+        self, request: classification_pb2.ClassificationRequest, entrypoint: str = "GRPC"
+    ) -> classification_pb2.ClassificationResponse:
+        """Answers a ClassificationRequest."""
+        spec = _model_spec(request)
+        with self.inference(spec, "Classify", entrypoint) as lease, lease as servable:
             return inference.classify(servable, request)
 
-    def lease(self, request):
-        """The servable of a request's model_spec, kept loaded inside the `with`."""
-        return self._manager.lease(_model_spec(request))
-
-    def metadata(self, request):
-        """A GetModelMetadataResponse with the signatures."""
+    def metadata(
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """The signatures of a model."""
         spec = _model_spec(request)
         if not request.metadata_field:
             raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
@@ -56,14 +90,16 @@ class Core:
         response.metadata[_SIGNATURE_DEF].Pack(signatures)
         return response
 
-    def status(self, request):
-        """A GetModelStatusResponse."""
-        response = get_model_status_pb2.GetModelStatusResponse()
-        self._manager.fill_status(_model_spec(request), response)
-        return response
+    def status(
+        self, request: get_model_status_pb2.GetModelStatusRequest
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        """The states of a model's versions."""
+        return self._manager.status(_model_spec(request))
 
-    def reload(self, request):
-        """A ReloadConfigResponse, when the new configuration is in force. Blocks."""
+    def reload(
+        self, request: model_management_pb2.ReloadConfigRequest
+    ) -> model_management_pb2.ReloadConfigResponse:
+        """Answers when the new configuration is in force."""
         if request.config.WhichOneof("config") != "model_config_list":
             raise invalid(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. Only "
@@ -72,10 +108,13 @@ class Core:
         self._manager.reload(request.config.model_config_list)
         return model_management_pb2.ReloadConfigResponse()
 
-    def known_names(self, spec) -> tuple:
-        """(model, signature) of a request for the metrics; empty where there is no such thing."""
+    def _known_names(self, spec: model_pb2.ModelSpec) -> tuple[str, str]:
+        """(model, signature) for the metrics, empty where there is no such thing.
+
+        No client can make up values of labels without end.
+        """
         name = spec.name if self._manager.is_configured(spec.name) else ""
-        key = spec.signature_name or inference.DEFAULT_SIGNATURE
+        key = inference.signature_key(spec)
         try:
             with self._manager.lease(spec) as servable:
                 return name, key if key in servable.signatures else ""
@@ -83,7 +122,7 @@ class Core:
             return name, ""
 
 
-def _model_spec(request):
+def _model_spec(request: Any) -> model_pb2.ModelSpec:
     if not request.HasField("model_spec"):
         raise invalid("Missing ModelSpec")
     return request.model_spec

@@ -1,161 +1,148 @@
-"""The gRPC services: prediction, model and health, on one event loop.
-
-The loop's thread parses, checks and answers; the models run on other threads. A call whose client
-has gone or whose deadline is over is cancelled by gRPC, and its work with it if it has not begun.
-"""
+"""The gRPC services: prediction, model, health and reflection, on a pool of threads."""
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import importlib
 import logging
-import time
+import threading
+from concurrent import futures
+from typing import Any, Callable
 
 import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
+from serving.embedded.core import Core
 from serving.embedded.status import as_serving_error
 
 _log = logging.getLogger("serving.grpc")
 
-HEALTH_NAMES = (
-    "",
-    "PredictionService",
-    "ModelService",
-    "tensorflow.serving.PredictionService",
-    "tensorflow.serving.ModelService",
-)
+# What an old compiler generated here fails after the services are registered, and reflection needs
+# no more of it.
+for _module in ("prediction_service_pb2", "model_service_pb2"):
+    with contextlib.suppress(AttributeError):
+        importlib.import_module(f"tensorflow_serving.apis.{_module}")
+
+_SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
+HEALTH_NAMES = ("", "PredictionService", "ModelService", *_SERVICES)
+_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),  # two servers on one port would share its calls in silence
+]
+
+
+def _answering(name: str) -> Callable:
+    """A method of a service that answers with the Core's method of this name."""
+
+    def answer(self, request, context):
+        if not context.is_active():  # it waited for a thread, and its caller has gone
+            context.abort(grpc.StatusCode.CANCELLED, "the caller has gone")
+        try:
+            return getattr(self.core, name)(request)
+        except Exception as error:
+            failure = as_serving_error(error)
+            if failure.code == grpc.StatusCode.INTERNAL and failure is not error:
+                _log.error("request failed: %s", failure.message, exc_info=error)
+        context.abort(failure.code, failure.short)
+
+    return answer
+
+
+def _refusing(name: str) -> Callable:
+    """A method of a service for what nothing that the project exports needs."""
+
+    def refuse(self, request, context):
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name} is not implemented")
+
+    return refuse
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     """tensorflow.serving.PredictionService."""
 
-    def __init__(self, core, metrics):
-        self._core = core
-        self._metrics = metrics
+    def __init__(self, core: Core):
+        self.core = core
 
-    async def Predict(self, request, context):
-        """See prediction_service.proto."""
-        return await self._infer("Predict", self._core.predict, request, context)
-
-    async def Classify(self, request, context):
-        """See prediction_service.proto."""
-        return await self._infer("Classify", self._core.classify, request, context)
-
-    async def GetModelMetadata(self, request, context):
-        """See prediction_service.proto."""
-        return await _answer(self._core.metadata, request, context)
-
-    async def Regress(self, request, context):
-        """No signature of the project's regresses."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Regress is not implemented")
-
-    async def MultiInference(self, request, context):
-        """Nothing the project exports needs it."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "MultiInference is not implemented")
-
-    async def _infer(self, api, begin, request, context):
-        started = time.perf_counter()
-        spec = request.model_spec
-        failure = None
-        try:
-            call = begin(request)
-            response = call.finish(await asyncio.wrap_future(call.future))
-        except Exception as error:
-            failure = as_serving_error(error)
-            _note_bug(failure, error)
-        except asyncio.CancelledError:
-            self._metrics.record(*self._core.known_names(spec), api, "GRPC", "CANCELLED", 0)
-            raise
-        if failure is not None:
-            names = self._core.known_names(spec)
-            self._metrics.record(*names, api, "GRPC", failure.code.name, 0)
-            await context.abort(failure.code, failure.short)
-        seconds = time.perf_counter() - started
-        signature = response.model_spec.signature_name
-        self._metrics.record(spec.name, signature, api, "GRPC", "OK", seconds)
-        return response
+    Predict = _answering("predict")
+    Classify = _answering("classify")
+    GetModelMetadata = _answering("metadata")
+    Regress = _refusing("Regress")
+    MultiInference = _refusing("MultiInference")
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     """tensorflow.serving.ModelService."""
 
-    def __init__(self, core):
-        self._core = core
+    def __init__(self, core: Core):
+        self.core = core
 
-    async def GetModelStatus(self, request, context):
-        """See model_service.proto."""
-        return await _answer(self._core.status, request, context)
-
-    async def HandleReloadConfigRequest(self, request, context):
-        """See model_service.proto; answers when the new configuration is in force."""
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(None, self._core.reload, request)
-        except Exception as error:
-            failure = as_serving_error(error)
-        await context.abort(failure.code, failure.short)
+    GetModelStatus = _answering("status")
+    HandleReloadConfigRequest = _answering("reload")
 
 
-async def _answer(function, request, context):
-    try:
-        return function(request)
-    except Exception as error:
-        failure = as_serving_error(error)
-        _note_bug(failure, error)
-    await context.abort(failure.code, failure.short)
+class _Health(health.HealthServicer):
+    """Health checks, on a thread of their own: a server whose threads are all busy is healthy."""
+
+    def Check(self, request, context):
+        return super().Check(request, context)
+
+    Check.experimental_thread_pool = futures.ThreadPoolExecutor(1, "health")  # type: ignore
 
 
-def _note_bug(failure, error) -> None:
-    """An error that nobody foresaw is the server's own fault: leave a trace of it."""
-    if failure.code == grpc.StatusCode.INTERNAL and failure is not error:
-        _log.error("request failed: %s", failure.message, exc_info=error)
+class _RefuseUnparsable(grpc.ServerInterceptor):
+    """Answers INVALID_ARGUMENT to bytes that are no message; gRPC would answer INTERNAL and log."""
 
+    def intercept_service(self, continuation, handler_call_details):
+        handler = continuation(handler_call_details)
+        if handler is None or not handler_call_details.method.startswith("/tensorflow.serving."):
+            return handler
 
-class _RefuseUnparsable(grpc.aio.ServerInterceptor):
-    """Answers INVALID_ARGUMENT to bytes that are no message; gRPC would answer UNKNOWN and log."""
+        def deserialize(data: bytes) -> Any:
+            try:
+                return handler.request_deserializer(data)
+            except DecodeError as error:
+                return error
 
-    def __init__(self):
-        self._handlers = {}  # by method, of which there are few
+        def answer(request, context):
+            if isinstance(request, DecodeError):
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Error parsing the request")
+            return handler.unary_unary(request, context)
 
-    async def intercept_service(self, continuation, handler_call_details):
-        """See grpc.aio.ServerInterceptor."""
-        method = handler_call_details.method
-        if method not in self._handlers:
-            handler = await continuation(handler_call_details)
-            if handler is None or not method.startswith("/tensorflow.serving."):
-                return handler
-            self._handlers[method] = _refusing(handler)
-        return self._handlers[method]
-
-
-def _refusing(handler):
-    def deserialize(data):
-        try:
-            return handler.request_deserializer(data)
-        except DecodeError:
-            return None
-
-    async def answer(request, context):
-        if request is None:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Error parsing the request")
-        return await handler.unary_unary(request, context)
-
-    return grpc.unary_unary_rpc_method_handler(answer, deserialize, handler.response_serializer)
+        return grpc.unary_unary_rpc_method_handler(answer, deserialize, handler.response_serializer)
 
 
 class GrpcEndpoint:
-    """The gRPC server. Its methods are coroutines of one event loop."""
+    """The gRPC server.
 
-    def __init__(self, core, metrics):
-        self._core = core
-        self._metrics = metrics
-        self._health = health.aio.HealthServicer()
-        self._server = None
+    Args:
+        core: answers.
+        threads: calls that are worked on at a time; further ones wait.
+        with_health: whether there is a health service.
+    """
 
-    async def bind(self, address: str, credentials=None, with_health=True) -> int:
-        """Takes the port.
+    def __init__(self, core: Core, threads: int, with_health: bool = True):
+        self._threads = futures.ThreadPoolExecutor(threads, "grpc")
+        self._server = grpc.server(
+            self._threads, interceptors=[_RefuseUnparsable()], options=_OPTIONS
+        )
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            PredictionService(core), self._server
+        )
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(core), self._server)
+        self._health = _Health()
+        self.set_health(False)
+        names = [*_SERVICES, reflection.SERVICE_NAME]
+        if with_health:
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+            names.append(health.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+
+    def start(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
+        """Takes the port and begins to answer.
 
         Returns:
             The port's number.
@@ -163,36 +150,24 @@ class GrpcEndpoint:
         Raises:
             RuntimeError: it cannot be had.
         """
-        options = [
-            ("grpc.max_receive_message_length", -1),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),  # two servers on one port would share its calls in silence
-        ]
-        server = grpc.aio.server(interceptors=[_RefuseUnparsable()], options=options)
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionService(self._core, self._metrics), server
-        )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self._core), server)
-        if with_health:
-            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        self._server = server
         if credentials is None:
-            return server.add_insecure_port(address)
-        return server.add_secure_port(address, credentials)
+            port = self._server.add_insecure_port(address)
+        else:
+            port = self._server.add_secure_port(address, credentials)
+        self._server.start()
+        return port
 
-    async def start(self) -> None:
-        """Begins to answer."""
-        await self.set_health(False)
-        await self._server.start()
-
-    async def set_health(self, serving: bool) -> None:
+    def set_health(self, serving: bool) -> None:
         """What the health service says from now on."""
         kind = health_pb2.HealthCheckResponse
-        status = kind.SERVING if serving else kind.NOT_SERVING
         for name in HEALTH_NAMES:
-            await self._health.set(name, status)
+            self._health.set(name, kind.SERVING if serving else kind.NOT_SERVING)
 
-    async def stop(self, grace: float) -> None:
-        """Not healthy any more, no new calls, `grace` seconds for those in flight."""
-        await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace)
+    def stop(self, grace: float) -> threading.Event:
+        """Not healthy any more, no new calls, `grace` seconds for those in flight.
+
+        Returns:
+            Is set when all calls are over.
+        """
+        self._health.enter_graceful_shutdown()
+        return self._server.stop(grace)

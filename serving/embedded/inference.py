@@ -1,21 +1,25 @@
-"""What a servable answers: Predict and Classify in two halves, and warm-up out of both.
-
-A call is begun (checked, queued) and, when its future is done, finished (turned into a response),
-so that no thread has to wait in between.
-"""
+"""What a servable answers: Predict, Classify, and the warm-up requests of a version."""
 
 from __future__ import annotations
 
 import os
-from concurrent import futures
-from typing import Any, Callable, NamedTuple
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
 from grpc import StatusCode
-from tensorflow_serving.apis import classification_pb2, predict_pb2, prediction_log_pb2
+from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    input_pb2,
+    model_pb2,
+    predict_pb2,
+    prediction_log_pb2,
+)
 
 from serving.embedded import tensors
+from serving.embedded.servable import Servable
 from serving.embedded.status import ServingError, invalid
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -23,67 +27,68 @@ _WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _MAX_WARMUP_RECORDS = 1000
 
 
-class Call(NamedTuple):
-    """A request on its way: `finish` makes the answer out of the future's result."""
-
-    future: futures.Future
-    finish: Callable[[list], Any]
+def signature_key(spec: model_pb2.ModelSpec) -> str:
+    """The name of the signature that a request means."""
+    return spec.signature_name or DEFAULT_SIGNATURE
 
 
-def predict(servable, request) -> Call:
-    """Begins a PredictRequest; the call finishes as a PredictResponse.
+def predict(servable: Servable, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+    """Answers a PredictRequest.
 
     Raises:
         ServingError: as the stock server's predict_util.cc.
     """
-    key = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    key = signature_key(request.model_spec)
     signature = servable.signatures.get(key)
     if signature is None:
         raise ServingError(
             StatusCode.FAILED_PRECONDITION, f'Serving signature key "{key}" not found.'
         )
-    feeds = _feeds(signature, request.inputs)
+    arrays = _inputs(signature, request.inputs)
     aliases = _output_aliases(signature, request.output_filter)
-    call = predict_arrays(servable, signature, feeds, aliases)
-
-    def finish(outputs):
-        response = predict_pb2.PredictResponse()
-        spec = response.model_spec
-        spec.name, spec.signature_name = servable.name, key
-        spec.version.value = servable.version
-        for alias, array in call.finish(outputs).items():
-            tensors.fill_proto(response.outputs[alias], array, signature.outputs[alias].dtype)
-        return response
-
-    return Call(call.future, finish)
+    response = predict_pb2.PredictResponse()
+    for alias, array in predict_arrays(servable, signature, arrays, aliases).items():
+        response.outputs[alias].CopyFrom(tf.make_tensor_proto(array))
+    _fill_spec(response.model_spec, servable, key)
+    return response
 
 
-def predict_arrays(servable, signature, feeds, aliases) -> Call:
-    """Begins a prediction on arrays.
+def _fill_spec(spec: model_pb2.ModelSpec, servable: Servable, key: str) -> None:
+    spec.name, spec.signature_name = servable.name, key
+    spec.version.value = servable.version
+
+
+def predict_arrays(
+    servable: Servable,
+    signature: meta_graph_pb2.SignatureDef,
+    arrays: dict[str, np.ndarray],
+    aliases: list[str],
+) -> dict[str, np.ndarray]:
+    """The outputs wanted, by alias.
 
     Args:
         servable: answers.
         signature: one of its SignatureDefs.
-        feeds: tensor name -> array.
+        arrays: alias -> array of the input's dtype.
         aliases: outputs wanted.
 
-    Returns:
-        A call that finishes as a dict of arrays by alias.
+    Raises:
+        ServingError: the request cannot be run.
     """
+    rows = max((len(array) for array in arrays.values() if array.ndim), default=0)
+    tensors.check_answer_size(rows, {alias: signature.outputs[alias] for alias in aliases})
+    feeds = {signature.inputs[alias].name: array for alias, array in arrays.items()}
     names = [signature.outputs[alias].name for alias in aliases]
     # In one order whatever the caller's, so that the same tensors share a queue.
     fetches = tuple(sorted(set(names)))
-    future = servable.submit(feeds, fetches)
-
-    def finish(outputs):
-        by_name = dict(zip(fetches, outputs))
-        return {alias: by_name[name] for alias, name in zip(aliases, names)}
-
-    return Call(future, finish)
+    by_name = dict(zip(fetches, servable.run(feeds, fetches)))
+    return {alias: by_name[name] for alias, name in zip(aliases, names)}
 
 
-def _feeds(signature, inputs) -> dict:
-    """Tensor name -> array for exactly the inputs of a signature."""
+def _inputs(
+    signature: meta_graph_pb2.SignatureDef, inputs: Mapping[str, tensor_pb2.TensorProto]
+) -> dict[str, np.ndarray]:
+    """Alias -> array for exactly the inputs of a signature."""
     wanted, sent = set(signature.inputs), set(inputs)
     if len(sent) != len(wanted):
         raise invalid(
@@ -92,7 +97,7 @@ def _feeds(signature, inputs) -> dict:
             f"Sent extra: {_listing(sent - wanted)}. "
             f"Missing but required: {_listing(wanted - sent)}."
         )
-    feeds = {}
+    arrays = {}
     for position, (alias, info) in enumerate(signature.inputs.items()):
         if alias not in sent:
             raise invalid(
@@ -101,13 +106,15 @@ def _feeds(signature, inputs) -> dict:
                 f"{_listing(sent)}, or default input alias set: "
             )
         tensors.check_dtype(inputs[alias].dtype, info.dtype, position, alias)
-        feeds[info.name] = tensors.to_array(inputs[alias], alias)
-    return feeds
+        arrays[alias] = tensors.to_array(inputs[alias], alias)
+    return arrays
 
 
-def _output_aliases(signature, output_filter) -> list:
+def _output_aliases(
+    signature: meta_graph_pb2.SignatureDef, output_filter: Iterable[str]
+) -> list[str]:
     """The outputs that a request wants: those it names, or all."""
-    seen = []
+    seen: list[str] = []
     for alias in output_filter:
         if alias not in signature.outputs:
             raise invalid(
@@ -120,37 +127,32 @@ def _output_aliases(signature, output_filter) -> list:
     return seen or sorted(signature.outputs)
 
 
-def _listing(names) -> str:
+def _listing(names: Iterable[str]) -> str:
     return "{" + ",".join(sorted(names)) + "}"
 
 
-def classify(servable, request) -> Call:
-    """Begins a ClassificationRequest; the call finishes as a ClassificationResponse.
+def classify(
+    servable: Servable, request: classification_pb2.ClassificationRequest
+) -> classification_pb2.ClassificationResponse:
+    """Answers a ClassificationRequest.
 
     Raises:
         ServingError: as the stock server's classifier.cc.
     """
-    key = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    key = signature_key(request.model_spec)
     signature = servable.signatures.get(key)
     if signature is None:
         raise invalid(f"No signature was found with the name: {key}")
     aliases = _classify_outputs(signature)
     examples = serialized_examples(request.input)
-    feeds = {signature.inputs["inputs"].name: examples}
-    call = predict_arrays(servable, signature, feeds, aliases)
-
-    def finish(outputs):
-        response = classification_pb2.ClassificationResponse()
-        spec = response.model_spec
-        spec.name, spec.signature_name = servable.name, key
-        spec.version.value = servable.version
-        _fill_classifications(response.result, call.finish(outputs), len(examples))
-        return response
-
-    return Call(call.future, finish)
+    outputs = predict_arrays(servable, signature, {"inputs": examples}, aliases)
+    response = classification_pb2.ClassificationResponse()
+    _fill_classifications(response.result, outputs, len(examples))
+    _fill_spec(response.model_spec, servable, key)
+    return response
 
 
-def _classify_outputs(signature) -> list:
+def _classify_outputs(signature: meta_graph_pb2.SignatureDef) -> list[str]:
     """The structure that Classify needs; method names are not checked."""
     if len(signature.inputs) != 1:
         raise invalid("Expected one input Tensor.")
@@ -170,7 +172,7 @@ def _classify_outputs(signature) -> list:
     return aliases
 
 
-def serialized_examples(message) -> np.ndarray:
+def serialized_examples(message: input_pb2.Input) -> np.ndarray:
     """The examples of an Input message as serialized tf.Examples, object [B]."""
     kind = message.WhichOneof("kind")
     context = b""
@@ -183,7 +185,9 @@ def serialized_examples(message) -> np.ndarray:
     return np.array([context + example.SerializeToString() for example in examples], object)
 
 
-def _fill_classifications(result, outputs, rows) -> None:
+def _fill_classifications(
+    result: classification_pb2.ClassificationResult, outputs: dict[str, np.ndarray], rows: int
+) -> None:
     """Writes classes and scores, [B, K] each, into a ClassificationResult."""
     for alias, kind, name in (("classes", "O", "DT_STRING"), ("scores", "f", "DT_FLOAT")):
         array = outputs.get(alias)
@@ -215,7 +219,7 @@ def _fill_classifications(result, outputs, rows) -> None:
                 entry.score = scores[row][column]
 
 
-def warm_up(servable, path: str) -> int:
+def warm_up(servable: Servable, path: str) -> int:
     """Replays the warm-up requests that came with a version.
 
     Args:
@@ -247,14 +251,13 @@ def warm_up(servable, path: str) -> int:
     return count
 
 
-def _replay(servable, log) -> None:
+def _replay(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:
     kind = log.WhichOneof("log_type")
     if kind == "predict_log":
-        call = predict(servable, log.predict_log.request)
+        predict(servable, log.predict_log.request)
     elif kind == "classify_log":
-        call = classify(servable, log.classify_log.request)
+        classify(servable, log.classify_log.request)
     else:
         raise ServingError(
             StatusCode.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind or 'none'}"
         )
-    call.finish(call.future.result())

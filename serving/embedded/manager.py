@@ -8,159 +8,173 @@ last request is answered.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
-import os
 import threading
 import time
+from collections.abc import Iterator
 from typing import Callable
 
 from grpc import StatusCode
-from tensorflow_serving.apis import get_model_status_pb2
+from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.embedded.status import ServingError, as_serving_error, invalid
+from serving.embedded.servable import Servable
+from serving.embedded.status import ServingError, invalid
+from serving.embedded.versions import State, Version, aspired_versions, check_config
 
 _log = logging.getLogger("serving.manager")
 
-_State = get_model_status_pb2.ModelVersionStatus.State
+
+class Catalog:
+    """The models, their versions and labels: what requests ask for.
+
+    The lock guards the configuration and the changes into and out of AVAILABLE.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Condition()
+        self.configs: dict[str, model_server_config_pb2.ModelConfig] = {}
+        self.versions: dict[str, dict[int, Version]] = {}
+
+    def all_versions(self) -> list[Version]:
+        """The versions of all models, lowest numbers first."""
+        return [
+            version
+            for versions in list(self.versions.values())
+            for _, version in sorted(versions.items())
+        ]
+
+    def available(self, name: str) -> dict[int, Version]:
+        """Number -> version of those that serve."""
+        versions = self.versions.get(name, {})
+        return {key: each for key, each in versions.items() if each.state == State.AVAILABLE}
+
+    def aspired(self, name: str) -> list[Version]:
+        """The versions of a model that should serve."""
+        return [version for version in self.versions.get(name, {}).values() if version.aspired]
+
+    def is_configured(self, name: str) -> bool:
+        """Whether the configuration has a model of this name."""
+        return name in self.configs
+
+    def ready(self) -> bool:
+        """Whether every configured model has a version that answers."""
+        with self.lock:
+            return all(self.available(name) for name in self.configs)
+
+    @contextlib.contextmanager
+    def lease(self, spec: model_pb2.ModelSpec) -> Iterator[Servable]:
+        """The servable that a ModelSpec means, kept loaded inside the `with`.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT for no name or an unknown label, NOT_FOUND.
+        """
+        with self.lock:
+            servable = self._find(spec)
+            servable.acquire()
+        try:
+            yield servable
+        finally:
+            servable.release()
+
+    def _find(self, spec: model_pb2.ModelSpec) -> Servable:
+        name = spec.name
+        if not name:
+            raise invalid("ModelSpec has no name specified.")
+        available = self.available(name)
+        choice = spec.WhichOneof("version_choice")
+        if choice is None:
+            number, wanted = max(available, default=None), f"Latest({name})"
+        else:
+            number = spec.version.value
+            if choice == "version_label":
+                labels = self.configs[name].version_labels if name in self.configs else {}
+                number = labels.get(spec.version_label)
+                if number is None:
+                    raise invalid(f"Unrecognized servable version label: {spec.version_label}")
+            wanted = f"Specific({name}, {number})"
+        if number not in available:
+            raise ServingError(StatusCode.NOT_FOUND, f"Servable not found for request: {wanted}")
+        servable = available[number].servable
+        assert servable
+        return servable
+
+    def status(self, spec: model_pb2.ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
+        """The states of a model's versions, newest first.
+
+        Raises:
+            ServingError: NOT_FOUND.
+        """
+        with self.lock:
+            versions = dict(self.versions.get(spec.name, {}))
+        number = spec.version.value
+        if spec.HasField("version") and number not in versions:
+            message = f"Could not find version {number} of model {spec.name}"
+            raise ServingError(StatusCode.NOT_FOUND, message)
+        if not versions:
+            message = f"Could not find any versions of model {spec.name}"
+            raise ServingError(StatusCode.NOT_FOUND, message)
+        response = get_model_status_pb2.GetModelStatusResponse()
+        for key in [number] if spec.HasField("version") else sorted(versions, reverse=True):
+            versions[key].fill_status(response.model_version_status.add())
+        return response
+
+    def check_labels(self, config: model_server_config_pb2.ModelConfig, allow: bool) -> None:
+        """A label may move to what serves; a new one, if allowed, to any version.
+
+        Raises:
+            ServingError: FAILED_PRECONDITION. Labels are checked before anything is loaded, as
+                by the stock server.
+        """
+        is_known = config.name in self.configs
+        labels = self.configs[config.name].version_labels if is_known else {}
+        for label, number in config.version_labels.items():
+            may_stay = label in labels and labels[label] == number
+            may_come = label not in labels and allow
+            if not (may_stay or may_come or number in self.available(config.name)):
+                raise ServingError(
+                    StatusCode.FAILED_PRECONDITION,
+                    f"Request to assign label to version {number} of model {config.name}, which "
+                    "is not currently available for inference",
+                )
 
 
-@dataclasses.dataclass
-class _Version:
-    """One version of a model, from the moment it is seen on disk."""
+class ModelManager(Catalog):
+    """Loads, serves by name and version or label, and unloads.
 
-    path: str
-    state: int = _State.START
-    error: ServingError | None = None
-    servable: object = None
-    attempts: int = 0
-    next_attempt: float = 0.0
-    aspired: bool = True
-
-    @property
-    def settled(self) -> bool:
-        return self.state in (_State.AVAILABLE, _State.END)
-
-
-class ModelManager:
-    """Loads, serves by name and version or label, and unloads."""
-
-    def __init__(
-        self,
-        load: Callable,
-        poll_seconds: float = 1.0,
-        max_retries: int = 5,
-        retry_seconds: float = 60.0,
-        allow_labels_for_unavailable: bool = False,
-        on_change: Callable = lambda: None,
-    ):
-        """Args:
+    Args:
         load: (name, version, path) -> Servable, warmed up; raises where it cannot.
         poll_seconds: between looks at the base paths; 0 looks once, below 0 never.
         max_retries: further attempts after a load that failed.
         retry_seconds: between attempts.
         allow_labels_for_unavailable: a new label may name a version that is not loaded.
         on_change: called, in the manager's thread, when what is available changed.
-        """
+    """
+
+    def __init__(
+        self,
+        load: Callable[[str, int, str], Servable],
+        poll_seconds: float = 1.0,
+        max_retries: int = 5,
+        retry_seconds: float = 60.0,
+        allow_labels_for_unavailable: bool = False,
+        on_change: Callable[[], None] = lambda: None,
+    ):
+        super().__init__()
         self._load = load
         self._poll_seconds = poll_seconds
         self._max_retries = max_retries
         self._retry_seconds = retry_seconds
         self._allow_labels_for_unavailable = allow_labels_for_unavailable
         self._on_change = on_change
-        self._lock = threading.Condition()
-        self._configs = {}  # model name -> ModelConfig
-        self._versions = {}  # model name -> {version: _Version}
-        self._available = {}  # model name -> {version: Servable}
-        self._labels = {}  # model name -> {label: version}
         self._generation = 0  # of the configuration
         self._looked_at = 0  # the newest generation whose base paths have been looked at
+        self._next_poll = 0.0
         self._wake = threading.Event()
-        self._reconfigure = threading.Lock()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="model-manager", daemon=True)
 
-    # Requests.
-
-    @contextlib.contextmanager
-    def lease(self, spec):
-        """The servable that a ModelSpec means, kept loaded inside the `with`.
-
-        Raises:
-            ServingError: INVALID_ARGUMENT for no name or an unknown label, NOT_FOUND.
-        """
-        servable = self._acquire(spec)
-        try:
-            yield servable
-        finally:
-            servable.release()
-
-    def _acquire(self, spec):
-        name = spec.name
-        if not name:
-            raise invalid("ModelSpec has no name specified.")
-        choice = spec.WhichOneof("version_choice")
-        with self._lock:
-            available = self._available.get(name, {})
-            if choice is None:
-                servable, wanted = None, f"Latest({name})"
-                if available:
-                    servable = available[max(available)]
-            else:
-                version = spec.version.value
-                if choice == "version_label":
-                    version = self._labels.get(name, {}).get(spec.version_label)
-                    if version is None:
-                        raise invalid(f"Unrecognized servable version label: {spec.version_label}")
-                servable, wanted = available.get(version), f"Specific({name}, {version})"
-            if servable is None:
-                raise ServingError(
-                    StatusCode.NOT_FOUND, f"Servable not found for request: {wanted}"
-                )
-            servable.acquire()
-            return servable
-
-    def fill_status(self, spec, response) -> None:
-        """Writes the states of a model's versions, newest first, into a GetModelStatusResponse.
-
-        Raises:
-            ServingError: NOT_FOUND.
-        """
-        with self._lock:
-            versions = dict(self._versions.get(spec.name, {}))
-        if spec.HasField("version"):
-            version = spec.version.value
-            if version not in versions:
-                raise ServingError(
-                    StatusCode.NOT_FOUND,
-                    f"Could not find version {version} of model {spec.name}",
-                )
-            versions = {version: versions[version]}
-        if not versions:
-            raise ServingError(
-                StatusCode.NOT_FOUND, f"Could not find any versions of model {spec.name}"
-            )
-        for version in sorted(versions, reverse=True):
-            record = versions[version]
-            entry = response.model_version_status.add(version=version, state=record.state)
-            entry.status.error_message = ""
-            if record.error:
-                entry.status.error_code = record.error.code.value[0]
-                entry.status.error_message = record.error.short
-
-    def is_configured(self, name) -> bool:
-        """Whether the configuration has a model of this name."""
-        return name in self._configs
-
-    def ready(self) -> bool:
-        """Whether every configured model has a version that answers."""
-        with self._lock:
-            return all(self._available.get(name) for name in self._configs)
-
-    # Configuration.
-
-    def start(self, config_list) -> None:
+    def start(self, config_list: model_server_config_pb2.ModelConfigList) -> None:
         """Begins to load; returns at once. See `wait_until_settled`.
 
         Raises:
@@ -169,34 +183,40 @@ class ModelManager:
         self._accept(config_list)
         self._thread.start()
 
-    def reload(self, config_list) -> None:
-        """Replaces the whole configuration and waits until it is in force.
+    def reload(self, config_list: model_server_config_pb2.ModelConfigList) -> None:
+        """Replaces the whole configuration and waits until it is in force, or replaced itself.
 
         Raises:
             ServingError: the configuration is invalid, or a label names a version that is not
                 available, and nothing changed; or as `wait_until_settled`.
         """
-        with self._reconfigure:
-            self._accept(config_list)
-            self.wait_until_settled()
+        self.wait_until_settled(self._accept(config_list))
 
-    def wait_until_settled(self) -> None:
-        """Waits until each configured model has its versions loaded or given up.
+    def wait_until_settled(self, new: set[str] | None = None) -> None:
+        """Waits until each new model has its versions loaded or given up.
 
-        A model without any version on disk is waited for, as the stock server does.
+        A new model without any version on disk is waited for, as the stock server does. Models
+        that serve already do not hold up the rest: their versions are tried once.
+
+        Args:
+            new: names of the new models; None: all are.
 
         Raises:
-            ServingError: UNKNOWN, every version of a model failed.
+            ServingError: UNKNOWN, every version of a new model failed.
         """
-        with self._lock:
-            self._lock.wait_for(lambda: self._closing or self._all_settled())
-            failed = {
-                name: self._aspired(name)[-1].error
-                for name in self._configs
-                if not self._closing and not self._available.get(name)
-            }
+        with self.lock:
+            generation = self._generation
+            new = set(self.configs) if new is None else new
+
+            def is_over() -> bool:
+                return self._closing or self._generation != generation or self._is_settled(new)
+
+            self.lock.wait_for(is_over)
+            if self._closing or self._generation != generation:
+                return
+            failed = {n: self.aspired(n)[-1].error for n in new if not self.available(n)}
         if failed:
-            reasons = "; ".join(f"{name}: {error.message}" for name, error in failed.items())
+            reasons = "; ".join(f"{name}: {error}" for name, error in failed.items())
             raise ServingError(
                 StatusCode.UNKNOWN,
                 f"{len(failed)} servable(s) did not become available: {{{reasons}}}",
@@ -204,263 +224,113 @@ class ModelManager:
 
     def close(self) -> None:
         """Unloads everything once it is idle and ends the thread."""
-        with self._lock:
+        with self.lock:
             self._closing = True
-            self._lock.notify_all()
+            self.lock.notify_all()
         self._wake.set()
         if self._thread.ident:
             self._thread.join()
 
-    def _accept(self, config_list) -> None:
+    def _accept(self, config_list: model_server_config_pb2.ModelConfigList) -> set[str]:
+        """Takes a configuration; returns the names of its new models."""
         check_config(config_list)
-        with self._lock:
+        with self.lock:
             for config in config_list.config:
-                self._check_labels(config)
-            self._configs = {config.name: config for config in config_list.config}
-            self._labels = {name: config.version_labels for name, config in self._configs.items()}
+                self.check_labels(config, self._allow_labels_for_unavailable)
+            new = {config.name for config in config_list.config} - set(self.configs)
+            self.configs = {config.name: config for config in config_list.config}
             self._generation += 1
+            self.lock.notify_all()
         self._wake.set()
+        return new
 
-    def _check_labels(self, config) -> None:
-        """Labels are checked before anything is loaded, as by the stock server."""
-        available = self._available.get(config.name, {})
-        for label, version in config.version_labels.items():
-            new = label not in self._labels.get(config.name, {})
-            if version not in available and not (new and self._allow_labels_for_unavailable):
-                raise ServingError(
-                    StatusCode.FAILED_PRECONDITION,
-                    f"Request to assign label to version {version} of model {config.name}, which "
-                    "is not currently available for inference",
-                )
-
-    def _all_settled(self) -> bool:
+    def _is_settled(self, new: set[str]) -> bool:
         if self._looked_at != self._generation:
             return False
-        for name in self._configs:
-            aspired = self._aspired(name)
-            if not aspired or not all(record.settled for record in aspired):
+        for name in self.configs:
+            aspired = self.aspired(name)
+            if name in new and not aspired:
+                return False
+            if not all(each.settled or (each.error and name not in new) for each in aspired):
                 return False
         return True
-
-    def _aspired(self, name) -> list:
-        return [record for record in self._versions.get(name, {}).values() if record.aspired]
 
     # The thread.
 
     def _run(self) -> None:
-        next_poll = 0.0
-        while True:
+        while not self._closing:
             self._wake.clear()
-            now = time.monotonic()
-            with self._lock:
-                closing = self._closing
-                # A new configuration is looked at without waiting for the next poll.
-                unseen = self._looked_at != self._generation
-            if closing:
-                self._unload_all()
-                return
-            if self._poll_seconds >= 0 and (now >= next_poll or unseen):
-                self._look()
-                once = self._poll_seconds == 0
-                next_poll = float("inf") if once else time.monotonic() + self._poll_seconds
-            self._load_due()
-            self._unload_unwanted()
-            self._close_idle()
-            self._wake.wait(self._pause(next_poll))
+            try:
+                self._step()
+            except Exception:  # the thread outlives whatever a disk or a model does
+                _log.exception("looking for versions failed; next try in a second")
+                self._wake.wait(1)
+        for version in self.all_versions():
+            version.aspired = False
+        self._unload_unwanted()
 
-    def _pause(self, next_poll) -> float | None:
-        """Seconds until something is due; None: until something happens."""
-        due = next_poll
-        for records in self._versions.values():
-            for record in records.values():
-                if record.aspired and not record.settled:
-                    due = min(due, record.next_attempt)
-        return None if due == float("inf") else max(0.0, due - time.monotonic())
+    def _step(self) -> None:
+        now = time.monotonic()
+        # A new configuration is looked at without waiting for the next poll.
+        is_due = now >= self._next_poll or self._looked_at != self._generation
+        if self._poll_seconds >= 0 and is_due:
+            self._look()
+            self._next_poll = now + self._poll_seconds if self._poll_seconds else float("inf")
+        for version in self.all_versions():
+            if version.waiting and version.next_attempt <= now and not self._closing:
+                version.load(self._load, self._max_retries, self._retry_seconds)
+                self._announce()
+        self._unload_unwanted()
+        due = [version.next_attempt for version in self.all_versions() if version.waiting]
+        pause = min([self._next_poll, *due]) - time.monotonic()
+        self._wake.wait(None if pause == float("inf") else max(0.0, pause))
+
+    def _announce(self) -> None:
+        with self.lock:
+            self.lock.notify_all()
+        self._on_change()
 
     def _look(self) -> None:
         """Compares what is on disk with what is known."""
-        with self._lock:
-            configs, generation = dict(self._configs), self._generation
-        for name in set(configs) | set(self._versions):
-            found = _aspired_versions(configs[name]) if name in configs else {}
+        with self.lock:
+            configs, generation = dict(self.configs), self._generation
+        for name in set(configs) | set(self.versions):
+            found = aspired_versions(configs[name]) if name in configs else {}
             if found is not None:  # None: the base path is away; what serves, stays
-                with self._lock:
+                with self.lock:
                     self._aspire(name, found)
-        with self._lock:
+        with self.lock:
             self._looked_at = generation
-            self._lock.notify_all()
+            self.lock.notify_all()
 
-    def _aspire(self, name, found) -> None:
-        records = self._versions.setdefault(name, {})
-        for version, path in found.items():
-            record = records.get(version)
-            gone = record is not None and record.state == _State.END and not record.aspired
-            if record is None or gone:
-                records[version] = _Version(path)
-                _log.info("%s version %d found at %s", name, version, path)
+    def _aspire(self, name: str, found: dict[int, str]) -> None:
+        known = self.versions.setdefault(name, {})
+        for number, path in found.items():
+            version = known.get(number)
+            if version is None or (version.state == State.END and not version.aspired):
+                known[number] = Version(name, number, path)
+                _log.info("%s found at %s", known[number], path)
             else:
-                record.aspired = True
-        for version, record in records.items():
-            if version not in found and record.aspired:
-                record.aspired = False
-                if not record.settled:  # never loaded, and no longer wanted
-                    record.state = _State.END
-                    _log.info("%s version %d is gone before it was loaded", name, version)
-
-    def _load_due(self) -> None:
-        now = time.monotonic()
-        for name, records in self._versions.items():
-            for version, record in sorted(records.items()):
-                waiting = record.aspired and not record.settled
-                if waiting and record.next_attempt <= now and not self._closing:
-                    self._attempt(name, version, record)
-
-    def _attempt(self, name, version, record) -> None:
-        record.state = _State.LOADING
-        record.attempts += 1
-        started = time.monotonic()
-        try:
-            servable = self._load(name, version, record.path)
-        except Exception as error:  # whatever a broken version raises, the others must serve on
-            self._note_failure(name, version, record, as_serving_error(error))
-            return
-        with self._lock:
-            record.servable, record.error = servable, None
-            record.state = _State.AVAILABLE
-            self._available.setdefault(name, {})[version] = servable
-            self._lock.notify_all()
-        _log.info(
-            "%s version %d AVAILABLE, loaded in %.1f s", name, version, time.monotonic() - started
-        )
-        self._on_change()
-
-    def _note_failure(self, name, version, record, error) -> None:
-        last = record.attempts > self._max_retries
-        first_line = error.message.strip().splitlines()[0] if error.message.strip() else ""
-        _log.error(
-            "%s version %d could not be loaded (attempt %d of %d, %s): %s: %s",
-            name,
-            version,
-            record.attempts,
-            self._max_retries + 1,
-            "given up" if last else f"next in {self._retry_seconds:g} s",
-            error.code.name,
-            first_line,
-        )
-        with self._lock:
-            record.error = error
-            record.next_attempt = time.monotonic() + self._retry_seconds
-            if last:
-                record.state = _State.END
-            self._lock.notify_all()
+                version.aspired = True
+        for number, version in known.items():
+            if number not in found and version.waiting:  # never loaded, and no longer wanted
+                version.state = State.END
+                _log.info("%s is gone before it was loaded", version)
+            version.aspired = number in found
 
     def _unload_unwanted(self) -> None:
-        """Retires versions that are not aspired, once an aspired one of their model serves."""
-        for name, records in list(self._versions.items()):
-            aspired = self._aspired(name)
-            if aspired and not any(record.state == _State.AVAILABLE for record in aspired):
-                continue
-            for version, record in records.items():
-                if not record.aspired and record.state == _State.AVAILABLE:
-                    self._retire(name, version, record)
+        """Retires versions that are not aspired, once an aspired one of their model serves.
 
-    def _retire(self, name, version, record) -> None:
-        with self._lock:
-            del self._available[name][version]
-            record.state = _State.UNLOADING
-        record.servable.retire(self._wake.set)
-        _log.info("%s version %d UNLOADING", name, version)
-        self._on_change()
-
-    def _close_idle(self) -> None:
-        for name, records in self._versions.items():
-            for version, record in records.items():
-                if record.state == _State.UNLOADING and record.servable.idle:
-                    record.servable.close()
-                    with self._lock:
-                        record.servable = None
-                        record.state = _State.END
-                    _log.info("%s version %d unloaded", name, version)
-
-    def _unload_all(self) -> None:
-        for name, records in self._versions.items():
-            for version, record in records.items():
-                record.aspired = False
-                if record.state == _State.AVAILABLE:
-                    self._retire(name, version, record)
-        self._close_idle()
-
-
-def check_config(config_list) -> None:
-    """Checks a ModelConfigList as the stock server does.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT or FAILED_PRECONDITION.
-    """
-    names = set()
-    for config in config_list.config:
-        if not config.name:
-            raise invalid("Illegal to list a model without a name in config list")
-        if config.name in names:
-            raise invalid(f"Illegal to list model {config.name} multiple times in config list")
-        names.add(config.name)
-        if not os.path.isabs(config.base_path):
-            raise invalid(
-                f"Expected model {config.name} to have an absolute path or URI; got "
-                f"base_path()={config.base_path}"
-            )
-        is_typed = config.model_type == model_server_config_pb2.TENSORFLOW
-        if not config.model_platform and not is_typed:
-            raise invalid(
-                "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
-                f"ModelServerConfig::model_platform, model name is {config.name}"
-            )
-        if config.model_platform not in ("tensorflow", ""):
-            raise ServingError(
-                StatusCode.FAILED_PRECONDITION,
-                f"PlatformConfigMap has no entry for platform {config.model_platform}",
-            )
-
-
-def _aspired_versions(config) -> dict | None:
-    """Version -> folder of what the policy wants of what is on disk; None: cannot look."""
-    try:
-        names = os.listdir(config.base_path)
-    except OSError as error:
-        _log.error(
-            "Could not find base path %s for servable %s with error %s",
-            config.base_path,
-            config.name,
-            error,
-        )
-        return None
-    found = {}
-    for name in names:
-        path = os.path.join(config.base_path, name)
-        # Digits alone: a folder under another name is being written, or is none of ours.
-        is_number = name.isascii() and name.isdigit() and int(name) < 1 << 63
-        if is_number and _is_saved_model(path):
-            found[int(name)] = path
-    policy = config.model_version_policy
-    choice = policy.WhichOneof("policy_choice")
-    if choice == "all":
-        wanted = set(found)
-    elif choice == "specific":
-        wanted = set(policy.specific.versions) & set(found)
-    else:
-        newest = sorted(found, reverse=True)
-        wanted = set(newest[: max(1, policy.latest.num_versions)])
-    if not wanted:
-        _log.warning(
-            "No versions of servable %s found under base path %s. Did you forget to name your "
-            "leaf directory as a number (eg. '/1/')?",
-            config.name,
-            config.base_path,
-        )
-    return {version: found[version] for version in wanted}
-
-
-def _is_saved_model(path) -> bool:
-    return any(
-        os.path.isfile(os.path.join(path, name)) for name in ("saved_model.pb", "saved_model.pbtxt")
-    )
+        They are closed when their last request is answered.
+        """
+        for version in self.all_versions():
+            aspired = self.aspired(version.name)
+            is_replaced = not aspired or any(one.state == State.AVAILABLE for one in aspired)
+            if version.state == State.AVAILABLE and not version.aspired and is_replaced:
+                with self.lock:
+                    version.state = State.UNLOADING
+                _log.info("%s UNLOADING", version)
+                self._on_change()
+                version.retire(self._wake.set)
+            if version.state == State.UNLOADING:
+                version.close_if_idle()

@@ -38,12 +38,15 @@ class Metrics:
         self._count_of = functools.lru_cache(maxsize=1024)(counts.labels)
         self._latency_of = functools.lru_cache(maxsize=1024)(self._latency.labels)
 
-    def record(self, model, signature, api, entrypoint, status, seconds) -> None:
+    def record(
+        self, model: str, signature: str, api: str, entrypoint: str, status: str, seconds: float
+    ) -> None:
         """Counts a request that is over.
 
         Args:
-            model, signature: as resolved; empty where unknown, so that no client can make up
-                label values without end.
+            model: its name; empty where unknown, so that no client can make up label values
+                without end.
+            signature: likewise.
             api: Predict or Classify.
             entrypoint: GRPC or REST.
             status: name of the code, OK or another.

@@ -6,6 +6,8 @@ Their text form is what the stock server reads from --batching_parameters_file,
 
 from __future__ import annotations
 
+from typing import Any
+
 from google.protobuf import (
     descriptor_pb2,
     descriptor_pool,
@@ -13,6 +15,7 @@ from google.protobuf import (
     text_format,
     wrappers_pb2,
 )
+from google.protobuf.message import Message
 
 from hali_tf.errors import UsageError
 
@@ -84,7 +87,7 @@ MonitoringConfig = _CLASSES["MonitoringConfig"]
 SSLConfig = _CLASSES["SSLConfig"]
 
 
-def read_text(path, message_class, flag):
+def read_text(path: str, message_class: type[Message], flag: str) -> Any:
     """A message from a text protobuf file.
 
     Args:

@@ -1,35 +1,42 @@
-"""The REST API: JSON requests and answers as the stock server's, and the metrics page."""
+"""The REST API: the stock server's paths, JSON and metrics page, on an event loop.
+
+A connection without a request costs no thread, so that thousands of them stop nobody.
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
+import asyncio
 import inspect
 import json
 import logging
 import re
-import time
+import threading
+from collections.abc import Awaitable
 from concurrent import futures
+from typing import Any, Callable
 
-import numpy as np
-import tensorflow as tf
-from google.protobuf import json_format
+import tornado.httpserver
+import tornado.netutil
+import tornado.web
+from google.protobuf import json_format, message
 from grpc import StatusCode
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
-    predict_pb2,
+    model_pb2,
 )
-from werkzeug.exceptions import HTTPException
-from werkzeug.wrappers import Request, Response
 
-from serving.embedded import inference, tensors
+from serving.embedded import inference, json_tensors
+from serving.embedded.core import Core
+from serving.embedded.metrics import Metrics
 from serving.embedded.status import HTTP, ServingError, as_serving_error, invalid
 
 _log = logging.getLogger("serving.rest")
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
+_MAX_BODY_BYTES = 1 << 30
+_IDLE_SECONDS = 60.0  # for the headers of the next request; then for its body
 
 _MODEL = (
     r"(?i:/v1/models)/(?P<model>[^/:]+)"
@@ -38,70 +45,25 @@ _MODEL = (
 _POST = re.compile(_MODEL + r":(?P<method>(?i:predict|classify|regress))")
 _GET = re.compile(_MODEL + r"(?P<metadata>/metadata)?")
 
-_INTEGERS = {"uint8", "int8", "int16", "int32", "int64", "uint32", "uint64"}
-_FLOATS = {"float32", "float64"}
 
+class RestApi:
+    """Paths and JSON documents to calls of the Core. Every call may raise a ServingError."""
 
-class RestApp:
-    """A WSGI application."""
-
-    def __init__(self, core, metrics, timeout_seconds=30.0, metrics_path=METRICS_PATH):
-        """Args:
-        core: answers.
-        metrics: counts, and has the page.
-        timeout_seconds: for a request; no limit where 0.
-        metrics_path: where the page is; empty: nowhere.
-        """
+    def __init__(self, core: Core):
         self._core = core
-        self._metrics = metrics
-        self._timeout = timeout_seconds or None
-        self._metrics_path = metrics_path
 
-    def __call__(self, environ, start_response):
-        return self._respond(Request(environ))(environ, start_response)
-
-    def _respond(self, request) -> Response:
-        if request.path == self._metrics_path and request.method == "GET":
-            return Response(self._metrics.page(), mimetype="text/plain")
-        if not request.path.lower().startswith("/v1/"):
-            return Response("", status=404)
-        try:
-            body = self._dispatch(request)
-            return Response(body, mimetype="application/json")
-        except HTTPException as error:  # the body did not arrive as announced
-            return error.get_response()
-        except Exception as error:
-            failure = as_serving_error(error)
-            if failure.code == StatusCode.INTERNAL and failure is not error:
-                _log.error("request failed: %s", failure.message, exc_info=error)
-            body = json.dumps({"error": failure.message})
-            status = HTTP.get(failure.code, 500)
-            return Response(body, status=status, mimetype="application/json")
-
-    def _dispatch(self, request) -> str:
-        """The JSON text of the answer."""
-        pattern = {"POST": _POST, "GET": _GET}.get(request.method)
-        match = pattern.fullmatch(request.path) if pattern else None
+    def get(self, path: str) -> str:
+        """The JSON text of a model's status or metadata."""
+        match = _GET.fullmatch(path)
         if not match:
-            raise invalid(f"Malformed request: {request.method} {request.path}")
-        if request.method == "GET":
-            if match["metadata"]:
-                return self._metadata(match)
-            return self._status(match)
-        method = match["method"].lower()
-        if method == "regress":
-            raise ServingError(StatusCode.UNIMPLEMENTED, "regress is not implemented")
-        return self._infer(method, match, request.get_data())
-
-    def _status(self, match) -> str:
-        message = get_model_status_pb2.GetModelStatusRequest()
-        _fill_spec(message.model_spec, match)
-        return _message_json(self._core.status(message))
-
-    def _metadata(self, match) -> str:
-        message = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
-        _fill_spec(message.model_spec, match)
-        response = self._core.metadata(message)
+            raise invalid(f"Malformed request: GET {path}")
+        if not match["metadata"]:
+            status = get_model_status_pb2.GetModelStatusRequest()
+            _fill_spec(status.model_spec, match)
+            return _message_json(self._core.status(status))
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        _fill_spec(request.model_spec, match)
+        response = self._core.metadata(request)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         response.metadata["signature_def"].Unpack(signatures)
         return (
@@ -109,65 +71,61 @@ class RestApp:
             f'"metadata": {{"signature_def": {_message_json(signatures)}}}}}'
         )
 
-    def _infer(self, method, match, body) -> str:
-        started = time.perf_counter()
-        status = StatusCode.OK
-        api = {"predict": "Predict", "classify": "Classify"}[method]
-        kind = {
-            "predict": predict_pb2.PredictRequest,
-            "classify": classification_pb2.ClassificationRequest,
-        }[method]
-        message = kind()
-        try:
-            _fill_spec(message.model_spec, match)
-            document = _parse(body)
-            _fill_signature_name(message.model_spec, document)
-            if method == "predict":
-                return self._predict(message, document)
-            return self._classify(message, document)
-        except Exception as error:
-            status = as_serving_error(error).code
-            raise
-        finally:
-            model, signature = self._core.known_names(message.model_spec)
-            seconds = time.perf_counter() - started
-            self._metrics.record(model, signature, api, "REST", status.name, seconds)
+    def post(self, path: str, body: bytes) -> str:
+        """The JSON text of an answer to predict or classify."""
+        match = _POST.fullmatch(path)
+        if not match:
+            raise invalid(f"Malformed request: POST {path}")
+        method = match["method"].lower()
+        if method == "regress":
+            raise ServingError(StatusCode.UNIMPLEMENTED, "regress is not implemented")
+        request = classification_pb2.ClassificationRequest()
+        spec = request.model_spec
+        if method == "predict":
+            with self._core.inference(spec, "Predict", "REST") as lease:
+                document = _read_request(body, match, spec)
+                return self._predict(lease, spec, document)
+        document = _read_request(body, match, spec)
+        json_tensors.fill_examples(request.input, document)
+        return _classifications_json(self._core.classify(request, "REST").result)
 
-    def _predict(self, message, document) -> str:
-        key = message.model_spec.signature_name or inference.DEFAULT_SIGNATURE
-        with self._core.lease(message) as servable:
+    def _predict(self, lease: Any, spec: model_pb2.ModelSpec, document: dict) -> str:
+        key = inference.signature_key(spec)
+        with lease as servable:
             signature = servable.signatures.get(key)
             if signature is None:
                 raise invalid(f'Serving signature name: "{key}" not found in signature def')
-            by_row, arrays = read_inputs(document, signature.inputs)
-            feeds = {signature.inputs[alias].name: array for alias, array in arrays.items()}
+            by_row, arrays = json_tensors.read_inputs(document, signature.inputs)
             aliases = sorted(signature.outputs)
-            call = inference.predict_arrays(servable, signature, feeds, aliases)
-        outputs = call.finish(self._wait(call.future))
-        return json.dumps(write_outputs(outputs, by_row))
-
-    def _classify(self, message, document) -> str:
-        _fill_examples(message.input, document)
-        call = self._core.classify(message)
-        result = call.finish(self._wait(call.future)).result
-        if not result.classifications:
-            raise invalid("Cannot convert empty ClassificationResults to JSON")
-        rows = [
-            [[entry.label, _shortest(entry.score)] for entry in row.classes]
-            for row in result.classifications
-        ]
-        return json.dumps({"results": rows})
-
-    def _wait(self, future):
-        try:
-            return future.result(self._timeout)
-        except futures.TimeoutError:
-            future.cancel()
-            message = f"not answered within {self._timeout:g} s"
-            raise ServingError(StatusCode.DEADLINE_EXCEEDED, message) from None
+            outputs = inference.predict_arrays(servable, signature, arrays, aliases)
+        return json.dumps(json_tensors.write_outputs(outputs, by_row))
 
 
-def _fill_spec(spec, match) -> None:
+def _read_request(body: bytes, match: re.Match, spec: model_pb2.ModelSpec) -> dict:
+    """Parses a document; the path and the document fill in the ModelSpec."""
+    _fill_spec(spec, match)
+    if not body:
+        raise invalid("JSON Parse error: The document is empty")
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise invalid(f"JSON Parse error: {error}") from None
+    if not isinstance(document, dict):
+        raise invalid(f"JSON Value: {json_tensors.excerpt(document)} Is not object")
+    name = document.get("signature_name", "")
+    if not isinstance(name, str):
+        raise invalid(
+            f"JSON Value: {json_tensors.excerpt(document)} not formatted correctly. "
+            "'signature_name' key must be a string value."
+        )
+    try:
+        spec.signature_name = name
+    except ValueError:  # a lone surrogate
+        raise invalid("JSON Parse error: 'signature_name' is not valid Unicode") from None
+    return document
+
+
+def _fill_spec(spec: model_pb2.ModelSpec, match: re.Match) -> None:
     spec.name = match["model"]
     if match["version"]:
         version = int(match["version"])
@@ -178,329 +136,148 @@ def _fill_spec(spec, match) -> None:
         spec.version_label = match["label"]
 
 
-def _message_json(message) -> str:
+def _message_json(proto: message.Message) -> str:
     # One option, two names: it was renamed in protobuf 5.
     parameters = inspect.signature(json_format.MessageToJson).parameters
     with_defaults = "including_default_value_fields"
     if with_defaults not in parameters:
         with_defaults = "always_print_fields_with_no_presence"
     return json_format.MessageToJson(
-        message, preserving_proto_field_name=True, **{with_defaults: True}
+        proto, preserving_proto_field_name=True, **{with_defaults: True}
     )
 
 
-# Requests.
+def _classifications_json(result: classification_pb2.ClassificationResult) -> str:
+    if not result.classifications:
+        raise invalid("Cannot convert empty ClassificationResults to JSON")
+    rows = [
+        [[entry.label, json_tensors.shortest(entry.score)] for entry in row.classes]
+        for row in result.classifications
+    ]
+    return json.dumps({"results": rows})
 
 
-def _parse(body) -> dict:
-    if not body:
-        raise invalid("JSON Parse error: The document is empty")
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise invalid(f"JSON Parse error: {error}") from None
-    if not isinstance(document, dict):
-        raise invalid(f"JSON Value: {_debug(document)} Is not object")
-    return document
+@tornado.web.stream_request_body
+class _Handler(tornado.web.RequestHandler):
+    """One request. The body is taken as it comes; Tornado would look for form fields in it."""
+
+    SUPPORTED_METHODS = ("GET", "POST")
+
+    def initialize(self, endpoint: RestEndpoint) -> None:
+        self._endpoint = endpoint
+        self._body = bytearray()
+
+    def data_received(self, chunk: bytes) -> None:
+        self._body += chunk
+        if len(self._body) > _MAX_BODY_BYTES:  # it may have been compressed
+            raise tornado.web.HTTPError(413)
+
+    async def get(self) -> None:
+        endpoint, path = self._endpoint, self.request.path
+        if path == endpoint.metrics_path:
+            self.set_header("Content-Type", "text/plain; charset=utf-8")
+            self.finish(endpoint.metrics.page())
+            return
+        await self._answer(lambda: _done(endpoint.api.get, path))
+
+    async def post(self) -> None:
+        await self._answer(lambda: self._endpoint.submit(self.request.path, bytes(self._body)))
+
+    async def _answer(self, begin: Callable[[], Awaitable[str]]) -> None:
+        if not self.request.path.lower().startswith("/v1/"):
+            self.set_status(404)
+            return
+        self.set_header("Content-Type", "application/json")
+        try:
+            self.finish(await begin())
+        except Exception as error:
+            failure = as_serving_error(error)
+            if failure.code == StatusCode.INTERNAL and failure is not error:
+                _log.error("request failed: %s", failure.message, exc_info=error)
+            self.set_status(HTTP.get(failure.code, 500))
+            self.finish(json.dumps({"error": failure.message}))
 
 
-def _fill_signature_name(spec, document) -> None:
-    name = document.get("signature_name", "")
-    if not isinstance(name, str):
-        raise invalid(
-            f"JSON Value: {_debug(document)} not formatted correctly. 'signature_name' key must "
-            "be a string value."
-        )
-    try:
-        spec.signature_name = name
-    except ValueError:  # a lone surrogate
-        raise invalid("JSON Parse error: 'signature_name' is not valid Unicode") from None
+async def _done(function, *arguments):
+    return function(*arguments)
 
 
-def read_inputs(document, infos) -> tuple:
-    """The tensors of a predict request.
+class RestEndpoint:
+    """The REST server: an event loop for connections, threads for predictions.
 
     Args:
-        document: the JSON object.
-        infos: alias -> TensorInfo, the signature's inputs.
-
-    Returns:
-        (whether they came by row, alias -> array).
-
-    Raises:
-        ServingError: INVALID_ARGUMENT, worded as json_tensor.cc.
+        core: answers.
+        metrics: has the page.
+        threads: predictions at a time.
+        timeout_seconds: for a prediction; no limit where 0.
+        metrics_path: where the page is; empty: nowhere.
     """
-    if "instances" in document and "inputs" in document:
-        raise invalid(
-            f"JSON Value: {_debug(document)} Not formatted correctly expecting only one of "
-            "'inputs' or 'instances' keys to exist "
-        )
-    if "instances" in document:
-        instances = document["instances"]
-        if not isinstance(instances, list):
-            raise invalid(
-                f"JSON Value: {_debug(document)} Expecting 'instances' to be an list/array"
-            )
-        if not instances:
-            raise invalid(f"JSON Value: {_debug(document)} No values in 'instances' array")
-        return True, _read_rows(instances, infos)
-    if "inputs" in document:
-        return False, _read_columns(document["inputs"], infos)
-    raise invalid("Missing 'inputs' or 'instances' key")
 
-
-def _read_rows(instances, infos) -> dict:
-    if not isinstance(instances[0], dict) and len(infos) > 1:
-        raise invalid(
-            "instances is a plain list, but expecting list of objects as multiple input tensors "
-            "required as per tensorinfo_map"
+    def __init__(
+        self,
+        core: Core,
+        metrics: Metrics,
+        threads: int,
+        timeout_seconds: float = 30.0,
+        metrics_path: str = METRICS_PATH,
+    ):
+        self.api = RestApi(core)
+        self.metrics = metrics
+        self.metrics_path = metrics_path
+        self._timeout = timeout_seconds or None
+        self._threads = futures.ThreadPoolExecutor(threads, "rest")
+        self._loop = asyncio.new_event_loop()
+        self._loop_thread = threading.Thread(
+            target=self._loop.run_forever, name="rest-loop", daemon=True
         )
-    with_names = _is_object(instances[0])
-    for index, item in enumerate(instances):
-        if with_names and not _is_object(item):
-            raise invalid(f"Expecting object but got list at item {index} of input list")
-        if not with_names and _is_object(item):
-            raise invalid(f"Expecting value/list but got object at item {index} of input list")
-        if with_names and set(item) != set(infos):
-            raise invalid(
-                f"Failed to process element: {index} of 'instances' list. JSON object: "
-                f"{_debug(item)} keys must be equal to: {','.join(sorted(infos))}"
-            )
-    arrays = {}
-    for alias, info in infos.items():
-        values = [item[alias] for item in instances] if with_names else instances
+        self._open: set[asyncio.Task] = set()
+        self._is_closing = False
+
+    def start(self, host: str, port: int) -> int:
+        """Takes the port and begins to answer; returns the port's number."""
+        self._loop_thread.start()
+        return asyncio.run_coroutine_threadsafe(self._listen(host, port), self._loop).result()
+
+    async def _listen(self, host: str, port: int) -> int:
+        routes = [(".*", _Handler, {"endpoint": self})]
+        self._server = tornado.httpserver.HTTPServer(
+            tornado.web.Application(routes, log_function=lambda handler: None),
+            decompress_request=True,
+            max_body_size=_MAX_BODY_BYTES,
+            idle_connection_timeout=_IDLE_SECONDS,
+            body_timeout=_IDLE_SECONDS,
+        )
+        sockets = tornado.netutil.bind_sockets(port, host)
+        self._server.add_sockets(sockets)
+        return sockets[0].getsockname()[1]
+
+    async def submit(self, path: str, body: bytes) -> str:
+        """Answers a POST on a thread. Raises a ServingError."""
+        if self._is_closing:
+            raise ServingError(StatusCode.UNAVAILABLE, "the server is shutting down")
+        task = asyncio.current_task()
+        assert task
+        self._open.add(task)
         try:
-            arrays[alias] = _tensor(values, info.dtype)
-        except ServingError as error:
-            raise ServingError(
-                error.code,
-                f"Failed to process 'instances' list, key: {alias}. Error: {error.message}",
-            ) from None
-    return arrays
+            work = self._loop.run_in_executor(self._threads, self.api.post, path, body)
+            return await asyncio.wait_for(work, self._timeout)
+        except asyncio.TimeoutError:
+            text = f"not answered within {self._timeout:g} s"
+            raise ServingError(StatusCode.DEADLINE_EXCEEDED, text) from None
+        finally:
+            self._open.discard(task)
 
+    def stop(self, grace: float) -> None:
+        """Takes nothing new and waits `grace` seconds for what is being answered."""
+        asyncio.run_coroutine_threadsafe(self._drain(grace), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop_thread.join()
+        self._loop.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
-def _read_columns(value, infos) -> dict:
-    if not _is_object(value):
-        if len(infos) > 1:
-            raise invalid(
-                "inputs is a plain value/list, but expecting an object as multiple input tensors "
-                "required as per tensorinfo_map"
-            )
-        return {alias: _tensor(value, info.dtype) for alias, info in infos.items()}
-    for alias in infos:
-        if alias not in value:
-            raise invalid(f"Missing named input: {alias} in 'inputs' object.")
-    return {alias: _tensor(value[alias], info.dtype) for alias, info in infos.items()}
-
-
-def _is_base64(value) -> bool:
-    return isinstance(value, dict) and list(value) == ["b64"] and isinstance(value["b64"], str)
-
-
-def _is_object(value) -> bool:
-    return isinstance(value, dict) and not _is_base64(value)
-
-
-def _tensor(value, enum) -> np.ndarray:
-    """A nested list as an array of a signature's dtype."""
-    dtype = tf.dtypes.as_dtype(enum)
-    if dtype.name in _INTEGERS | _FLOATS:
-        array = _numbers(value, dtype)
-        if array is not None:
-            return array
-    shape = []
-    level = value
-    while isinstance(level, list):
-        shape.append(len(level))
-        level = level[0] if level else None
-    leaves = []
-    _collect(value, 0, shape, dtype, leaves)
-    array = np.empty(len(leaves), object)
-    array[:] = leaves
-    try:
-        return array.astype(dtype.as_numpy_dtype).reshape(shape)
-    except (OverflowError, ValueError) as error:
-        raise invalid(f"tensor parsing error: {error}") from None
-
-
-def _numbers(value, dtype) -> np.ndarray | None:
-    """The fast way, for lists that NumPy understands and that fit; None for all others."""
-    try:
-        array = np.array(value)
-    except (ValueError, OverflowError, RecursionError):
-        return None
-    if array.size == 0:
-        return array.astype(dtype.as_numpy_dtype)
-    if array.dtype.kind not in ("iu" if dtype.is_integer else "iuf"):
-        return None
-    if dtype.is_integer and (array.min() < dtype.min or array.max() > dtype.max):
-        return None
-    return array.astype(dtype.as_numpy_dtype)
-
-
-def _collect(value, level, shape, dtype, leaves) -> None:
-    """Appends the values below `value` to `leaves`; raises where shape or type is wrong."""
-    if not isinstance(value, list):
-        if level != len(shape):
-            raise invalid(
-                f"JSON Value: {_debug(value)} found at incorrect level: {level + 1} in the JSON "
-                f"DOM. Expected at level: {len(shape)}"
-            )
-        leaves.append(_leaf(value, dtype))
-        return
-    if level >= len(shape):
-        raise invalid(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
-    if len(value) != shape[level]:
-        raise invalid(
-            f"Encountered list at unexpected size: {len(value)} at level: {level} expected size: "
-            f"{shape[level]}"
-        )
-    for item in value:
-        _collect(item, level + 1, shape, dtype, leaves)
-
-
-def _leaf(value, dtype):
-    """One JSON value of a tensor."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if dtype == tf.string:
-        if isinstance(value, str):
-            return value.encode("utf-8", "surrogatepass")
-        if isinstance(value, dict):
-            return _decode_base64(value)
-    elif dtype.name in _FLOATS:
-        if is_number:
-            return value
-    elif dtype.name in _INTEGERS:
-        if isinstance(value, int) and is_number and dtype.min <= value <= dtype.max:
-            return value
-    elif dtype == tf.bool:
-        if isinstance(value, bool):
-            return value
-    else:
-        raise ServingError(
-            StatusCode.UNIMPLEMENTED,
-            f"Conversion of JSON Value: {_debug(value)} to type: {dtype.name}",
-        )
-    kinds = {dict: "Object", str: "String", bool: str(value).capitalize(), type(None): "Null"}
-    raise invalid(
-        f"JSON Value: {_debug(value)} Type: {kinds.get(type(value), 'Number')} is not of expected "
-        f"type: {tensors.dtype_name(dtype.as_datatype_enum)}"
-    )
-
-
-def _decode_base64(value) -> bytes:
-    if not _is_base64(value):
-        raise invalid(f"JSON Value: {_debug(value)} not formatted correctly for base64 data")
-    try:
-        return base64.b64decode(value["b64"], validate=True)
-    except (binascii.Error, ValueError):
-        raise invalid("Unable to base64 decode") from None
-
-
-def _fill_examples(message, document) -> None:
-    """Writes the examples of a classify request into an Input message."""
-    if "examples" not in document:
-        raise invalid(
-            f"JSON Value: {_debug(document)} When method is classify, key 'examples' is expected "
-            "and was not found"
-        )
-    examples = document["examples"]
-    if not isinstance(examples, list):
-        raise invalid(
-            f"JSON Value: {_debug(document)} Expecting 'examples' value to be an list/array"
-        )
-    if not examples:
-        raise invalid(f"JSON Value: {_debug(document)} 'examples' value is an empty array")
-    target = message.example_list
-    if "context" in document:
-        target = message.example_list_with_context
-        _fill_example(target.context, document["context"])
-    for example in examples:
-        _fill_example(target.examples.add(), example)
-
-
-def _fill_example(example, value) -> None:
-    if not isinstance(value, dict):
-        raise invalid(f"Example must be JSON object but got JSON {type(value).__name__}")
-    for name, content in value.items():
-        items = content if isinstance(content, list) else [content]
-        feature = example.features.feature[name]
-        try:
-            _fill_feature(feature, items)
-        except (TypeError, ValueError, binascii.Error):
-            raise invalid(
-                f"Feature: {name} has element with unexpected JSON type: {_debug(content)}"
-            ) from None
-
-
-def _fill_feature(feature, items) -> None:
-    """One kind of value a feature: strings and base64, floats, or whole numbers and booleans."""
-    if all(isinstance(item, str) or _is_base64(item) for item in items):
-        feature.bytes_list.value.extend(
-            item.encode() if isinstance(item, str) else _decode_base64(item) for item in items
-        )
-    elif all(isinstance(item, float) for item in items):
-        feature.float_list.value.extend(items)
-    elif all(isinstance(item, int) for item in items):
-        feature.int64_list.value.extend(items)
-    else:
-        raise TypeError(items)
-
-
-def _debug(value) -> str:
-    return json.dumps(value)[:256]
-
-
-# Answers.
-
-
-def write_outputs(outputs, by_row) -> dict:
-    """The JSON object for the outputs of a predict request.
-
-    Args:
-        outputs: alias -> array.
-        by_row: `predictions`, a list over rows; else `outputs`, a list an output.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT, an output that JSON has no form for.
-    """
-    if not by_row:
-        columns = {alias: _values(alias, array) for alias, array in outputs.items()}
-        return {"outputs": columns if len(columns) > 1 else next(iter(columns.values()))}
-    rows = None
-    for alias, array in outputs.items():
-        if array.ndim == 0:
-            raise invalid(f"Tensor name: {alias} has no shape information ")
-        if rows not in (None, len(array)):
-            raise invalid(
-                f"Tensor name: {alias} has inconsistent batch size: {len(array)} expecting: {rows}"
-            )
-        rows = len(array)
-    columns = {alias: _values(alias, array) for alias, array in outputs.items()}
-    if len(columns) == 1:
-        return {"predictions": next(iter(columns.values()))}
-    return {"predictions": [dict(zip(columns, row)) for row in zip(*columns.values())]}
-
-
-def _values(alias, array):
-    """Nested lists of what JSON can say."""
-    if array.dtype == object:
-        leaves = np.empty(array.size, object)
-        leaves[:] = [_text(alias, item) for item in array.ravel()]
-        return leaves.reshape(array.shape).tolist()
-    if array.dtype == np.float32:
-        # Through the shortest text that gives the same float32: 0.1, not 0.10000000149011612.
-        return array.astype(str).astype(np.float64).tolist()
-    if array.dtype.name in _INTEGERS | {"float64", "bool"}:
-        return array.tolist()
-    raise invalid(f"Failed to write JSON value for tensor type: {array.dtype.name}")
-
-
-def _text(alias, value):
-    if alias.endswith("_bytes"):
-        return {"b64": base64.b64encode(value).decode()}
-    return value.decode("utf-8", "replace")
-
-
-def _shortest(score) -> float:
-    return float(str(np.float32(score)))
+    async def _drain(self, grace: float) -> None:
+        self._is_closing = True
+        self._server.stop()
+        if self._open:
+            await asyncio.wait(self._open, timeout=grace)
+        await self._server.close_all_connections()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from concurrent import futures
+from typing import Callable
 
 import numpy as np
 import tensorflow as tf
 from grpc import StatusCode
 
+from serving.embedded.scheduler import BatchScheduler
 from serving.embedded.status import ServingError, as_serving_error, invalid
 
 _PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
@@ -17,30 +18,47 @@ _PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 class Servable:
     """A SavedModel in a session of its own.
 
-    Callers lease it (`acquire`, `release`); every run holds a lease until its last row is
-    computed, so a version is closed only when nobody uses it.
-    """
+    Callers lease it (`acquire`, `release`), so that a version is closed only when nobody uses it.
 
-    def __init__(self, name, version, session, meta_graph, runner):
-        """Args:
+    Args:
         name: of the model.
         version: its number.
-        session: tf.compat.v1.Session that holds the loaded graph.
-        meta_graph: MetaGraphDef with the signatures.
-        runner: a `DirectRunner` or a `batching.BatchingRunner`.
-        """
+        session: holds the loaded graph.
+        meta_graph: has the signatures.
+        scheduler: batches requests; None: each runs by itself.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        session: tf.compat.v1.Session,
+        meta_graph: tf.compat.v1.MetaGraphDef,
+        scheduler: BatchScheduler | None = None,
+    ):
         self.name = name
         self.version = version
         self.signatures = dict(meta_graph.signature_def)
         self._session = session
-        self._runner = runner
-        self._shapes = _placeholder_shapes(session.graph, self.signatures.values())
+        inputs = [info for each in self.signatures.values() for info in each.inputs.values()]
+        self._shapes = {
+            info.name: session.graph.get_tensor_by_name(info.name).shape for info in inputs
+        }
+        self._scheduler = scheduler
+        self._callables: dict[tuple, Callable] = {}
         self._lock = threading.Lock()
         self._leases = 0
-        self._on_idle = None
+        self._on_idle: Callable[[], None] | None = None
 
     @classmethod
-    def load(cls, name, version, path, runner, session_config=None) -> Servable:
+    def load(
+        cls,
+        name: str,
+        version: int,
+        path: str,
+        scheduler: BatchScheduler | None = None,
+        session_config: tf.compat.v1.ConfigProto | None = None,
+    ) -> Servable:
         """Loads `path` with the tag `serve`.
 
         Raises:
@@ -54,55 +72,54 @@ class Servable:
                 meta_graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], path)
             _refuse_what_stock_refuses(meta_graph.graph_def)
             graph.finalize()
-            return cls(name, version, session, meta_graph, runner)
+            return cls(name, version, session, meta_graph, scheduler)
         except BaseException:
             session.close()
             raise
 
-    def submit(self, feeds, fetches) -> futures.Future:
+    def run(self, feeds: dict[str, np.ndarray], fetches: tuple[str, ...]) -> list[np.ndarray]:
         """Computes tensors, perhaps together with other callers' rows.
 
         Args:
             feeds: tensor name -> array of the placeholder's dtype.
-            fetches: names of the tensors wanted, a tuple.
+            fetches: names of the tensors wanted.
 
         Returns:
-            A future of the list of arrays, in the order of `fetches`.
+            Their arrays in the same order.
 
         Raises:
             ServingError: the request cannot be run or queued.
         """
-        for name, array in feeds.items():
-            self._check_shape(name, array.shape)
-        self.acquire()
-        try:
-            future = self._runner.submit(self, feeds, fetches)
-        except BaseException:
-            self.release()
-            raise
-        future.add_done_callback(lambda _: self.release())
-        return future
+        names = tuple(sorted(feeds))
+        for name in names:
+            self._check_shape(name, feeds[name].shape)
+        call = self._callable(names, fetches)
 
-    def _check_shape(self, name, shape) -> None:
-        """A session in Python takes only what fits the placeholder; the kernels see the rest."""
+        def compute(arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
+            return [np.asarray(output) for output in call(*(arrays[name] for name in names))]
+
+        try:
+            # Without rows there is nothing to batch.
+            if self._scheduler and not any(array.shape[:1] == (0,) for array in feeds.values()):
+                return self._scheduler.run((self, names, fetches), compute, feeds)
+            return compute(feeds)
+        except Exception as error:
+            raise as_serving_error(error) from error
+
+    def _callable(self, names: tuple[str, ...], fetches: tuple[str, ...]) -> Callable:
+        key = (names, fetches)
+        if key not in self._callables:
+            with self._lock:
+                self._callables[key] = self._session.make_callable(list(fetches), list(names))
+        return self._callables[key]
+
+    def _check_shape(self, name: str, shape: tuple[int, ...]) -> None:
+        """Takes what fits the placeholder; the stock server leaves that to the kernels."""
         expected = self._shapes[name]
-        if expected is None:
-            return
-        fits = len(shape) == len(expected) and all(
-            wanted in (None, size) for wanted, size in zip(expected, shape)
-        )
-        if not fits:
+        if not expected.is_compatible_with(shape):
             raise invalid(
                 f"Cannot feed value of shape {shape} for Tensor {name}, which has shape {expected}"
             )
-
-    def run(self, feeds, fetches) -> list:
-        """Computes tensors now, in this thread. See `submit`."""
-        try:
-            outputs = self._session.run(list(fetches), feeds)
-        except Exception as error:
-            raise as_serving_error(error) from error
-        return [np.asarray(output) for output in outputs]
 
     def acquire(self) -> None:
         """Takes a lease."""
@@ -117,7 +134,7 @@ class Servable:
         if on_idle:
             on_idle()
 
-    def retire(self, on_idle) -> None:
+    def retire(self, on_idle: Callable[[], None]) -> None:
         """No new leases follow; `on_idle` is called when the last one is given back."""
         with self._lock:
             self._on_idle = on_idle
@@ -125,37 +142,15 @@ class Servable:
     @property
     def idle(self) -> bool:
         """Whether nobody holds a lease."""
-        with self._lock:
-            return self._leases == 0
+        return self._leases == 0
 
     def close(self) -> None:
         """Frees the session; nobody may hold a lease."""
+        self._callables.clear()
         self._session.close()
-        self._session = None
 
 
-class DirectRunner:
-    """Runs each request by itself, in parallel, on a pool of threads."""
-
-    def __init__(self, executor: futures.Executor):
-        self._executor = executor
-
-    def submit(self, servable, feeds, fetches) -> futures.Future:
-        """See `Servable.submit`."""
-        return self._executor.submit(servable.run, feeds, fetches)
-
-
-def _placeholder_shapes(graph, signatures) -> dict:
-    """Tensor name -> tuple of sizes, None where any size will do; None for any rank."""
-    names = {info.name for signature in signatures for info in signature.inputs.values()}
-    shapes = {name: graph.get_tensor_by_name(name).shape for name in names}
-    return {
-        name: None if shape.rank is None else tuple(shape.as_list())
-        for name, shape in shapes.items()
-    }
-
-
-def _refuse_what_stock_refuses(graph_def) -> None:
+def _refuse_what_stock_refuses(graph_def: tf.compat.v1.GraphDef) -> None:
     """The stock server has no Python and runs no XLA: better to hear it here than there."""
     nodes = list(graph_def.node)
     for function in graph_def.library.function:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import logging
 import os
 import socket
-import threading
-from concurrent import futures
 
 import grpc
 import tensorflow as tf
-from cheroot import wsgi
 from tensorflow_serving.config import model_server_config_pb2
 
 from hali_tf.errors import UserError
-from serving.embedded import endpoints, inference, rest
-from serving.embedded.batching import BatchingOptions, BatchingRunner, BatchScheduler
+from serving.embedded import inference, rest
+from serving.embedded.batching import BatchingOptions
 from serving.embedded.core import Core
+from serving.embedded.endpoints import GrpcEndpoint
 from serving.embedded.manager import ModelManager
 from serving.embedded.metrics import Metrics
-from serving.embedded.servable import DirectRunner, Servable
+from serving.embedded.scheduler import BatchScheduler
+from serving.embedded.servable import Servable
 from serving.embedded.status import ServingError
 
 _log = logging.getLogger("serving")
+
+_DEFAULT_THREADS = 4 * (os.cpu_count() or 1)
+_MAX_THREADS = 256  # that wait for batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ class ServerOptions:
     """What a server is told; the flags of `serving/server.py` say what each means."""
 
     models: model_server_config_pb2.ModelConfigList
-    host: str = "0.0.0.0"
+    host: str = "localhost"
     port: int | None = 8500  # 0: any free one; None: no gRPC
     rest_api_port: int | None = None  # 0: any free one; None: no REST
     batching: BatchingOptions | None = None
@@ -44,12 +45,19 @@ class ServerOptions:
     file_system_poll_wait_seconds: float = 1.0
     max_num_load_retries: int = 5
     load_retry_interval_micros: int = 60_000_000
-    grpc_max_threads: int = 4 * (os.cpu_count() or 1)
-    rest_api_num_threads: int = 4 * (os.cpu_count() or 1)
+    grpc_max_threads: int = _DEFAULT_THREADS
+    rest_api_num_threads: int = _DEFAULT_THREADS
     rest_api_timeout_in_ms: int = 30_000
     tensorflow_intra_op_parallelism: int = 0
     tensorflow_inter_op_parallelism: int = 0
     drain_seconds: float = 30.0
+
+    @property
+    def grpc_threads(self) -> int:
+        """Calls at a time: with batching as many as the queues hold, for each waits in one."""
+        if not self.batching:
+            return self.grpc_max_threads
+        return max(self.grpc_max_threads, min(self.batching.capacity, _MAX_THREADS))
 
 
 def one_model(name: str, base_path: str) -> model_server_config_pb2.ModelConfigList:
@@ -64,13 +72,7 @@ class EmbeddedServer:
 
     def __init__(self, options: ServerOptions):
         self._options = options
-        self._executor = futures.ThreadPoolExecutor(options.grpc_max_threads, "session")
-        runner = DirectRunner(self._executor)
-        self._scheduler = None
-        if options.batching:
-            self._scheduler = BatchScheduler(options.batching)
-            runner = BatchingRunner(self._scheduler, runner)
-        self._runner = runner
+        self._scheduler = BatchScheduler(options.batching) if options.batching else None
         self._session_config = tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=options.tensorflow_intra_op_parallelism,
             inter_op_parallelism_threads=options.tensorflow_inter_op_parallelism,
@@ -82,28 +84,28 @@ class EmbeddedServer:
             max_retries=options.max_num_load_retries,
             retry_seconds=max(0.0, options.load_retry_interval_micros / 1e6),
             allow_labels_for_unavailable=options.allow_version_labels_for_unavailable_models,
-            on_change=self._update_health,
+            on_change=lambda: self._grpc.set_health(self.manager.ready()),
         )
-        self._metrics = Metrics()
-        core = Core(self.manager)
-        self._grpc = endpoints.GrpcEndpoint(core, self._metrics)
-        self._app = rest.RestApp(
-            core, self._metrics, options.rest_api_timeout_in_ms / 1000, options.metrics_path
+        metrics = Metrics()
+        core = Core(self.manager, metrics)
+        self._grpc = GrpcEndpoint(
+            core, options.grpc_threads, options.enable_grpc_healthcheck_service
         )
-        self._loop = asyncio.new_event_loop()
-        self._loop_thread = threading.Thread(
-            target=self._loop.run_forever, name="grpc-loop", daemon=True
+        self._rest = rest.RestEndpoint(
+            core,
+            metrics,
+            options.rest_api_num_threads,
+            options.rest_api_timeout_in_ms / 1000,
+            options.metrics_path,
         )
-        self._rest = None
-        self._rest_thread = None
-        self.port = None
-        self.rest_api_port = None
+        self.port: int | None = None
+        self.rest_api_port: int | None = None
 
     def __enter__(self) -> EmbeddedServer:
         self.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -125,13 +127,16 @@ class EmbeddedServer:
         Raises:
             UserError: a port is taken, a label names a version that is not loaded.
         """
-        self._loop_thread.start()
-        if self._options.port is not None:
-            self._bind_grpc()
-        if self._options.rest_api_port is not None:
-            self._bind_rest()
+        options = self._options
+        if options.port is not None:
+            self.port = self._start_grpc(options.port)
+            _log.info("gRPC at %s:%d", options.host, self.port)
+        if options.rest_api_port is not None:
+            _check_port(options.host, options.rest_api_port, "rest_api_port")
+            self.rest_api_port = self._rest.start(options.host, options.rest_api_port)
+            _log.info("REST at %s:%d", options.host, self.rest_api_port)
         try:
-            self.manager.start(self._options.models)
+            self.manager.start(options.models)
         except ServingError as error:
             raise UserError(f"Failed to start server. Error: {error.message}") from None
 
@@ -149,22 +154,17 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """Drains: not healthy, nothing new, what is in flight is answered, then all is freed."""
-        if self.port is not None:
-            self._on_loop(self._grpc.stop(self._options.drain_seconds))
-        if self._rest_thread:
-            self._rest.stop()
-            self._rest_thread.join()
+        grace = self._options.drain_seconds
+        answered = self._grpc.stop(grace)
+        if self.rest_api_port is not None:
+            self._rest.stop(grace)
+        answered.wait()
         if self._scheduler:
             self._scheduler.close()
-        self._executor.shutdown()
         self.manager.close()
-        if self._loop_thread.is_alive():  # last: the manager reports to it
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._loop_thread.join()
-            self._loop.close()
 
-    def _load(self, name, version, path) -> Servable:
-        servable = Servable.load(name, version, path, self._runner, self._session_config)
+    def _load(self, name: str, version: int, path: str) -> Servable:
+        servable = Servable.load(name, version, path, self._scheduler, self._session_config)
         if self._options.enable_model_warmup:
             try:
                 count = inference.warm_up(servable, path)
@@ -174,44 +174,18 @@ class EmbeddedServer:
             _log.info("%s version %d: %d warm-up requests replayed", name, version, count)
         return servable
 
-    def _bind_grpc(self) -> None:
+    def _start_grpc(self, port: int) -> int:
         options = self._options
-        _check_port(options.host, options.port, "port")
-        address = f"{options.host}:{options.port}"
-        bound = self._grpc.bind(address, options.ssl, options.enable_grpc_healthcheck_service)
+        _check_port(options.host, port, "port")
         try:
-            self.port = self._on_loop(bound)
+            return self._grpc.start(f"{options.host}:{port}", options.ssl)
         except RuntimeError as error:
             reason = "the key and certificate of --ssl_config_file do not fit"
             reason = reason if options.ssl else str(error)
-            raise UserError(f"--port={options.port}: cannot listen ({reason})") from None
-        self._on_loop(self._grpc.start())
-        _log.info("gRPC at %s:%d", options.host, self.port)
-
-    def _bind_rest(self) -> None:
-        options = self._options
-        _check_port(options.host, options.rest_api_port, "rest_api_port")
-        self._rest = wsgi.Server(
-            (options.host, options.rest_api_port),
-            self._app,
-            numthreads=options.rest_api_num_threads,
-            shutdown_timeout=options.drain_seconds,
-        )
-        self._rest.prepare()
-        self.rest_api_port = self._rest.bind_addr[1]
-        self._rest_thread = threading.Thread(target=self._rest.serve, name="rest", daemon=True)
-        self._rest_thread.start()
-        _log.info("REST at %s:%d", options.host, self.rest_api_port)
-
-    def _update_health(self) -> None:
-        if self.port is not None:
-            self._on_loop(self._grpc.set_health(self.manager.ready()))
-
-    def _on_loop(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+            raise UserError(f"--port={port}: cannot listen ({reason})") from None
 
 
-def _check_port(host, port, flag) -> None:
+def _check_port(host: str, port: int, flag: str) -> None:
     """Tries a port before a server does, which would log lines of its own about it.
 
     Raises:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 
 from serving.embedded.status import invalid
 
 # A TensorProto may name a shape and give one value for all of it. That is how a request of 20
-# bytes asks for gigabytes: beyond this size a tensor has to bring its values along.
+# bytes asks for gigabytes: beyond these limits a tensor has to bring its values along.
 _MAX_FILLED_BYTES = 64 << 20
+_MAX_FILLED_ROWS = 1024
+# No message of gRPC's can be longer, so that a longer answer would be computed for nobody.
+_MAX_ANSWER_BYTES = (1 << 31) - 1
 
 _OTHER_NAMES = {"float32": "float", "float64": "double", "float16": "half"}
 
@@ -39,44 +44,48 @@ def check_dtype(sent: int, expected: int, position: int, alias: str) -> None:
     raise invalid(f"Expects arg[{position}] to be {dtype_name(expected)} but {name} is provided")
 
 
-def to_array(proto, alias: str) -> np.ndarray:
+def to_array(proto: tensor_pb2.TensorProto, alias: str) -> np.ndarray:
     """The array that a TensorProto of a known dtype holds.
 
     Raises:
         ServingError: INVALID_ARGUMENT for values and shape that do not fit together, negative
             or giant dimensions.
     """
+    shape = [dim.size for dim in proto.tensor_shape.dim]
     try:
-        return _to_array(proto)
-    except (ValueError, TypeError, OverflowError, MemoryError, tf.errors.OpError):
+        dtype = tf.dtypes.as_dtype(proto.dtype)
+        if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+            raise ValueError(shape)
+        if 0 in shape:
+            return np.empty(shape, dtype.as_numpy_dtype)
+        size = math.prod(shape) * dtype.size
+        is_filled = size > proto.ByteSize()  # in fewer bytes than its values take
+        if is_filled and (size > _MAX_FILLED_BYTES or shape[0] > _MAX_FILLED_ROWS):
+            raise ValueError(shape)
+        return tf.make_ndarray(proto)
+    except (ValueError, TypeError, OverflowError, MemoryError):
         raise invalid(f"tensor parsing error: {alias}") from None
 
 
-def _to_array(proto) -> np.ndarray:
-    dtype = tf.dtypes.as_dtype(proto.dtype)
-    shape = [dim.size for dim in proto.tensor_shape.dim]
-    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
-        raise ValueError(shape)
-    count = math.prod(shape)
-    if count == 0:
-        return np.empty(shape, dtype.as_numpy_dtype)
-    if dtype == tf.string:
-        if len(proto.string_val) == count:
-            return np.array(proto.string_val, object).reshape(shape)
-    elif proto.tensor_content:
-        # frombuffer would take a longer buffer; reshape refuses it.
-        return np.frombuffer(proto.tensor_content, dtype.as_numpy_dtype).reshape(shape)
-    if count * dtype.size > max(_MAX_FILLED_BYTES, proto.ByteSize()):
-        raise ValueError(shape)
-    return np.asarray(tf.io.parse_tensor(proto.SerializeToString(), dtype).numpy())
+def check_answer_size(rows: int, outputs: Mapping[str, object]) -> None:
+    """Refuses a request whose answer no message could hold, before it is computed.
 
+    Args:
+        rows: examples in the request.
+        outputs: alias -> TensorInfo of what is wanted.
 
-def fill_proto(proto, array: np.ndarray, enum: int) -> None:
-    """Writes an array of dtype `enum` into an empty TensorProto."""
-    proto.dtype = enum
-    for size in array.shape:
-        proto.tensor_shape.dim.add().size = size
-    if enum == tf.string.as_datatype_enum:
-        proto.string_val.extend(array.ravel().tolist())
-    else:
-        proto.tensor_content = array.tobytes()
+    Raises:
+        ServingError: INVALID_ARGUMENT.
+    """
+    if rows <= _MAX_FILLED_ROWS:  # no picture is that large
+        return
+    size = 0
+    for info in outputs.values():
+        dims = [dim.size for dim in info.tensor_shape.dim[1:]]  # type: ignore[attr-defined]
+        item = tf.dtypes.as_dtype(info.dtype).size  # type: ignore[attr-defined]
+        size += rows * item * math.prod(max(dim, 1) for dim in dims)
+    if size > _MAX_ANSWER_BYTES:
+        raise invalid(
+            f"the answer to {rows} examples would have {size} bytes, and a message holds at most "
+            f"{_MAX_ANSWER_BYTES}; send fewer examples"
+        )

@@ -1,8 +1,6 @@
 """Batching across requests: the same rows as without it, and the stock server's refusals."""
 
 import os
-import threading
-import time
 from concurrent import futures
 
 import numpy as np
@@ -10,7 +8,10 @@ import pytest
 from grpc import StatusCode
 
 from hali_tf.errors import UsageError
-from serving.embedded.batching import BatchingOptions, BatchScheduler, read_options
+from serving.embedded import inference
+from serving.embedded.batching import BatchingOptions, read_options
+from serving.embedded.scheduler import BatchScheduler
+from serving.embedded.servable import Servable
 from serving.embedded.status import ServingError
 from tests.serving import toy_models as toy
 from tests.serving.serving_calls import fails, wait_for
@@ -24,134 +25,73 @@ OPTIONS = BatchingOptions(
 )
 
 
-class FakeServable:
-    """Doubles its input; notes the sizes it was run at; can be held."""
-
-    def __init__(self):
-        self.sizes = []
-        self.inputs = []
-        self.gate = threading.Event()
-        self.gate.set()
-
-    def run(self, feeds, fetches):
-        self.gate.wait(10)
-        self.sizes.append(len(feeds["x"]))
-        self.inputs.append(feeds["x"])
-        return [feeds["x"] * 2 for _ in fetches]
-
-
 @pytest.fixture
-def scheduler():
-    """Makes schedulers that are closed after the test: scheduler(option=...)."""
-    made = []
+def batch_call(toy_base):
+    """Runs the toy's signature `batch` by itself: batch_call(option=...)(rows) -> its outputs."""
+    opened = []
 
     def make(**options):
-        made.append(BatchScheduler(BatchingOptions(**options)))
-        return made[-1]
+        scheduler = BatchScheduler(BatchingOptions(**options))
+        servable = Servable.load("toy", 1, f"{toy_base}/1", scheduler)
+        opened.extend([scheduler, servable])
+        signature = servable.signatures["batch"]
+
+        def call(rows):
+            arrays = {"x": np.array(rows, np.float32)}
+            return inference.predict_arrays(servable, signature, arrays, ["rows", "total", "same"])
+
+        return call
 
     yield make
-    for one in made:
-        one.close()
+    for each in opened:
+        each.close()
 
 
-def rows(*values):
-    return {"x": np.array(values, np.float32)}
+def test_concurrent_requests_share_a_run(batch_call):
+    call = batch_call(max_batch_size=6, batch_timeout_micros=60_000_000, num_batch_threads=1)
+    with futures.ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(call, [[[i], [i + 10]] for i in range(3)]))
+    for i, answer in enumerate(answers):  # full: it did not wait for the timeout
+        assert answer["rows"].tolist() == [6, 6]
+        assert answer["total"].tolist() == [36, 36]
+        assert answer["same"].tolist() == [[i], [i + 10]]
 
 
-def test_concurrent_requests_share_a_run(scheduler):
-    servable = FakeServable()
-    one = scheduler(max_batch_size=6, batch_timeout_micros=10_000_000, num_batch_threads=1)
-    results = [one.schedule((servable, ("y",), ("x",)), rows(i, i + 10), 2) for i in range(3)]
-    for index, result in enumerate(results):
-        np.testing.assert_array_equal(result.result(5)[0], [2 * index, 2 * index + 20])
-    assert servable.sizes == [6]  # full: it did not wait for the timeout
+def test_timeout_lets_a_lone_request_run(batch_call):
+    call = batch_call(max_batch_size=64, batch_timeout_micros=20_000)
+    assert call([[1], [2]])["rows"].tolist() == [2, 2]
 
 
-def test_timeout_lets_a_lone_request_run(scheduler):
-    servable = FakeServable()
-    one = scheduler(max_batch_size=64, batch_timeout_micros=50_000)
-    started = time.monotonic()
-    one.schedule((servable, ("y",), ("x",)), rows(1), 1).result(5)
-    assert 0.045 < time.monotonic() - started < 2
-    assert servable.sizes == [1]
+def test_padding_repeats_the_first_row(batch_call):
+    call = batch_call(max_batch_size=8, allowed_batch_sizes=(5, 8))
+    answer = call([[1], [20], [300]])
+    assert answer["rows"].tolist() == [5, 5, 5]
+    assert answer["total"].tolist() == [323, 323, 323]
+    assert answer["same"].tolist() == [[1], [20], [300]]
 
 
-def test_padding_repeats_the_last_tasks_first_row(scheduler):
-    servable = FakeServable()
-    one = scheduler(max_batch_size=8, batch_timeout_micros=20_000, allowed_batch_sizes=(4, 8))
-    results = [
-        one.schedule((servable, ("y",), ("x",)), feeds, len(feeds["x"]))
-        for feeds in (rows(1, 2), rows(3, 4, 5))
-    ]
-    assert [result.result(5)[0].tolist() for result in results] == [[2, 4], [6, 8, 10]]
-    assert servable.inputs[0].tolist() == [1, 2, 3, 4, 5, 3, 3, 3]
-
-
-def test_different_outputs_have_different_queues(scheduler):
-    servable = FakeServable()
-    one = scheduler(max_batch_size=2, batch_timeout_micros=20_000)
-    results = [one.schedule((servable, (name,), ("x",)), rows(1), 1) for name in "ab"]
-    for result in results:
-        result.result(5)
-    assert servable.sizes == [1, 1]
-
-
-def test_oversize_task(scheduler):
-    one = scheduler(max_batch_size=4)
-    with pytest.raises(ServingError) as caught:
-        one.schedule((FakeServable(), ("y",), ("x",)), rows(*range(5)), 5)
-    assert caught.value.code == StatusCode.INVALID_ARGUMENT
-    assert caught.value.message == "Task size 5 is larger than maximum input batch size 4"
-
-
-def test_full_queue(scheduler):
-    servable = FakeServable()
-    servable.gate.clear()
-    one = scheduler(max_batch_size=2, max_enqueued_batches=2, num_batch_threads=1)
-    key = (servable, ("y",), ("x",))
-    accepted = [one.schedule(key, rows(0, 1), 2)]
-    while one._queues:  # until the one thread holds it
-        time.sleep(0.001)
-    accepted += [one.schedule(key, rows(i, i), 2) for i in (1, 2)]
-    with pytest.raises(ServingError) as caught:
-        one.schedule(key, rows(3, 3), 2)
-    assert caught.value.code == StatusCode.UNAVAILABLE
-    message = "full; currently 2 batches enqueued and max_enqueued_batches is 2"
-    assert message in caught.value.message
-    servable.gate.set()
-    assert [result.result(5)[0].tolist() for result in accepted] == [[0, 2], [2, 2], [4, 4]]
-
-
-def test_large_task_is_split(scheduler):
-    servable = FakeServable()
-    one = scheduler(
-        max_batch_size=100, max_execution_batch_size=4, enable_large_batch_splitting=True
+def test_large_task_is_split(batch_call):
+    call = batch_call(
+        max_batch_size=100,
+        max_execution_batch_size=4,
+        max_enqueued_batches=10,
+        enable_large_batch_splitting=True,
     )
-    key = (servable, ("y", "z"), ("x",))
-    outputs = one.schedule(key, rows(*range(10)), 10).result(5)
-    assert [out.tolist() for out in outputs] == [list(range(0, 20, 2))] * 2
-    assert sorted(servable.sizes) == [2, 4, 4]
-    with pytest.raises(ServingError, match="scheduling capacity is only 40"):
-        one.schedule(key, rows(*range(50)), 50)
+    answer = call([[i] for i in range(10)])
+    assert answer["rows"].tolist() == [4] * 8 + [2] * 2
+    assert answer["same"].ravel().tolist() == list(range(10))
+    with pytest.raises(ServingError, match="scheduling capacity is only 40") as caught:
+        call([[i] for i in range(50)])
+    assert caught.value.code == StatusCode.UNAVAILABLE
 
 
-def test_cancelled_task_does_not_run(scheduler):
-    servable = FakeServable()
-    one = scheduler(max_batch_size=4, batch_timeout_micros=50_000)
-    key = (servable, ("y",), ("x",))
-    dropped, kept = one.schedule(key, rows(1), 1), one.schedule(key, rows(2), 1)
-    assert dropped.cancel()
-    assert kept.result(5)[0].tolist() == [4]
-    assert servable.inputs[0].tolist() == [2]
-
-
-def test_rows_of_unequal_shape_fail_the_batch_as_in_the_stock_server(scheduler):
-    servable = FakeServable()
-    one = scheduler(max_batch_size=2, batch_timeout_micros=1_000_000)
-    key = (servable, ("y",), ("x",))
-    results = [one.schedule(key, {"x": np.zeros((1, width))}, 1) for width in (2, 3)]
-    for result in results:
-        error = result.exception(5)
+def test_rows_of_unequal_shape_fail_the_batch_they_meet_in(batch_call):
+    call = batch_call(max_batch_size=2, batch_timeout_micros=60_000_000, num_batch_threads=1)
+    with futures.ThreadPoolExecutor(2) as pool:
+        errors = [
+            one.exception(30) for one in [pool.submit(call, np.zeros((1, w))) for w in (2, 3)]
+        ]
+    for error in errors:
         assert error.code == StatusCode.FAILED_PRECONDITION
         assert "padding is turned off" in error.message
 
@@ -233,7 +173,7 @@ def test_stock_parameters_file(tmp_path):
     options = read_options(str(file))
     assert options.allowed_batch_sizes == (1, 8, 32)
     assert (options.max_batch_size, options.batch_timeout_micros) == (32, 1000)
-    assert [options.padded_size(size) for size in (1, 2, 8, 9, 32)] == [1, 8, 8, 32, 32]
+    assert (options.num_batch_threads, options.max_enqueued_batches) == (2, 64)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,17 @@
 """The REST API. Runs unchanged against the stock server (see conftest.py)."""
 
 import base64
+import contextlib
+import gzip
 import json
+import socket
+import urllib.request
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving.embedded import rest as rest_module
+from serving.embedded import json_tensors
 from serving.embedded.server import EmbeddedServer, ServerOptions, one_model
 from tests.serving import toy_models as toy
 from tests.serving.serving_calls import target_of
@@ -152,6 +156,37 @@ def test_errors(rest, path, body, status, message):
     assert message in answer["error"]
 
 
+def test_idle_connections_stop_nobody(embed, toy_base):
+    server = embed(toy_base, rest_api_port=0)
+    port = int(server.rest.rsplit(":", 1)[1])
+    with contextlib.ExitStack() as stack:
+        for begun in [b""] * 150 + [b"POST /v1/models/toy:predict HTTP/1.1\r\nContent-Le"] * 150:
+            connection = stack.enter_context(socket.create_connection(("localhost", port)))
+            connection.sendall(begun)
+        assert server.http("/v1/models/toy")[0] == 200
+        assert server.http(PREDICT, {"instances": IMAGE})[0] == 200
+
+
+@pytest.mark.parametrize("length", [str(1 << 45), "-1", "x"])
+def test_lengths_that_cannot_be(embed, toy_base, length):
+    server = embed(toy_base, rest_api_port=0)
+    port = int(server.rest.rsplit(":", 1)[1])
+    with socket.create_connection(("localhost", port), timeout=30) as connection:
+        head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 400")
+
+
+def test_compressed_bodies(embed, toy_base):
+    server = embed(toy_base, rest_api_port=0)
+    body = gzip.compress(json.dumps({"signature_name": "decode", "instances": [[1] * 4]}).encode())
+    request = urllib.request.Request(
+        server.rest + PREDICT, body, {"Content-Encoding": "gzip", "Content-Type": "text/plain"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert json.load(answer)["predictions"][0][0][0] == [3]
+
+
 def test_other_paths(rest):
     assert rest.http("/v2/models/toy")[0] == 404
 
@@ -209,9 +244,9 @@ def test_values_survive_both_ways(dtype):
     values = values.astype(object if dtype == "string" else dtype)
     enum = tf.dtypes.as_dtype(dtype).as_datatype_enum
     infos = {"x_bytes": _Info(enum)}
-    document = rest_module.write_outputs({"x_bytes": values}, by_row=True)
+    document = json_tensors.write_outputs({"x_bytes": values}, by_row=True)
     document = json.loads(json.dumps({"instances": document["predictions"]}))
-    by_row, arrays = rest_module.read_inputs(document, infos)
+    by_row, arrays = json_tensors.read_inputs(document, infos)
     assert by_row and arrays["x_bytes"].dtype == values.dtype
     np.testing.assert_array_equal(arrays["x_bytes"], values)
 

@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import model_management_pb2, model_pb2, prediction_log_pb2
 
 from hali_tf.errors import UserError
+from serving.embedded import manager
 from serving.embedded.batching import BatchingOptions
 from serving.embedded.endpoints import HEALTH_NAMES
 from serving.embedded.server import EmbeddedServer, ServerOptions, one_model
@@ -272,6 +274,84 @@ def test_canary_promotion_rollback(embed, tmp_path):
     reload(server, config([1], stable=1))
     assert ask(server) == 1
     wait_for(lambda: server.status()[2][0] == "END")
+
+
+def test_a_label_that_stays_is_not_checked_again(embed, tmp_path):
+    """It may name a version that went away: other changes must not be held up by it."""
+    toy.save(str(tmp_path), 1)
+    models = one_model("toy", tmp_path)
+    models.config[0].version_labels["old"] = 7
+    server = embed(models, allow_version_labels_for_unavailable_models=True)
+    models.config[0].version_labels["stable"] = 1
+    reload(server, models)
+    assert ask(server, label="stable") == 1
+
+
+def test_a_broken_version_does_not_hold_up_the_configuration(embed, tmp_path):
+    """Its further attempts are minutes away; the correction is applied at once."""
+    for version in (1, 2, 3):
+        toy.save(str(tmp_path), version)
+    drop_variables(tmp_path / "2")
+    server = embed(
+        specific(tmp_path, 1), max_num_load_retries=5, load_retry_interval_micros=600_000_000
+    )
+    reload(server, specific(tmp_path, 1, 2))
+    assert ask(server) == 1
+    assert server.status()[2][0] == "LOADING" and server.status()[2][1] != 0
+    reload(server, specific(tmp_path, 1, 3))
+    assert ask(server) == 3
+
+
+def specific(base_path, *versions):
+    models = one_model("toy", base_path)
+    models.config[0].model_version_policy.specific.versions.extend(versions)
+    return models
+
+
+def test_the_managers_thread_survives(embed, tmp_path, monkeypatch, caplog):
+    toy.save(str(tmp_path), 1)
+    server = embed(tmp_path)
+    look, failures = manager.aspired_versions, [RuntimeError("a bug")]
+
+    def fail_once(config):
+        if failures:
+            raise failures.pop()
+        return look(config)
+
+    monkeypatch.setattr(manager, "aspired_versions", fail_once)
+    wait_for(lambda: not failures)
+    toy.save(str(tmp_path), 2)
+    wait_for(lambda: ask(server) == 2)
+    assert "looking for versions failed" in caplog.text and "a bug" in caplog.text
+
+
+def test_calls_while_the_server_stops_are_answered_or_unavailable(tmp_path):
+    toy.save(str(tmp_path), 1)
+    options = ServerOptions(one_model("toy", tmp_path), port=0, rest_api_port=0)
+    embedded = EmbeddedServer(options)
+    embedded.start()
+    begun, codes = threading.Barrier(17), []
+
+    def client():
+        server = target_of(embedded)
+        ask(server)
+        begun.wait()
+        while True:
+            try:
+                ask(server)
+            except grpc.RpcError as error:
+                codes.append(error.code())
+                return
+
+    threads = [threading.Thread(target=client) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    time.sleep(0.2)
+    embedded.stop()
+    for thread in threads:
+        thread.join(60)
+    assert codes == [StatusCode.UNAVAILABLE] * 16
 
 
 def test_label_for_a_version_that_is_not_there(tmp_path):

@@ -103,7 +103,7 @@ class ToyModel(tf.Module):
         """Answers when the gate opens: for drains, deadlines and full queues."""
         looked = 0
         if self.gate != "":
-            # TensorFlow drops what no output needs: the file is written since `looked` waits for it.
+            # TensorFlow drops what no output needs: the file is written as `looked` waits for it.
             with tf.control_dependencies([tf.io.write_file(self.gate + _REACHED, "")]):
                 looked = tf.size(tf.io.matching_files(self.gate))
             while tf.size(tf.io.matching_files(self.gate)) == 0:
@@ -114,6 +114,12 @@ class ToyModel(tf.Module):
     def scalar(self, x):
         """One number for the whole batch: what batching must refuse."""
         return {"total": tf.reduce_sum(x)}
+
+    @tf.function(input_signature=[_spec(tf.float32, None, name="x")])
+    def batch(self, x):
+        """Tells each row which batch it was in: how many rows it had, and the sum over them."""
+        rows, total = tf.shape(x)[0], tf.reduce_sum(x)
+        return {"rows": tf.fill([rows], rows), "total": tf.fill([rows], total), "same": x}
 
     @tf.function(input_signature=[_spec(tf.float32, 2, name="a"), _spec(tf.float32, 2, name="b")])
     def add(self, a, b):
@@ -149,6 +155,7 @@ def save(base_path, version: int, gate: str = "", warmup=None) -> str:
             "sample",
             "slow",
             "scalar",
+            "batch",
             "add",
         )
     }

@@ -1,0 +1,61 @@
+"""The flags of `python -m serving.server`: names and meaning are the stock server's."""
+
+from __future__ import annotations
+
+import os
+
+from absl import flags
+
+_MODULE = "serving.server"
+_ANY = (None, None)
+_FROM_0 = (0, None)
+_FROM_1 = (1, None)
+_PORT = (0, 65535)
+_THREADS = 4 * (os.cpu_count() or 1)
+
+_FLAGS = (
+    ("host", "localhost", "address to listen at; 0.0.0.0 is all of the machine's"),
+    ("port", 8500, "port for gRPC; 0: none", _PORT),
+    ("rest_api_port", 0, "port for REST and metrics; 0: none", _PORT),
+    ("model_name", "default", "name of the model"),
+    ("model_base_path", "", "folder whose integer-named folders are its versions"),
+    ("model_config_file", "", "text ModelServerConfig with several models, version policies, "
+     "labels; instead of --model_name and --model_base_path"),
+    ("model_config_file_poll_wait_seconds", 0,
+     "seconds between readings of --model_config_file; 0: read once", _FROM_0),
+    ("allow_version_labels_for_unavailable_models", False,
+     "new labels may name versions that are not loaded yet"),
+    ("file_system_poll_wait_seconds", 1,
+     "seconds between looks for new versions; 0: look once; -1: never", (-1, None)),
+    ("max_num_load_retries", 5, "further attempts after a load that failed", _FROM_0),
+    ("load_retry_interval_micros", 60_000_000, "between such attempts", (-1, None)),
+    ("enable_model_warmup", True,
+     "replay assets.extra/tf_serving_warmup_requests before a version serves"),
+    ("enable_batching", False, "batch across requests"),
+    ("batching_parameters_file", "", "text BatchingParameters"),
+    ("monitoring_config_file", "",
+     "text MonitoringConfig; without it the metrics are at /monitoring/prometheus/metrics"),
+    ("ssl_config_file", "", "text SSLConfig, for gRPC over TLS"),
+    ("enable_grpc_healthcheck_service", True,
+     "gRPC health checking (the stock server's default is false)"),
+    ("grpc_max_threads", _THREADS,
+     "requests that run at the same time where there is no batching", _FROM_1),
+    ("rest_api_num_threads", _THREADS, "predictions over REST at the same time", _FROM_1),
+    ("rest_api_timeout_in_ms", 30_000, "for a REST request; 0: no limit", _FROM_0),
+    ("tensorflow_intra_op_parallelism", 0, "threads inside an op; 0: automatic", _FROM_0),
+    ("tensorflow_inter_op_parallelism", 0, "ops at a time; 0: automatic", _FROM_0),
+)  # fmt: skip
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Defines the flags among `values`."""
+    for name, default, text, (lower, upper) in (
+        row if len(row) == 4 else (*row, _ANY) for row in _FLAGS
+    ):
+        common = {"flag_values": values, "module_name": _MODULE}
+        if isinstance(default, bool):
+            flags.DEFINE_bool(name, default, text, **common)
+        elif isinstance(default, int):
+            flags.DEFINE_integer(name, default, text, lower, upper, **common)
+        else:
+            flags.DEFINE_string(name, default, text, **common)

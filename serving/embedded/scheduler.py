@@ -1,0 +1,241 @@
+"""Batching across requests, as in the stock server.
+
+A queue is keyed by its servable and its input and output tensors, tasks with rows of other shapes
+fail the batch they meet in, a kernel's error is the error of every task in the batch, and padding
+repeats the first row of the batch's last task.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import threading
+import time
+from concurrent import futures
+from typing import Callable
+
+import numpy as np
+from grpc import StatusCode
+
+from serving.embedded.batching import BatchingOptions
+from serving.embedded.status import ServingError, invalid
+
+Arrays = dict[str, np.ndarray]
+Compute = Callable[[Arrays], list[np.ndarray]]
+
+
+@dataclasses.dataclass
+class _Piece:
+    """Rows `start` to `stop` of a task, and the future of their outputs."""
+
+    feeds: Arrays
+    start: int
+    stop: int
+    outputs: futures.Future = dataclasses.field(default_factory=futures.Future)
+
+    @property
+    def rows(self) -> int:
+        return self.stop - self.start
+
+
+@dataclasses.dataclass
+class _Batch:
+    """Pieces that run together."""
+
+    compute: Compute
+    opened: float
+    pieces: list[_Piece] = dataclasses.field(default_factory=list)
+    size: int = 0
+
+
+class BatchScheduler:
+    """Queues of batches, and the threads that all queues share."""
+
+    def __init__(self, options: BatchingOptions):
+        self._options = options
+        self._timeout = options.batch_timeout_micros / 1e6
+        self._changed = threading.Condition()
+        # Only those with batches; oldest turn first.
+        self._queues: collections.OrderedDict[tuple, collections.deque[_Batch]] = (
+            collections.OrderedDict()
+        )
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"batch-{i}", daemon=True)
+            for i in range(options.num_batch_threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def run(self, key: tuple, compute: Compute, feeds: Arrays) -> list[np.ndarray]:
+        """Computes outputs of at least one row, together with other callers of the same key.
+
+        Args:
+            key: what may run together.
+            compute: feeds -> outputs, each with the batch in dimension 0.
+            feeds: tensor name -> array.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT for too many rows or rows of unequal number,
+                UNAVAILABLE for a full queue; or as `compute`.
+        """
+        rows = self._count_rows(feeds)
+        with self._changed:
+            if self._closed:
+                raise ServingError(StatusCode.UNAVAILABLE, "The batch scheduler is shut down")
+            queue = self._queues.get(key) or collections.deque()
+            self._check_capacity(queue, rows)
+            pieces = self._enqueue(queue, compute, feeds, rows)
+            self._queues[key] = queue
+            self._changed.notify()
+        parts = [piece.outputs.result() for piece in pieces]
+        return parts[0] if len(parts) == 1 else [np.concatenate(column) for column in zip(*parts)]
+
+    def close(self) -> None:
+        """Ends the threads, once what is queued has run."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _count_rows(self, feeds: Arrays) -> int:
+        if not feeds:
+            raise invalid("Batching Run() must have at least one input tensor")
+        if any(array.ndim == 0 for array in feeds.values()):
+            raise invalid("Batching Run() input tensors must have at least one dimension")
+        sizes = {len(array) for array in feeds.values()}
+        if len(sizes) > 1:
+            raise invalid("Batching Run() input tensors must have equal 0th-dimension size")
+        rows, limit = sizes.pop(), self._options.max_batch_size
+        if rows > limit:
+            raise invalid(f"Task size {rows} is larger than maximum input batch size {limit}")
+        return rows
+
+    def _check_capacity(self, queue: collections.deque[_Batch], rows: int) -> None:
+        options = self._options
+        limit = options.execution_limit
+        open_size = queue[-1].size if queue else 0
+        if options.enable_large_batch_splitting:
+            enqueued = len(queue)
+            free = (options.max_enqueued_batches - enqueued) * limit
+            free += limit - open_size if queue else 0
+            if rows > free:
+                raise ServingError(
+                    StatusCode.UNAVAILABLE,
+                    "The batch scheduling queue to which this task was submitted is full; task "
+                    f"size is {rows} but scheduling capacity is only {free} "
+                    f"(num_enqueued_batches={enqueued}, "
+                    f"max_enqueued_batches={options.max_enqueued_batches}, "
+                    f"open_batch_size={open_size}, max_execution_batch_size={limit})",
+                )
+        elif open_size + rows > limit and len(queue) >= options.max_enqueued_batches:
+            raise ServingError(
+                StatusCode.UNAVAILABLE,
+                "The batch scheduling queue to which this task was submitted is full; currently "
+                f"{len(queue)} batches enqueued and max_enqueued_batches is "
+                f"{options.max_enqueued_batches}",
+            )
+
+    def _enqueue(
+        self, queue: collections.deque[_Batch], compute: Compute, feeds: Arrays, rows: int
+    ) -> list[_Piece]:
+        """Puts a task's rows into the open batch and, split or whole, into new ones."""
+        limit = self._options.execution_limit
+        pieces: list[_Piece] = []
+        start = 0
+        while start < rows:
+            room = limit - queue[-1].size if queue else 0
+            if room < (1 if self._options.enable_large_batch_splitting else rows):
+                queue.append(_Batch(compute, time.monotonic()))
+                room = limit
+            piece = _Piece(feeds, start, min(start + room, rows))
+            queue[-1].pieces.append(piece)
+            queue[-1].size += piece.rows
+            pieces.append(piece)
+            start = piece.stop
+        return pieces
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                batch = self._take()
+                # A full batch and the one opened behind it may have shared one notification.
+                if self._queues:
+                    self._changed.notify()
+            if batch is None:
+                return
+            try:
+                _compute(batch, self._options)
+            except BaseException as error:  # the thread outlives whatever a request brings
+                for piece in batch.pieces:
+                    if not piece.outputs.done():
+                        piece.outputs.set_exception(error)
+
+    def _take(self) -> _Batch | None:
+        """Waits for a batch that may run; None when the scheduler is closed and empty."""
+        while True:
+            wait = None
+            for key, queue in self._queues.items():
+                due = self._due(queue)
+                if due <= 0:
+                    batch = queue.popleft()
+                    del self._queues[key]
+                    if queue:  # to the end of the line: the other queues have their turn
+                        self._queues[key] = queue
+                    return batch
+                wait = due if wait is None else min(wait, due)
+            if self._closed and not self._queues:
+                return None
+            self._changed.wait(wait)
+
+    def _due(self, queue: collections.deque[_Batch]) -> float:
+        """Seconds until the first batch may run."""
+        first = queue[0]
+        if len(queue) > 1 or first.size >= self._options.execution_limit or self._closed:
+            return 0
+        return first.opened + self._timeout - time.monotonic()
+
+
+def _compute(batch: _Batch, options: BatchingOptions) -> None:
+    """Runs one batch and gives each piece its own rows."""
+    padded = options.padded_size(batch.size)
+    outputs = batch.compute(_merge(batch.pieces, padded - batch.size))
+    _check_rows(outputs, padded)
+    offset = 0
+    for piece in batch.pieces:
+        piece.outputs.set_result([output[offset : offset + piece.rows] for output in outputs])
+        offset += piece.rows
+
+
+def _merge(pieces: list[_Piece], padding: int) -> Arrays:
+    """Each input of all pieces as one array, with rows of padding."""
+    merged = {}
+    for name in pieces[0].feeds:
+        arrays = [piece.feeds[name][piece.start : piece.stop] for piece in pieces]
+        if any(array.shape[1:] != arrays[0].shape[1:] for array in arrays):
+            raise ServingError(
+                StatusCode.FAILED_PRECONDITION,
+                f"Tensors with name '{name}' from different tasks have different shapes and "
+                "padding is turned off. Set pad_variable_length_inputs to true, or ensure that "
+                "all tensors with the same name have equal dimensions starting with the first "
+                "dim.",
+            )
+        if padding:
+            arrays.append(np.repeat(arrays[-1][:1], padding, axis=0))
+        merged[name] = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    return merged
+
+
+def _check_rows(outputs: list[np.ndarray], rows: int) -> None:
+    for output in outputs:
+        if output.ndim == 0:
+            raise ServingError(
+                StatusCode.FAILED_PRECONDITION, "Batched output tensor has 0 dimensions"
+            )
+        if len(output) != rows:
+            raise ServingError(
+                StatusCode.FAILED_PRECONDITION,
+                "Batched output tensor's 0th dimension does not equal the sum of the 0th "
+                "dimension sizes of the input tensors",
+            )
