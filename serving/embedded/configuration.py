@@ -37,6 +37,7 @@ def options_of(values: flags.FlagValues) -> ServerOptions:
     return ServerOptions(
         batching=_batching(values),
         models=_models(values),
+        refusal_seconds=1.0,
         metrics_path=_metrics_path(values.monitoring_config_file),
         ssl=_credentials(values.ssl_config_file),
         **options,

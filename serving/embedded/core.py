@@ -32,6 +32,7 @@ class Core:
     def __init__(self, manager: ModelManager, metrics: Metrics):
         self._manager = manager
         self._metrics = metrics
+        self.is_draining = False  # then nothing new is taken
 
     @contextlib.contextmanager
     def inference(
@@ -47,6 +48,8 @@ class Core:
         started = time.perf_counter()
         status = StatusCode.OK
         try:
+            if self.is_draining:
+                raise ServingError(StatusCode.UNAVAILABLE, "the server is shutting down")
             yield self._manager.lease(spec)
         except BaseException as error:
             status = as_serving_error(error).code

@@ -231,7 +231,6 @@ class RestEndpoint:
             target=self._loop.run_forever, name="rest-loop", daemon=True
         )
         self._open: set[asyncio.Task] = set()
-        self._is_closing = False
 
     def start(self, host: str, port: int) -> int:
         """Takes the port and begins to answer; returns the port's number."""
@@ -253,8 +252,6 @@ class RestEndpoint:
 
     async def submit(self, path: str, body: bytes) -> str:
         """Answers a POST on a thread. Raises a ServingError."""
-        if self._is_closing:
-            raise ServingError(StatusCode.UNAVAILABLE, "the server is shutting down")
         task = asyncio.current_task()
         assert task
         self._open.add(task)
@@ -276,7 +273,6 @@ class RestEndpoint:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _drain(self, grace: float) -> None:
-        self._is_closing = True
         self._server.stop()
         if self._open:
             await asyncio.wait(self._open, timeout=grace)

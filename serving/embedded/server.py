@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import os
 import socket
+import time
 
 import grpc
 import tensorflow as tf
@@ -50,7 +51,8 @@ class ServerOptions:
     rest_api_timeout_in_ms: int = 30_000
     tensorflow_intra_op_parallelism: int = 0
     tensorflow_inter_op_parallelism: int = 0
-    drain_seconds: float = 30.0
+    drain_seconds: float = 30.0  # for what is in flight
+    refusal_seconds: float = 0.0  # new calls are told UNAVAILABLE, then the ports close
 
     @property
     def grpc_threads(self) -> int:
@@ -87,7 +89,7 @@ class EmbeddedServer:
             on_change=lambda: self._grpc.set_health(self.manager.ready()),
         )
         metrics = Metrics()
-        core = Core(self.manager, metrics)
+        self._core = core = Core(self.manager, metrics)
         self._grpc = GrpcEndpoint(
             core, options.grpc_threads, options.enable_grpc_healthcheck_service
         )
@@ -155,6 +157,9 @@ class EmbeddedServer:
     def stop(self) -> None:
         """Drains: not healthy, nothing new, what is in flight is answered, then all is freed."""
         grace = self._options.drain_seconds
+        self._core.is_draining = True
+        if self.manager.ready():
+            time.sleep(self._options.refusal_seconds)  # gRPC cancels what meets a closing port
         answered = self._grpc.stop(grace)
         if self.rest_api_port is not None:
             self._rest.stop(grace)
