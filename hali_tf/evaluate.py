@@ -8,28 +8,37 @@ prints the results. It can be stopped: what was answered for the same checkpoint
 answered again. Exit code: 0 done, 1 a question failed or data or disk, 2 a flag that cannot work.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from hali_tf import command
 from hali_tf import config as configuration
 from hali_tf.errors import UsageError, UserError
-from hali_tf.evaluation.registry import QUESTIONS
+
+if TYPE_CHECKING:  # imports TensorFlow
+    from hali_tf.evaluation.context import Context
+    from hali_tf.evaluation.question import Question
 
 
-def main():
+def main() -> None:
     """Reads the flags and evaluates."""
     flags = configuration.run_flags()
     if flags.limit < 0:
         raise UsageError(f"--limit={flags.limit}: expected a number of images, or 0 for all")
+    import tensorflow as tf  # after the flags: --help and a wrong flag answer at once
+
+    from hali_tf.evaluation.registry import QUESTIONS
+
+    tf.get_logger().setLevel("ERROR")
     only = _list(flags.only)
     for name in only:
         if name not in QUESTIONS:
             raise UsageError(f"--only={name}: no such question; choose of {', '.join(QUESTIONS)}")
-    import tensorflow as tf  # after the flags: --help and a wrong flag answer at once
-
-    tf.get_logger().setLevel("ERROR")
     context = open_context(
         flags.run_dir,
         _list(flags.baselines),
@@ -38,29 +47,33 @@ def main():
         flags.attribute_classifier,
         flags.mask,
     )
-    evaluate(context, only)
+    evaluate(context, QUESTIONS, only)
 
 
 def _list(text):
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def open_context(run_dir, baselines=(), checkpoint="last", limit=0, classifier_dir="", mask=""):
+def open_context(
+    run_dir: str,
+    baselines: Sequence[str] = (),
+    checkpoint: str = "last",
+    limit: int = 0,
+    classifier_dir: str = "",
+    mask: str = "",
+) -> Context:
     """Loads what an evaluation works on, and makes its folder.
 
     Args:
       run_dir: folder of the run.
       baselines: folders of runs to compare with.
       checkpoint: "last" or "best", of each run.
-      limit: use at most so many held-out images; 0 for all.
-      classifier_dir: of the attribute classifier; "" for none.
-      mask: PNG file to inpaint by; "" for none.
-
-    Returns:
-      `hali_tf.evaluation.context.Context`.
+      limit: how many images of a held-out split are used; 0 for all.
+      classifier_dir: folder of the attribute classifier; "" for none.
+      mask: PNG file of a mask to inpaint; "" for none.
 
     Raises:
-      UserError: a run or its data cannot be used, or the folder not be written.
+      UserError: a run or its data cannot be used, or the folder cannot be written.
     """
     from hali_tf.evaluation.context import Context
     from hali_tf.evaluation.subjects import load_subjects
@@ -75,43 +88,39 @@ def open_context(run_dir, baselines=(), checkpoint="last", limit=0, classifier_d
     return Context(subjects, open_data(subjects[0].config), folder, limit, classifier_dir, mask)
 
 
-def evaluate(context, only=()):
-    """Answers the questions about a run, writes and prints the results.
+def evaluate(context: Context, questions: dict[str, Question], only: Sequence[str] = ()) -> None:
+    """Answers questions about a run, writes and prints the results.
 
     Args:
-      context: `hali_tf.evaluation.context.Context`.
-      only: names of questions; all that the run can answer by default.
+      context: what is evaluated.
+      questions: by name, in the order of the report.
+      only: names of those to answer; all that the run can answer by default. The others are
+        reported too if they were answered before.
 
     Raises:
       UserError: an input or a question of `only` is unusable, before anything is computed; or a
         question failed, and the answers to the others are written.
     """
-    from hali_tf.evaluation import registry
-    from hali_tf.evaluation.answers import Answers
-    from hali_tf.evaluation.report import page as report
+    from hali_tf.evaluation.answer_cache import AnswerCache
+    from hali_tf.evaluation.report import page
 
     for name in only:
-        reason = registry.module(name).unanswerable(context)
+        reason = questions[name].unanswerable(context)
         if reason:
             raise UserError(f"--only={name}: {context.subject.run_dir} cannot answer: {reason}")
-    answers, texts, missing, failed = Answers(context), {}, {}, []
-    before = {name: answers.read(name) for name in QUESTIONS}  # reads all inputs: errors come first
-    for name, answer in before.items():
-        module, note = registry.module(name), " (answered before)"
-        if answer is None and only and name not in only:
+    cache, texts, missing, failed = AnswerCache(context, questions), {}, {}, []
+    known = {name: cache.read(name) for name in questions}  # reads all inputs: errors come first
+    for name, question in questions.items():
+        if not known[name] and only and name not in only:
             missing[name] = "not asked for these checkpoints and flags"
             continue
         try:
-            if answer is None:
-                reason = module.unanswerable(context)
-                if reason:
-                    missing[name] = reason
-                    print(f"{name}: left out: {reason}")
-                    continue
-                answers.write(name, module.answer(context))
-                answer, note = answers.read(name), ""
-                report.show_in_tensorboard(context, module.report(answer))
-            texts[name] = module.report(answer)
+            reason = None if known[name] else question.unanswerable(context)
+            if reason:
+                missing[name] = reason
+                print(f"{name}: left out: {reason}")
+                continue
+            text = question.report(known[name] or _answer(context, cache, name, question))
         except Exception as error:  # whatever it is, the other questions are answered
             if not isinstance(error, UserError):
                 traceback.print_exc()
@@ -119,9 +128,11 @@ def evaluate(context, only=()):
             missing[name] = f"failed: {' '.join(str(error).split()) or type(error).__name__}"
             print(f"{name}: {missing[name]}", file=sys.stderr)
         else:
-            print(f"{name}{note}: {report.first_paragraph(texts[name])}")
-    report.write_report(context, texts, missing)
-    print(f"all of it: {context.path('report.md')}")
+            texts[question.title] = text
+            note = " (answered before)" if known[name] else ""
+            print(f"{name}{note}: {page.first_paragraph(text)}")
+    page.write_report(context, texts, missing)
+    print(f"the whole report: {context.path('report.md')}")
     if failed:
         raise UserError(
             f"{', '.join(failed)} failed; the other answers are in {context.folder}, and the same "
@@ -129,14 +140,28 @@ def evaluate(context, only=()):
         )
 
 
+def _answer(context, cache, name, question):
+    """Answers a question; keeps the answer, and shows its pictures in TensorBoard."""
+    from hali_tf.evaluation.report.page import show_in_tensorboard
+
+    cache.write(name, question.answer(context))
+    answer = cache.read(name)
+    show_in_tensorboard(context, question.report(answer))
+    return answer
+
+
 if __name__ == "__main__":
     configuration.define_run_flags(
         "hali_tf.evaluate",
-        only=("", f"Questions, of {', '.join(QUESTIONS)}; empty: all that the run can answer."),
+        only=(
+            "",
+            "Questions, of reconstruction, perceptual, attributes, inpainting, traversal, "
+            "innovation, representation, labels, samples; empty: all that the run can answer.",
+        ),
         baselines=("", "Folders of runs on the same data to compare with: runs/ali,runs/vae."),
         checkpoint=("last", "last or best."),
-        limit=(0, "Use at most so many images of a held-out split; 0: all."),
-        attribute_classifier=("", "Folder that hali_tf.evaluation.attributes wrote."),
-        mask=("", "PNG of a mask to inpaint by, white where to fill, beside the fixed ones."),
+        limit=(0, "How many images of a held-out split are used; 0: all."),
+        attribute_classifier=("", "Folder that hali_tf.attributes wrote."),
+        mask=("", "PNG of a mask to inpaint as well, white where the image is missing."),
     )
     command.run(main, __doc__)

@@ -10,7 +10,7 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def replacing(path: str) -> Iterator[str]:
+def replacing(path: str | os.PathLike) -> Iterator[str]:
     """Yields a temporary path in the same folder; it is renamed to `path` if no error is raised."""
     partial = f"{path}.{os.getpid()}.tmp"
     try:
@@ -21,18 +21,18 @@ def replacing(path: str) -> Iterator[str]:
             os.remove(partial)
 
 
-def write_text(path: str, text: str) -> None:
+def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes `text` to `path`."""
     with replacing(path) as partial, open(partial, "w", encoding="utf-8") as f:
         f.write(text)
 
 
-def write_json(path: str, value: Any) -> None:
+def write_json(path: str | os.PathLike, value: Any) -> None:
     """Writes `value` as indented JSON."""
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
-def read_json(path: str, missing: Any = None) -> Any:
+def read_json(path: str | os.PathLike, missing: Any = None) -> Any:
     """Returns what a file of JSON holds, or `missing` if there is no such file."""
     if not os.path.exists(path):
         return missing

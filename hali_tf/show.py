@@ -6,17 +6,17 @@ python -m hali_tf.show --run_dir=RUN VERB [IMAGE ...] --out=FILE.png
   sample                      64 samples of the model; --seed=1 for others
   interpolate IMAGE IMAGE...  the way from each picture to the next, in the latents of every level
   inpaint IMAGE...            the centre of each picture predicted from the rest, or with
-                              --mask=FILE.png what is white there (of the size of the model's images)
+                              --mask=FILE.png, of the size of the model's images, what is white
   traverse IMAGE...           components of the top level's latent multiplied by -3 to 3, or with
                               --level=1 feature maps of z_1 by -4 to 4
-  innovate IMAGE...           entries of the top level's latent multiplied, and what this changes in
-                              z_1 carried over to the picture's own z_1, so that its details stay
+  innovate IMAGE...           entries of the top level's latent multiplied, and the change of z_1
+                              that follows applied to the picture's own z_1, which keeps details
 
 traverse and innovate show --component=K, or the components that change the pictures most.
 
-A picture is JPEG, PNG or any other format that Pillow reads, of any size: turned upright, laid on
-white where it is transparent, cut to its central square, brought to the size and the channels of
-the model. FILE.png is replaced if it is there.
+A picture has any size and any format that Pillow reads, such as JPEG and PNG. It is turned
+upright, laid on white where it is transparent, cropped to its central square, and brought to the
+size and the channels of the model. An existing FILE.png is replaced.
 
   python -m hali_tf.show --run_dir=runs/faces reconstruct me.jpg you.png --out=us.png
   python -m hali_tf.show --run_dir=runs/faces inpaint me.jpg --mask=hat.png --out=hat_off.png
@@ -40,7 +40,7 @@ _VERBS = {
 }
 
 
-def main(verb="", *pictures):
+def main(verb: str = "", *pictures: str) -> None:
     """Reads the flags and the pictures, draws, says where."""
     flags = configuration.run_flags()
     _check(verb, pictures, flags)
@@ -55,7 +55,7 @@ def main(verb="", *pictures):
     names = [os.path.basename(path) for path in pictures]
     strips = getattr(own_pictures, verb)(coder, images, names, **own)
     try:
-        save_strips(flags.out, *strips)
+        save_strips(flags.out, strips)
     except OSError as error:
         raise UserError(f"--out={flags.out}: cannot be written ({error.strerror})") from error
     print(f"written to {flags.out}")

@@ -22,3 +22,14 @@ def shared_data():
     if not (root / "mnist").is_dir():
         pytest.skip("real image sets are not at hand (HALI_TF_TEST_DATA names their folder)")
     return root.resolve()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Folder of a small attribute classifier."""
+    from hali_tf.attributes import training
+    from tests.attributes.faces import ENCODER, config_of, faces
+
+    folder = tmp_path_factory.mktemp("classifier") / "out"
+    training.train(config_of(folder), faces(), ENCODER)
+    return folder

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 import re
 import shutil
 import subprocess
@@ -16,8 +17,11 @@ from hali_tf import evaluate
 from hali_tf.config import Config
 from hali_tf.data import open_source
 from hali_tf.errors import UserError
-from hali_tf.evaluation import registry
-from hali_tf.evaluation.context import Context, Subject
+from hali_tf.evaluation import answer_cache
+from hali_tf.evaluation.context import Context
+from hali_tf.evaluation.question import Question
+from hali_tf.evaluation.registry import QUESTIONS
+from hali_tf.evaluation.subjects import Subject
 from tests.exporting.runs import make_run
 
 
@@ -67,7 +71,7 @@ def test_every_question_has_its_answer(evaluated):
     ]
     perceptual = read(folder, "perceptual.json")["answer"]
     assert 0 < perceptual["distance"]["z_1"] and 0 < perceptual["random_pairs"]
-    for name in registry.QUESTIONS:
+    for name in QUESTIONS:
         assert f"\n{name}: " in f"\n{out}"
 
 
@@ -77,8 +81,8 @@ def test_report_has_all_tables_and_pictures(evaluated):
     assert f"{folder}/report.md" in out
     headings = re.findall("^## (.*)$", report, re.MULTILINE)
     unanswered = ("attributes", "labels")  # digits have no attributes, and the run used no labels
-    answered = [name for name in registry.QUESTIONS if name not in unanswered]
-    assert headings == [*(registry.module(name).TITLE for name in answered), "Not answered"]
+    answered = [name for name in QUESTIONS if name not in unanswered]
+    assert headings == [*(QUESTIONS[name].title for name in answered), "Not answered"]
     assert "the data has no attributes" in report
     assert "Data: digits, 16x16x1, at most 12 of a split." in report
     rmse = read(folder, "reconstruction.json")["answer"]["rows"]["ALI"]["rmse"]
@@ -100,6 +104,12 @@ def test_pictures_are_in_tensorboard(evaluated, runs):
     assert [event.step for event in events.Tensors("evaluation/reconstruction")] == [0]
 
 
+def test_help_names_every_question():
+    code, out, _ = command("--help")
+    assert code == 0
+    assert ", ".join(QUESTIONS) in " ".join(out.split())
+
+
 def test_wrong_flags_are_one_line(runs):
     for flag, words in (
         ("--only=reconstruct", "--only=reconstruct: no such question; choose of reconstruction, "),
@@ -111,24 +121,26 @@ def test_wrong_flags_are_one_line(runs):
         assert words in err
 
 
-def question(name, calls, **members):
-    """A question that counts how often it is answered."""
+class Asked(Question):
+    """A question that counts how often it is answered.
 
-    def answer(context):
-        calls.append(name)
+    Args:
+      name: in its title and its report.
+      calls: a list that gets the name at each answer.
+      **members: functions in place of the methods.
+    """
+
+    def __init__(self, name, calls, **members):
+        self.title = f"About {name}"
+        self._name, self._calls = name, calls
+        vars(self).update(members)
+
+    def answer(self, context):
+        self._calls.append(self._name)
         return {"seen": len(context.split("test").images), 1: float(np.pi)}
 
-    return types.SimpleNamespace(
-        **{
-            "TITLE": f"About {name}",
-            "unanswerable": lambda context: None,
-            "answer": answer,
-            "report": lambda answer: (
-                f"{name} saw {answer['seen']}.\n\nAnd pi is {answer['1']:.2f}."
-            ),
-            **members,
-        }
-    )
+    def report(self, answer):
+        return f"{self._name} saw {answer['seen']}.\n\nAnd pi is {answer['1']:.2f}."
 
 
 @pytest.fixture
@@ -144,13 +156,11 @@ def context(tmp_path):
 
 
 @pytest.fixture
-def ask(context, monkeypatch):
-    """Function that evaluates with questions made by hand: their modules, --only, the context."""
+def ask(context):
+    """Function that evaluates with questions made by hand, --only and the context."""
 
-    def evaluated(modules, only=(), context=context):
-        monkeypatch.setattr(evaluate, "QUESTIONS", tuple(modules))
-        monkeypatch.setattr(registry, "module", modules.__getitem__)
-        evaluate.evaluate(context, only)
+    def evaluated(questions, only=(), context=context):
+        evaluate.evaluate(context, questions, only)
         with open(context.path("report.md"), encoding="utf-8") as f:
             return f.read()
 
@@ -159,11 +169,11 @@ def ask(context, monkeypatch):
 
 def test_answered_questions_are_not_answered_again(ask, capsys):
     calls = []
-    modules = {name: question(name, calls) for name in ("one", "two")}
-    first = ask(modules)
+    questions = {name: Asked(name, calls) for name in ("one", "two")}
+    first = ask(questions)
     assert calls == ["one", "two"]
     assert "one: one saw 250.\n" in capsys.readouterr().out
-    assert ask(modules) == first
+    assert ask(questions) == first
     assert calls == ["one", "two"]
     assert "one (answered before): one saw 250.\n" in capsys.readouterr().out
     assert "## About two\n\ntwo saw 250.\n\nAnd pi is 3.14.\n" in first
@@ -171,15 +181,15 @@ def test_answered_questions_are_not_answered_again(ask, capsys):
 
 def test_other_limit_and_inputs_answer_anew(ask, context):
     calls, classifier = [], ["a"]
-    modules = {
-        "one": question("one", calls),
-        "two": question("two", calls, inputs=lambda context: {"classifier": classifier}),
+    questions = {
+        "one": Asked("one", calls),
+        "two": Asked("two", calls, inputs=lambda context: {"classifier": classifier}),
     }
-    ask(modules)
+    ask(questions)
     classifier[0] = "b"
-    ask(modules)
+    ask(questions)
     assert calls == ["one", "two", "two"]
-    assert "one saw 5." in ask(modules, context=dataclasses.replace(context, limit=5))
+    assert "one saw 5." in ask(questions, context=dataclasses.replace(context, limit=5))
     assert calls[3:] == ["one", "two"]
 
 
@@ -193,38 +203,36 @@ def test_what_changes_while_a_question_is_answered_is_not_in_its_answer(ask):
 
     inputs = {"inputs": lambda context: {"classifier": classifier[0]}}
     for _ in range(3):
-        ask({"one": question("one", calls, answer=answer, **inputs)})
+        ask({"one": Asked("one", calls, answer=answer, **inputs)})
     assert calls == ["a", "b"]
 
 
-def test_other_code_of_a_question_answers_anew(ask, tmp_path):
-    calls, path = [], tmp_path / "one.py"
-    for line in ("", "", "# changed"):
-        path.write_text(
-            f"def answer(context):\n    return calls.append('one') or {{'seen': 1, 1: 2.0}}\n{line}"
-        )
-        members = {"calls": calls}
-        exec(compile(path.read_text(), str(path), "exec"), members)
-        ask({"one": question("one", calls, answer=members["answer"])})
+def test_other_code_answers_anew(ask, monkeypatch):
+    calls, code = [], [pathlib.Path(__file__)]
+    monkeypatch.setattr(answer_cache, "sources", lambda file, package: code)
+    for _ in range(2):
+        ask({"one": Asked("one", calls)})
+    code.append(pathlib.Path(evaluate.__file__))
+    ask({"one": Asked("one", calls)})
     assert calls == ["one", "one"]
 
 
 def test_other_checkpoints_and_baselines_answer_anew(ask, context, tmp_path):
     calls, run = [], context.subject
-    modules = {"one": question("one", calls)}
-    ask(modules)
+    questions = {"one": Asked("one", calls)}
+    ask(questions)
     run.model.step.assign(4)
-    ask(modules)
+    ask(questions)
     assert len(calls) == 2
     shutil.copytree(run.run_dir, tmp_path / "ali")
     ali = dataclasses.replace(run, name="ALI", run_dir=str(tmp_path / "ali"))
     both = dataclasses.replace(context, subjects=(run, ali))
-    ask(modules, context=both)
-    ask(modules, context=both)
+    ask(questions, context=both)
+    ask(questions, context=both)
     assert len(calls) == 3
     # Trained anew, in the same folder and for as many steps.
     (tmp_path / "ali" / "run.json").write_text('[{"time": "03:00"}]')
-    ask(modules, context=both)
+    ask(questions, context=both)
     assert len(calls) == 4
 
 
@@ -234,9 +242,9 @@ def test_stopped_evaluation_goes_on_with_what_is_missing(ask):
     def stop(context):
         raise KeyboardInterrupt
 
-    one, two = (question(name, calls) for name in ("one", "two"))
+    one, two = (Asked(name, calls) for name in ("one", "two"))
     with pytest.raises(KeyboardInterrupt):
-        ask({"one": one, "two": question("two", calls, answer=stop)})
+        ask({"one": one, "two": Asked("two", calls, answer=stop)})
     report = ask({"one": one, "two": two})
     assert calls == ["one", "two"]
     assert "one saw 250." in report and "two saw 250." in report
@@ -249,12 +257,12 @@ def test_failing_question_loses_no_other(ask, context, capsys, error):
     def fail(context):
         raise error
 
-    modules = {
-        "one": question("one", calls, answer=fail),
-        "two": question("two", calls),
+    questions = {
+        "one": Asked("one", calls, answer=fail),
+        "two": Asked("two", calls),
     }
     with pytest.raises(UserError, match="^one failed; the other answers are in"):
-        ask(modules)
+        ask(questions)
     assert calls == ["two"]
     with open(context.path("report.md"), encoding="utf-8") as f:
         report = f.read()
@@ -264,28 +272,28 @@ def test_failing_question_loses_no_other(ask, context, capsys, error):
 
 def test_question_that_cannot_be_answered_is_left_out_with_the_reason(ask, capsys):
     calls = []
-    modules = {
-        "one": question("one", calls, unanswerable=lambda context: "the data has no attributes"),
-        "two": question("two", calls),
+    questions = {
+        "one": Asked("one", calls, unanswerable=lambda context: "the data has no attributes"),
+        "two": Asked("two", calls),
     }
-    report = ask(modules)
+    report = ask(questions)
     assert calls == ["two"]
     assert "one: left out: the data has no attributes\n" in capsys.readouterr().out
     assert "- one: the data has no attributes\n" in report
     with pytest.raises(
         UserError, match="^--only=one: .* cannot answer: the data has no attributes"
     ):
-        ask(modules, only=["two", "one"])
+        ask(questions, only=["two", "one"])
 
 
 def test_only_asks_what_is_named_and_keeps_the_rest(ask):
     calls = []
-    modules = {name: question(name, calls) for name in ("one", "two", "three")}
-    report = ask(modules, only=["two"])
+    questions = {name: Asked(name, calls) for name in ("one", "two", "three")}
+    report = ask(questions, only=["two"])
     assert calls == ["two"]
     assert "- one: not asked" in report
-    ask(modules, only=["one"])
-    assert "two saw 250." in ask(modules, only=["one"])
+    ask(questions, only=["one"])
+    assert "two saw 250." in ask(questions, only=["one"])
     assert calls == ["two", "one"]
 
 
@@ -303,14 +311,14 @@ def test_unusable_input_is_refused_before_anything_is_computed(ask):
         raise UserError("--mask=a.png: all white")
 
     with pytest.raises(UserError, match="^--mask=a.png"):
-        ask({"one": question("one", calls), "two": question("two", calls, inputs=unusable)})
+        ask({"one": Asked("one", calls), "two": Asked("two", calls, inputs=unusable)})
     assert calls == []
 
 
 def test_damaged_answer_is_asked_again(ask, context):
     calls = []
-    ask({"one": question("one", calls)})
+    ask({"one": Asked("one", calls)})
     with open(context.path("one.json"), "w", encoding="utf-8") as f:
         f.write('{"answer": ')
-    ask({"one": question("one", calls)})
+    ask({"one": Asked("one", calls)})
     assert calls == ["one", "one"]

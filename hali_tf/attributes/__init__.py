@@ -1,0 +1,1 @@
+"""The classifier of attributes: model, training, command."""

@@ -2,10 +2,10 @@
 
 python -m hali_tf.attributes --data=celeba --data_dir=DIR --out=FOLDER
 
-trains a VGG16 on the training split; the same command again goes on from the last checkpoint.
-python -m hali_tf.evaluate then takes --attribute_classifier=FOLDER. With --encoder_of=RUN instead
-of --data it trains that run's encoder with labels, the upper reference of the question
-"representation".
+trains a VGG16 on the training split; if it is stopped, the same command goes on from the last
+checkpoint. python -m hali_tf.evaluate then takes --attribute_classifier=FOLDER. With
+--encoder_of=RUN instead of --data it trains that run's encoder with labels: the upper reference of
+the question "representation".
 """
 
 import sys
@@ -17,7 +17,7 @@ from hali_tf import config as configuration
 from hali_tf.evaluation.report import published
 
 
-def main():
+def main() -> None:
     """Reads the flags, trains the classifier, prints its accuracy."""
     config = configuration.from_flags(configuration.ClassifierConfig)
     import tensorflow as tf  # after the flags: --help and a wrong flag answer at once

@@ -1,4 +1,4 @@
-"""A network that tells an image's attributes, and its folder on disk.
+"""A network that recognises the attributes of an image, and its folder on disk.
 
 FOLDER/
   classifier.json  what it is, the attributes' names, its thresholds, its accuracies; written last
@@ -6,9 +6,13 @@ FOLDER/
 and, until it is trained, config.json, checkpoints/ and features.npy.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import zipfile
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -27,6 +31,9 @@ _BATCH = 128
 _SMALLEST = 32  # pixels; VGG16 halves an image five times
 _FLIP, _DROPOUT, _DEGRADE = range(3)  # purposes of random draws within a step
 
+# (height, width, channels)
+_Shape = tuple[int, int, int]
+
 
 class VGG16(keras.layers.Layer):
     """VGG16's convolutions (Simonyan and Zisserman, 2014): uint8 [B, H, W, C] to [B, h, w, 512].
@@ -36,8 +43,8 @@ class VGG16(keras.layers.Layer):
 
     Args:
       image_shape: (H, W, C), C = 1 or 3.
-      weights: "imagenet", "none", or a file of Keras' format.
-      frozen_blocks: how many of its five blocks stay as they are.
+      weights: "imagenet", "none", or a file in Keras' format.
+      frozen_blocks: how many of its five blocks are not trained.
       precision: Keras policy.
 
     Raises:
@@ -46,7 +53,13 @@ class VGG16(keras.layers.Layer):
 
     DEGRADED = True
 
-    def __init__(self, image_shape, weights="none", frozen_blocks=0, precision="float32"):
+    def __init__(
+        self,
+        image_shape: _Shape,
+        weights: str = "none",
+        frozen_blocks: int = 0,
+        precision: str = "float32",
+    ):
         super().__init__(dtype=precision)
         height, width, _ = image_shape
         if min(height, width) < _SMALLEST:
@@ -66,14 +79,14 @@ class VGG16(keras.layers.Layer):
         for layer in self.frozen:
             layer.trainable = False
 
-    def fixed(self, images):
-        """What training does not change: the frozen blocks' output, or without one the images."""
+    def fixed(self, images: tf.Tensor) -> tf.Tensor:
+        """What training does not change: the output of the frozen blocks, or else the images."""
         if not self.frozen:
             return images
         return self._apply(self.frozen, self._prepare(images))
 
-    def call(self, x, training=False):
-        """From what `fixed` gives."""
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """From the output of `fixed`."""
         return self._apply(self.tuned, x if self.frozen else self._prepare(x))
 
     def _prepare(self, images):
@@ -93,7 +106,7 @@ def _vgg16(image_shape, weights):
     local = None if weights == "none" else weights
     try:
         return keras.applications.VGG16(include_top=False, weights=local, input_shape=image_shape)
-    except Exception as error:  # Keras raises a bare one where a download fails
+    except Exception as error:  # what Keras raises where a download fails
         words = (str(error).splitlines() or [type(error).__name__])[0][:200]
         if weights == "imagenet":
             raise UserError(
@@ -121,27 +134,29 @@ class EncoderTrunk(keras.layers.Layer):
 
     DEGRADED = False
 
-    def __init__(self, image_shape, architecture, width, precision="float32"):
+    def __init__(
+        self, image_shape: _Shape, architecture: str, width: float, precision: str = "float32"
+    ):
         super().__init__(autocast=False)
         table = ARCHITECTURES[architecture].adapt(image_shape[-1], width, dropout=False)
         self.encoder = Encoder(table, BatchNorms(), precision)
 
-    def fixed(self, images):
-        """The images: training changes all of it."""
+    def fixed(self, images: tf.Tensor) -> tf.Tensor:
+        """The images: training changes all of the network."""
         return images
 
-    def call(self, x, training=False):
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """From the output of `fixed`."""
         gaussians, _ = self.encoder(to_unit(x), training=training)
         return gaussians[-1].mean
 
 
 class AttributeClassifier(keras.Model):
-    """A trunk and a sigmoid an attribute.
+    """A trunk and one sigmoid per attribute.
 
-    An attribute is said to be there where its probability is above its threshold, the share of
-    training images that have it. For a calibrated probability that is where the image speaks for
-    the attribute more than against it, and the decision of the best balanced accuracy; at one half,
-    attributes that few images have would hardly ever be said to be there.
+    An image is said to have an attribute if its probability is above the threshold, which is the
+    share of training images that have it. For calibrated probabilities, this decision has the best
+    balanced accuracy; with a threshold of one half, rare attributes would hardly ever be found.
 
     Args:
       trunk: `VGG16` or `EncoderTrunk`.
@@ -149,9 +164,21 @@ class AttributeClassifier(keras.Model):
       image_shape: (H, W, C).
       thresholds: float [A].
       seed: of flips and dropout.
+
+    Attributes:
+      VALUES: what training logs.
     """
 
-    def __init__(self, trunk, names, image_shape, thresholds, seed=0):
+    VALUES = ("loss",)
+
+    def __init__(
+        self,
+        trunk: VGG16 | EncoderTrunk,
+        names: Sequence[str],
+        image_shape: _Shape,
+        thresholds: Sequence[float],
+        seed: int = 0,
+    ):
         super().__init__()
         self.names = tuple(names)
         self.image_shape = tuple(image_shape)
@@ -166,8 +193,10 @@ class AttributeClassifier(keras.Model):
         self.logits(trunk.fixed(tf.zeros([1, *self.image_shape], tf.uint8)))
         self.built = True
 
-    def logits(self, features, training=False, seed=None):
-        """From what the trunk's `fixed` gives, float32 [B, A]; `seed`, int32 [2], to train."""
+    def logits(
+        self, features: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """From the output of the trunk's `fixed`, float32 [B, A]; `seed`, int32 [2], to train."""
         x = tf.cast(self.trunk(features, training=training), tf.float32)
         x = tf.reshape(x, [-1, int(np.prod(x.shape[1:]))])
         if training:
@@ -177,7 +206,7 @@ class AttributeClassifier(keras.Model):
     def _from_images(self, images):
         return tf.sigmoid(self.logits(self.trunk.fixed(images)))
 
-    def probabilities(self, images):
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
         """float32 [N, A] of uint8 images [N, H, W, C], any number of them."""
         parts = [
             self._probabilities(tf.constant(np.asarray(images[i : i + _BATCH]))).numpy()
@@ -185,15 +214,14 @@ class AttributeClassifier(keras.Model):
         ]
         return np.concatenate(parts)
 
-    def decide(self, images):
+    def decide(self, images: np.ndarray) -> np.ndarray:
         """uint8 [N, A], 1 where an image has an attribute, of uint8 images [N, H, W, C]."""
         return (self.probabilities(images) > self.thresholds).astype(np.uint8)
 
-    def train_step(self, data):
-        """One step on (what `fixed` gives, labels uint8 [B, A]): binary cross-entropy.
+    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """One step of binary cross-entropy on (output of `fixed`, labels uint8 [B, A]).
 
-        Images are varied (`_varied`); of features of frozen blocks, those of varied images are there
-        already.
+        Images are varied here (`_varied`); features of frozen blocks are those of varied images.
         """
         x, labels = data
         seed = random.fold([self._seed, 0], self.step)
@@ -222,8 +250,8 @@ class AttributeClassifier(keras.Model):
         )
 
     @property
-    def metrics(self):
-        """Keras resets these."""
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """What Keras resets at the beginning of an epoch."""
         return [self._loss]
 
 
@@ -232,16 +260,16 @@ def _where(chosen, x, y):
     return tf.where(chosen[:, tf.newaxis, tf.newaxis, tf.newaxis], x, y)
 
 
-def save(folder, classifier, card):
-    """Writes weights and, last, classifier.json.
+def save(folder: str, classifier: AttributeClassifier, card: dict[str, Any]) -> None:
+    """Writes the weights and, last, classifier.json.
 
     Args:
-      folder: that is there.
-      classifier: `AttributeClassifier`.
-      card: what else is to be said of it: "encoder", the arguments of its `EncoderTrunk` or None;
-        "config", of its training; ...
+      folder: an existing one.
+      classifier: what is saved.
+      card: further contents of classifier.json: "encoder", the arguments of its `EncoderTrunk` or
+        None; "config", of its training; ...
     """
-    with replacing(os.path.join(folder, "weights.npz")) as beside, open(beside, "wb") as f:
+    with replacing(os.path.join(folder, "weights.npz")) as temporary, open(temporary, "wb") as f:
         np.savez(f, *classifier.trunk.get_weights(), *classifier.head.get_weights())
     write_json(
         os.path.join(folder, "classifier.json"),
@@ -254,17 +282,17 @@ def save(folder, classifier, card):
     )
 
 
-def identity(folder):
+def identity(folder: str) -> list | None:
     """[path, time of change] of a classifier; None where there is none."""
     path = os.path.join(folder, "classifier.json")
     return [os.path.realpath(path), os.path.getmtime(path)] if os.path.exists(path) else None
 
 
-def card(folder):
+def card(folder: str) -> dict[str, Any]:
     """The contents of classifier.json.
 
     Raises:
-      UserError: it is not there, or none.
+      UserError: there is no such file, or it is not JSON.
     """
     path = os.path.join(folder, "classifier.json")
     try:
@@ -277,7 +305,7 @@ def card(folder):
         ) from error
 
 
-def load(folder):
+def load(folder: str) -> AttributeClassifier:
     """The `AttributeClassifier` of a folder, in float32.
 
     Raises:

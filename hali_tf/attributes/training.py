@@ -1,39 +1,44 @@
-"""Trains an `classifiers.AttributeClassifier` on the training split.
+"""Trains an `AttributeClassifier` on the training split.
 
 VGG16, which judges reconstructions, also learns from degraded copies of the images; an encoder, the
 reference of what features are worth, from the images alone.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import os
 import shutil
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from hali_tf import data
 from hali_tf.attributes import classifier as classifiers
 from hali_tf.attributes.degradation import degraded
+from hali_tf.config import ClassifierConfig
 from hali_tf.errors import UserError
 from hali_tf.files import replacing, write_json
 from hali_tf.layers import random
 from hali_tf.measures import scores
+from hali_tf.progress import progress_bar
 from hali_tf.runs import reopening
 from hali_tf.runs.checkpoints import Checkpoints
 from hali_tf.runs.run_folder import read_config
 from hali_tf.training import callbacks, devices
 
-_BATCH = 128  # images at a time through the frozen blocks
+_BATCH = 128  # number of images at a time through the frozen blocks
 
 
-def open_data(config):
-    """The data of a `ClassifierConfig` and, with --encoder_of, what `EncoderTrunk` takes.
+def open_data(config: ClassifierConfig) -> tuple[data.Source, dict[str, Any] | None]:
+    """The data and, with --encoder_of, the arguments of the `EncoderTrunk`.
 
     Raises:
-      UserError: the data or the run is not there, or the data has no attributes.
+      UserError: the data or the run is missing, or the data has no attributes.
     """
     if config.encoder_of:
         of_run = read_config(config.encoder_of)
@@ -46,26 +51,28 @@ def open_data(config):
         encoder = None
     if not source.multi_label:
         raise UserError(
-            f"{source.name}: the data has no attributes; expected a set that has: --data=celeba"
+            f"{source.name}: the data has no attributes; expected a set with some: --data=celeba"
         )
     return source, encoder
 
 
-def train(config, source, encoder=None):
-    """Makes the folder --out, or goes on in it; one that is trained is left as it is.
+def train(
+    config: ClassifierConfig, source: data.Source, encoder: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Makes the folder --out, or goes on in it; a trained classifier is left as it is.
 
     Args:
-      config: validated `ClassifierConfig`.
-      source: `data.Source` with attributes.
+      config: a validated one.
+      source: data with attributes.
       encoder: arguments of `EncoderTrunk`, or None for VGG16.
 
     Returns:
-      The contents of classifier.json: beside what `classifiers.save` writes, accuracies of
-      each attribute on the splits "validation" and "test".
+      The contents of classifier.json: see `classifiers.save`; and the accuracies of each attribute
+      on the splits "validation" and "test".
 
     Raises:
-      UserError: weights that cannot be had, a folder of another configuration or that cannot be
-        written, a loss that is not finite.
+      UserError: the weights cannot be had, the folder has another configuration or cannot be
+        written, or the loss is not finite.
       callbacks.Interrupted: a signal asked to stop; the same call goes on.
     """
     if config.precision == "auto":
@@ -82,8 +89,9 @@ def train(config, source, encoder=None):
         )
     _make_folder(config)
     split = source.load("train")
+    shares = np.mean(np.asarray(split.labels), axis=0)
     classifier = classifiers.AttributeClassifier(
-        trunk, source.label_names, source.image_shape, split.labels.mean(axis=0), config.seed
+        trunk, source.label_names or (), source.image_shape, shares, config.seed
     )
     _fit(config, classifier, split)
     measured = {name: _measure(classifier, source.load(name)) for name in ("validation", "test")}
@@ -102,13 +110,13 @@ def _check_folder(config):
         return
     try:
         with open(path, encoding="utf-8") as f:
-            there = json.load(f)
+            earlier = json.load(f)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}); name another --out") from error
     differences = [
-        f"--{name}: {value!r} here, {there.get(name)!r} there"
+        f"--{name}: {value!r} here, {earlier.get(name)!r} there"
         for name, value in config.hyperparameters().items()
-        if there.get(name) != value
+        if earlier.get(name) != value
     ]
     if differences:
         raise UserError(
@@ -140,45 +148,32 @@ def _fit(config, classifier, split):
         split, config.batch_size, config.seed, first_step, steps, labels=True
     )
     save = callbacks.Save(callbacks.Every(steps_an_epoch, steps), checkpoints)
-    bar = tqdm(total=steps, initial=first_step, desc="train", unit="step", dynamic_ncols=True)
-    with bar, save:
-        beside = [callbacks.StopOnNonFinite(), _Bar(bar), save]
-        for callback in beside:
+    with callbacks.Progress(steps) as progress, save:
+        all_callbacks = [callbacks.StopOnNonFinite(), progress, save]
+        for callback in all_callbacks:
             callback.first_step = first_step
-        classifier.fit(batches, verbose=0, callbacks=beside)
-
-
-class _Bar(callbacks.StepCallback):
-    """Moves a bar."""
-
-    def __init__(self, bar):
-        super().__init__()
-        self._bar = bar
-
-    def at(self, step, logs):
-        self._bar.set_postfix_str(f"loss {logs['loss']:.4f}", refresh=False)
-        self._bar.update()
+        classifier.fit(batches, verbose=0, callbacks=all_callbacks)
 
 
 def _features_path(config):
     return os.path.join(config.out, "features.npy")
 
 
-def _features(trunk, split, path, seed):
-    """The frozen blocks' output for all images, all mirrored ones, then both degraded.
+def _features(trunk: classifiers.VGG16, split: data.Split, path: str, seed: int) -> data.Split:
+    """The output of the frozen blocks for all images, all mirrored ones, then both degraded.
 
-    It is computed once and kept in the file `path`, of which memory holds what is in use: 64 KiB an
-    image for three blocks at 64x64.
+    It is computed once and kept in the file `path`, which is mapped into memory: 64 KiB per image
+    for three blocks at 64x64.
 
     Returns:
-      `data.Split` of float16 [4N, h, w, C] in place of images.
+      float16 [4N, h, w, C] in place of images.
     """
     if not os.path.exists(path):
         fixed = tf.function(trunk.fixed, reduce_retracing=True)
         shape = trunk.fixed(tf.constant(split.images[:1])).shape[1:]
         try:
-            with replacing(path) as beside:
-                _write_features(fixed, split.images, beside, shape, seed)
+            with replacing(path) as temporary:
+                _write_features(fixed, split.images, temporary, shape, seed)
         except OSError as error:
             size = 8 * len(split.images) * np.prod(shape) / 2**30
             raise UserError(
@@ -189,16 +184,17 @@ def _features(trunk, split, path, seed):
     return data.Split(features, np.concatenate([split.labels] * 4))
 
 
-def _write_features(fixed, images, path, shape, seed):
+def _write_features(
+    fixed: Callable, images: np.ndarray, path: str, shape: tuple[int, ...], seed: int
+) -> None:
     count = len(images)
     with open(path, "wb") as f:
         header = {"descr": "<f2", "fortran_order": False, "shape": (4 * count, *shape)}
         np.lib.format.write_array_header_1_0(f, header)
         variants = [(worse, mirror) for worse in (False, True) for mirror in (1, -1)]
         starts = [(*variant, i) for variant in variants for i in range(0, count, _BATCH)]
-        for number, (worse, mirror, i) in enumerate(
-            tqdm(starts, "frozen blocks", unit_scale=_BATCH, unit="image")
-        ):
+        bar = progress_bar(starts, "frozen blocks", unit_scale=_BATCH, unit="image")
+        for number, (worse, mirror, i) in enumerate(bar):
             batch = tf.constant(np.asarray(images[i : i + _BATCH])[:, :, ::mirror])
             batch = degraded(batch, random.fold([seed, 0], number)) if worse else batch
             maps = tf.cast(fixed(batch), tf.float32)

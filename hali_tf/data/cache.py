@@ -30,10 +30,10 @@ from typing import Callable
 
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from hali_tf.data.source import Split
 from hali_tf.errors import BadImage, UserError
+from hali_tf.progress import progress_bar
 
 _FORMAT = 1
 _GROUP, _GROUPS_AT_ONCE = 32, 32
@@ -174,9 +174,9 @@ def _decoded(job: Job) -> Iterator[tuple[Record, np.ndarray | BadImage]]:
     # since handing over a small image costs as much as decoding it.
     with concurrent.futures.ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
         # The bar shows, with the time left, once decoding takes longer than a moment.
-        with tqdm(
+        with progress_bar(
+            words=f"decoding {job.title}",
             total=job.count,
-            desc=f"decoding {job.title}",
             unit=" images",
             delay=5,
             unit_scale=True,

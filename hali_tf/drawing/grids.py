@@ -1,4 +1,9 @@
-"""Grids of images, curves, and PNG files of them."""
+"""Grids of images, and PNG files of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -6,12 +11,12 @@ from PIL import Image
 from hali_tf.files import replacing
 
 
-def grid(images, columns, gap=2):
-    """Images in rows of `columns` on white.
+def grid(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
+    """Images in rows on white.
 
     Args:
       images: uint8 [N, H, W, C].
-      columns: images a row.
+      columns: number of images in a row.
       gap: pixels between images.
 
     Returns:
@@ -28,13 +33,18 @@ def grid(images, columns, gap=2):
     return canvas
 
 
-def reconstruction_grid(originals, reconstructions, columns=8):
-    """Rows of originals, each with the rows of its reconstructions below it, level 1 first.
+def reconstruction_grid(
+    originals: np.ndarray, reconstructions: Sequence[np.ndarray], columns: int = 8
+) -> np.ndarray:
+    """Rows of originals, each followed by the rows of its reconstructions, level 1 first.
 
     Args:
       originals: uint8 [N, H, W, C].
-      reconstructions: a list of such, one for each level.
-      columns: images a row.
+      reconstructions: the same for each level.
+      columns: number of images in a row.
+
+    Returns:
+      uint8 [height, width, C].
     """
     bands = [
         _stack([grid(rows[i : i + columns], columns) for rows in (originals, *reconstructions)], 2)
@@ -44,27 +54,23 @@ def reconstruction_grid(originals, reconstructions, columns=8):
 
 
 def _stack(pictures, gap):
-    """Pictures of one width below each other, `gap` white rows between them."""
+    """Pictures of equal width below each other, `gap` white pixels between them."""
     space = np.full((gap, *pictures[0].shape[1:]), 255, np.uint8)
     return np.concatenate([part for picture in pictures for part in (picture, space)][:-1])
 
 
-def save_png(path, image, smallest=480):
-    """Writes uint8 [H, W, C] as PNG, enlarged by a whole factor to about `smallest` pixels wide."""
+def to_picture(image: np.ndarray, factor: int) -> Image.Image:
+    """uint8 [H, W, C], C = 1 or 3, as a picture `factor` times as large."""
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    factor = max(1, smallest // picture.width)
-    picture = picture.resize(
-        (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
-    )
-    with replacing(path) as beside:
-        picture.save(beside, format="PNG")
+    return picture.resize([factor * side for side in picture.size], Image.Resampling.NEAREST)
 
 
-def draw(model, originals):
-    """The model as pictures: dict of name to uint8 [H, W, C]."""
-    levels = range(1, model.num_levels + 1)
-    rebuilt = [model.reconstruct(originals, level).numpy() for level in levels]
-    return {
-        "reconstructions": reconstruction_grid(originals, rebuilt),
-        "samples": grid(model.sample(np.arange(64)).numpy(), 8),
-    }
+def save_picture(path: str | os.PathLike, picture: Image.Image) -> None:
+    """Writes a picture as PNG."""
+    with replacing(path) as temporary:
+        picture.save(temporary, format="PNG")
+
+
+def save_png(path: str | os.PathLike, image: np.ndarray, smallest: int = 480) -> None:
+    """Writes uint8 [H, W, C] as PNG, enlarged by a whole factor to about `smallest` pixels wide."""
+    save_picture(path, to_picture(image, max(1, smallest // image.shape[1])))

@@ -1,63 +1,15 @@
-"""What the questions of an evaluation share: who is compared, on which images, where results go.
-
-A question is a module of this package, listed in `hali_tf.evaluation.registry`, with
-
-  TITLE                     a heading that names the paper's section
-  unanswerable(context)     None, or why the run cannot answer ("the data has no attributes")
-  answer(context)           a dict for JSON; pictures go beside it, by `context.path`
-  report(answer)            Markdown: tables, the pictures, what follows from them in words; the
-                            first paragraph, the result in a sentence or two, is also printed
-  inputs(context)           only where the answer depends on more than models, data, limit and seed
-                            (a classifier): a dict for JSON; another value makes it answer anew
-"""
+"""What the questions of an evaluation share: the models, the data, where results go."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import os
-import re
+from collections.abc import Iterable
 
-import keras
-from tqdm import tqdm
-
-from hali_tf.config import Config
 from hali_tf.data import Source, Split
-
-
-@dataclasses.dataclass(frozen=True)
-class Subject:
-    """A trained model that is evaluated or compared with.
-
-    Attributes:
-      name: "HALI", "ALI" or "VAE"; with the run folder's name where two have the same.
-      run_dir: its folder.
-      config: of its run.
-      model: restored; has encode, decode, decode_latents, reconstruct, sample, num_levels,
-        latent_shapes.
-    """
-
-    name: str
-    run_dir: str
-    config: Config
-    model: keras.Model
-
-    @property
-    def step(self):
-        """The step of its checkpoint."""
-        return int(self.model.step.numpy())
-
-    @property
-    def slug(self):
-        """The name as part of file names."""
-        return re.sub(r"\W+", "_", self.name.lower())
-
-    def levels(self):
-        """(label, l) of each level: ("HALI z_1", 1), ...; plain "ALI" where there is one only."""
-        count = self.model.num_levels
-        if count == 1:
-            return [(self.name, 1)]
-        return [(f"{self.name} z_{l}", l) for l in range(1, count + 1)]
+from hali_tf.evaluation.subjects import Subject
+from hali_tf.progress import progress_bar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +20,7 @@ class Context:
       subjects: the run's own model first, then the baselines; all on the same data.
       source: the data of the run.
       folder: RUN/evaluation.
-      limit: use at most so many images of a split, from the first; 0 for all.
+      limit: how many images of a held-out split are used, from the first; 0 for all.
       classifier_dir: folder of the attribute classifier; "" if the user named none.
       mask: PNG file of a mask to inpaint; "" if the user named none.
       seed: of every draw.
@@ -83,27 +35,27 @@ class Context:
     seed: int = 0
 
     @property
-    def subject(self):
+    def subject(self) -> Subject:
         """The run's own model."""
         return self.subjects[0]
 
-    def split(self, name):
-        """A split of the data, cut to `limit`; "train" is never cut."""
+    def split(self, name: str) -> Split:
+        """A split of the data; "validation" and "test" are cut to `limit`."""
         split = _load(self.source, name)
         if not self.limit or name == "train":
             return split
         labels = None if split.labels is None else split.labels[: self.limit]
         return Split(split.images[: self.limit], labels, split.skipped)
 
-    def path(self, name):
-        """Of a file in the evaluation's folder."""
+    def path(self, name: str) -> str:
+        """Path of a file in the evaluation's folder."""
         return os.path.join(self.folder, name)
 
-    def progress(self, iterable, words):
-        """A bar with an ETA over `iterable`."""
-        return tqdm(iterable, words, dynamic_ncols=True)
+    def progress(self, iterable: Iterable, words: str) -> Iterable:
+        """`iterable` with a progress bar."""
+        return progress_bar(iterable, words)
 
 
 @functools.lru_cache(maxsize=3)
-def _load(source, name):
+def _load(source: Source, name: str) -> Split:
     return source.load(name)

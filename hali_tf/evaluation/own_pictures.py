@@ -1,32 +1,38 @@
 """A user's own pictures through a model: what each verb of `hali_tf.show` draws.
 
-A function a verb, of a `models.coder.Coder`, images uint8 [N, H, W, C], their names and the verb's
-flags; each returns what `save_strips` takes: uint8 [rows, columns, H, W, C], headings of the
-columns, labels of the rows.
+Each verb is a function of the model's encoder and decoder, the images, uint8 [N, H, W, C], their
+names, and the flags of the verb.
 """
 
-import numpy as np
-from tqdm import tqdm
+from __future__ import annotations
 
-from hali_tf.data import images as reading
+from collections.abc import Sequence
+
+import numpy as np
+
+from hali_tf.data import images as image_files
 from hali_tf.data.crops import celeba_face, central_square
+from hali_tf.drawing.strips import Strips
 from hali_tf.errors import BadImage, UsageError, UserError
 from hali_tf.evaluation import innovation, inpainting, traversal
+from hali_tf.evaluation.masks import read_mask, standard_masks
 from hali_tf.measures import latents, spectra
+from hali_tf.models.coder import Coder
+from hali_tf.progress import progress_bar
 
-_SAMPLES = 8  # a row, and rows
+_SAMPLES = 8  # in a row; as many rows
 _STEPS = 8  # of an interpolation, both ends included
 _COMPONENTS = 4  # shown where none is named
 
 
-def read(paths, image_shape, data):
-    """Pictures as the run's own images were read: see `hali_tf.data.images`.
+def read(paths: Sequence[str], image_shape: tuple[int, int, int], data: str) -> np.ndarray:
+    """Pictures, read as the run's own images were: see `hali_tf.data.images`.
 
     Args:
       paths: of image files.
       image_shape: (H, W, C) of the model; H = W.
-      data: `--data` of the run. The aligned faces of CelebA are cut as in training; all else to
-        its central square.
+      data: `--data` of the run. The aligned faces of CelebA are cropped as in training; all other
+        pictures to their central square.
 
     Returns:
       uint8 [N, H, W, C].
@@ -47,31 +53,30 @@ def _celeba_crop(width, height):
 def _read(path, size, channels, crop):
     try:
         with open(path, "rb") as f:
-            return reading.decode(f.read(), size, channels, crop)
+            return image_files.decode(f.read(), size, channels, crop)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); expected a picture") from error
     except BadImage as error:
         raise UserError(f"{path}: {error}; expected a picture, such as a JPEG or PNG") from error
 
 
-def reconstruct(coder, images, names):
+def reconstruct(coder: Coder, images: np.ndarray, names: Sequence[str]) -> Strips:
     """Each picture, and its reconstruction from every level."""
     levels = range(1, coder.num_levels + 1)
     rebuilt = [coder.reconstruct(images, level) for level in levels]
     columns = ["original", *(f"level {level}" for level in levels)]
-    return np.stack([images, *rebuilt], axis=1), columns, names
+    return Strips(np.stack([images, *rebuilt], axis=1), columns, names)
 
 
-def sample(coder, images, names, seed):
-    """A square of samples."""
-    del images, names
+def sample(coder: Coder, images: np.ndarray, names: Sequence[str], seed: int) -> Strips:
+    """A square of samples; there are no pictures."""
     seeds = np.random.default_rng(seed).integers(2**62, size=_SAMPLES**2)
     rows = coder.sample(seeds).reshape(_SAMPLES, _SAMPLES, *coder.image_shape)
-    return rows, [""] * _SAMPLES, [""] * _SAMPLES
+    return Strips(rows, [""] * _SAMPLES, [""] * _SAMPLES)
 
 
-def interpolate(coder, images, names):
-    """From each picture to the next, a row a level; the steps end at the reconstructions."""
+def interpolate(coder: Coder, images: np.ndarray, names: Sequence[str]) -> Strips:
+    """From each picture to the next, one row per level; the path ends at the reconstructions."""
     rows, labels, zs = [], [], coder.encode(images)
     for i in range(len(images) - 1):
         for level, z in enumerate(zs, start=1):
@@ -79,39 +84,45 @@ def interpolate(coder, images, names):
             rows.append([images[i], *steps, images[i + 1]])
             labels.append(f"{names[i]}\nto {names[i + 1]}\nlevel {level}")
     columns = ["from", *(f"{100 * i / (_STEPS - 1):.0f} %" for i in range(_STEPS)), "to"]
-    return np.array(rows), columns, labels
+    return Strips(np.array(rows), columns, labels)
 
 
-def inpaint(coder, images, names, mask):
+def inpaint(coder: Coder, images: np.ndarray, names: Sequence[str], mask: str) -> Strips:
     """The missing part predicted; `mask` is the path of one, or "" for the centre."""
     shape = coder.image_shape[:2]
-    mask = (
-        inpainting.read_mask(mask, shape) if mask else inpainting.standard_masks(*shape)["centre"]
-    )
-    rounds = inpainting.inpaint(coder, images, mask)
-    return (*inpainting.strips(images, mask, rounds, coder.num_levels), names)
+    missing = read_mask(mask, shape) if mask else standard_masks(*shape)["centre"]
+    rounds = inpainting.inpaint(coder, images, missing)
+    return inpainting.strips(images, missing, rounds, coder.num_levels)._replace(labels=names)
 
 
-def traverse(coder, images, names, level, component):
+def traverse(
+    coder: Coder, images: np.ndarray, names: Sequence[str], level: int, component: int
+) -> Strips:
     """Components of z_l multiplied; `level` 0 is the top, `component` -1 the strongest."""
     if not 0 <= level <= coder.num_levels:
         raise UsageError(f"--level={level}: expected 1 to {coder.num_levels}, or 0 for the top one")
     level = level or coder.num_levels
     z = coder.encode(images)[level - 1]
     components = _components(coder, z, level, component)
-    rows, columns, labels = traversal.strips(coder, z, level, components)
-    return rows, columns, [f"{n}\n{l}" for n, l in zip(names * len(components), labels)]
+    strips = traversal.strips(coder, z, level, components)
+    return _named(strips, list(names) * len(components))
 
 
-def innovate(coder, images, names, component):
-    """Entries of the top latent multiplied, the change carried over to z_1."""
+def innovate(coder: Coder, images: np.ndarray, names: Sequence[str], component: int) -> Strips:
+    """Entries of the top latent multiplied, and the change applied to z_1."""
     if coder.num_levels < 2:
         raise UserError("innovate: the run has one level, it takes two; use traverse instead")
     zs = coder.encode(images)
     components = _components(coder, zs[-1], coder.num_levels, component)
     entries = {f"z_{coder.num_levels}[{k}]": k for k in components}
-    rows, columns, labels = innovation.strips(coder, images, zs, entries)
-    return rows, columns, [f"{n}\n{l}" for n, l in zip(np.repeat(names, len(entries)), labels)]
+    strips = innovation.strips(coder, images, zs, entries)
+    return _named(strips, [name for name in names for _ in entries])
+
+
+def _named(strips, names):
+    """Strips with the name of a picture before each label."""
+    pairs = zip(names, strips.labels)
+    return strips._replace(labels=[f"{name}\n{label}" for name, label in pairs])
 
 
 def _components(coder, z, level, component):
@@ -119,10 +130,10 @@ def _components(coder, z, level, component):
     count = z.shape[-1]
     if not -1 <= component < count:
         raise UsageError(
-            f"--component={component}: z_{level} has components 0 to {count - 1}; -1 for those that "
-            "change the pictures most"
+            f"--component={component}: z_{level} has components 0 to {count - 1}; -1 for those "
+            "that change the pictures most"
         )
     if component >= 0:
         return [component]
-    bar = tqdm(range(count), f"components of z_{level}", dynamic_ncols=True)
-    return spectra.by_strength(traversal.effects(coder, z, level, bar))[:_COMPONENTS]
+    components = progress_bar(range(count), f"components of z_{level}")
+    return spectra.by_strength(traversal.effects(coder, z, level, components))[:_COMPONENTS]

@@ -1,81 +1,104 @@
 """Distance of reconstructions in the discriminator's penultimate layer (paper, section 5.3).
 
-The paper writes the embedding as f(x), a function of an image alone, but the discriminator takes
-(x, z_1, ..., z_L). Read here: f(x) belongs to the image with its own encodings, by the means, noise
-and dropout off. A reconstruction is an image like any other and is encoded anew.
-
-The scale of f changes as the discriminator learns. Beyond the paper, the distance between random
-pairs of images under the same f is therefore measured beside, and the ratio to it.
+See `hali_tf.measures.perceptual` for the distance. Here: its value at the checkpoint, how it went
+during training, and whether it falls and orders the levels as the paper says.
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
 
-from hali_tf.drawing.curves import save_curves
+from hali_tf.drawing.plots import save_curves
+from hali_tf.evaluation.context import Context
+from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
 from hali_tf.measures.perceptual import distances, has_discriminator
 from hali_tf.runs import metrics_file
 
-TITLE = "Perceptual distance under the discriminator (section 5.3, Equation 8)"
-
 _FALLING = -0.5  # Spearman's rho of distance and step, at most
-_FEWEST = 5  # evaluations during training, to speak of a course
+_FEWEST = 5  # evaluations during training that are needed to judge a course
 _CRITERION = (
     f"A level's distance falls if its rank correlation with the step (Spearman's rho) is at most "
-    f"{_FALLING} and the last value is below the first. A level stays below the next if it is at "
-    f"every evaluation. Fewer than {_FEWEST} evaluations decide nothing."
+    f"{_FALLING} and the last value is below the first. A level stays below the next one if it is "
+    f"at every evaluation. Fewer than {_FEWEST} evaluations decide nothing."
 )
+_METHOD = """\
+On {images:,} validation images at step {step:,}. The course is that of the evaluations during
+training, on fewer of them and in the precision of the run. f is the embedding of an image together
+with its own encodings, without noise and dropout. The ratio to random pairs, which the paper does
+not have, is not affected by the scale of f, which changes as the discriminator learns."""
 
 
-def unanswerable(context):
-    """Why there is no distance, or None."""
-    if has_discriminator(context.subject.model):
-        return None
-    return f"a {context.subject.config.model.kind.upper()} has no discriminator"
+class Perceptual(Question):
+    """The distances under the discriminator, and their course in training.
 
-
-def answer(context):
-    """The distances at the checkpoint, their course in training, whether the paper's claims hold.
-
-    Of the run's own model alone: distances under the discriminators of two models do not compare.
+    Of the run's own model alone: distances under two discriminators cannot be compared.
     """
-    subject = context.subject
-    validation = context.split("validation")
-    final = distances(subject.model, validation, progress=True)
-    lines = metrics_file.read(os.path.join(subject.run_dir, "metrics.jsonl"))
-    course = [line for line in lines if line.get("perceptual_pairs")]  # 0 if all images are equal
-    names = [f"perceptual_{l}" for l in range(1, subject.model.num_levels + 1)]
-    steps = [line["step"] for line in course]
-    absolute = {f"z_{l}": [line[n] for line in course] for l, n in enumerate(names, start=1)}
-    relative = {
-        level: [value / line["perceptual_pairs"] for value, line in zip(values, course)]
-        for level, values in absolute.items()
-    }
-    if len(steps) > 1:
-        save_curves(
-            context.path("perceptual.png"),
-            {"distance": absolute, "distance / that of random pairs": relative},
-            steps,
+
+    title = "Perceptual distance under the discriminator (section 5.3, Equation 8)"
+
+    def unanswerable(self, context: Context) -> str | None:
+        """A model without discriminator."""
+        if has_discriminator(context.subject.model):
+            return None
+        return f"a {context.subject.config.model.kind.upper()} has no discriminator"
+
+    def answer(self, context: Context) -> dict:
+        """The distances at the checkpoint, their course, whether the paper's claims hold."""
+        subject = context.subject
+        validation = context.split("validation")
+        final = distances(subject.model, validation, bar=True)
+        lines = metrics_file.read(os.path.join(subject.run_dir, "metrics.jsonl"))
+        course = [line for line in lines if line.get("perceptual_pairs")]  # 0: images all equal
+        names = {f"z_{l}": f"perceptual_{l}" for l in range(1, subject.model.num_levels + 1)}
+        steps = [line["step"] for line in course]
+        absolute = {level: [line[name] for line in course] for level, name in names.items()}
+        relative = {
+            level: [value / line["perceptual_pairs"] for value, line in zip(values, course)]
+            for level, values in absolute.items()
+        }
+        if len(steps) > 1:
+            save_curves(
+                context.path("perceptual.png"),
+                {"distance": absolute, "distance / that of random pairs": relative},
+                steps,
+            )
+        return {
+            "step": subject.step,
+            "images": len(validation.images),
+            "distance": {level: final[name] for level, name in names.items()},
+            "random_pairs": final["perceptual_pairs"],
+            "course": {"steps": steps, "distance": absolute, "ratio": relative},
+            "criterion": _CRITERION,
+            "claims": {"distance": claims(steps, absolute), "ratio": claims(steps, relative)},
+        }
+
+    def report(self, answer: dict) -> str:
+        """Whether the claims hold, the table, the course."""
+        pairs = answer["random_pairs"]
+        distance = {**answer["distance"], "random pairs": pairs}
+        rows = [[of, value, value / pairs if pairs else None] for of, value in distance.items()]
+        drawn = len(answer["course"]["steps"]) > 1
+        return markdown.page(
+            in_words(answer),
+            _METHOD.format(**answer),
+            markdown.table(["", "distance", "/ random pairs"], rows),
+            "![Distance under the discriminator during training](perceptual.png)" if drawn else "",
+            answer["criterion"],
         )
-    return {
-        "step": subject.step,
-        "images": len(validation.images),
-        "distance": {f"z_{l}": final[n] for l, n in enumerate(names, start=1)},
-        "random_pairs": final["perceptual_pairs"],
-        "course": {"steps": steps, "distance": absolute, "ratio": relative},
-        "criterion": _CRITERION,
-        "claims": {"distance": claims(steps, absolute), "ratio": claims(steps, relative)},
-    }
 
 
-def claims(steps, courses):
+def claims(steps: Sequence[int], courses: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     """Whether the paper's two statements hold.
 
     Args:
       steps: of the evaluations.
-      courses: dict of level name, from the lowest up, to the values at those steps.
+      courses: name of each level, from the lowest up, to the values at those steps.
 
     Returns:
       Dict with "falls", {level: {"spearman", "first", "last", "holds"}}, and "below_next",
@@ -101,45 +124,23 @@ def claims(steps, courses):
     return {"falls": falls, "below_next": below}
 
 
-def report(answer):
-    """Markdown."""
-    rows = [
-        [level, value, value / answer["random_pairs"] if answer["random_pairs"] else None]
-        for level, value in answer["distance"].items()
-    ] + [["random pairs", answer["random_pairs"], 1.0 if answer["random_pairs"] else None]]
-    steps = answer["course"]["steps"]
-    parts = [
-        in_words(answer),
-        f"On {answer['images']:,} validation images at step {answer['step']:,}; the course is that of "
-        "the evaluations during training, on a part of them and in the run's precision. f is the "
-        "embedding of an image together with its own encodings, noise and dropout off. The ratio to "
-        "random pairs, which the paper does not have, leaves out that the scale of f changes as the "
-        "discriminator learns.",
-        markdown.table(["", "distance", "/ random pairs"], rows),
-    ]
-    if len(steps) > 1:
-        parts.append("![Distance under the discriminator during training](perceptual.png)")
-    return "\n\n".join([*parts, answer["criterion"]])
-
-
-def in_words(answer):
+def in_words(answer: dict) -> str:
     """Whether the paper's statements hold, as sentences."""
     count = len(answer["course"]["steps"])
     if count < _FEWEST:
         return f"Too few evaluations during training ({count}) to say whether the distances fall."
     sentences = []
     for measure, words in (("distance", "The distance"), ("ratio", "Its ratio to random pairs")):
-        claim = answer["claims"][measure]
         falls = ", ".join(
-            f"{'falls' if one['holds'] else 'does not fall'} for {level} "
-            f"({one['first']:.3g} to {one['last']:.3g}, rho {one['spearman']:.2f})"
-            for level, one in claim["falls"].items()
+            f"{'falls' if claim['holds'] else 'does not fall'} for {level} "
+            f"({claim['first']:.3g} to {claim['last']:.3g}, rho {claim['spearman']:.2f})"
+            for level, claim in answer["claims"][measure]["falls"].items()
         )
         sentences.append(f"{words} {falls}.")
-    for level, one in answer["claims"]["distance"]["below_next"].items():
+    for level, claim in answer["claims"]["distance"]["below_next"].items():
         above = f"z_{int(level[2:]) + 1}"
         sentences.append(
-            f"{level} is below {above} at {one['share']:.0%} of the evaluations: the paper's order "
-            + ("holds." if one["holds"] else "does not hold throughout.")
+            f"{level} is below {above} at {claim['share']:.0%} of the evaluations: the paper's "
+            f"order {'holds' if claim['holds'] else 'does not hold throughout'}."
         )
     return " ".join(sentences)

@@ -1,7 +1,8 @@
 """What linear classifiers read from the encoder's features (paper, section 7.1, Tables 2 and 6).
 
-Linear SVMs are trained on the validation split, their regularisation is chosen inside of it, and
-they are counted on the test split, which chooses nothing. The features are
+Linear SVMs are trained on the validation split and evaluated on the test split. Their
+regularisation is chosen within the validation split, so the test split chooses nothing. The
+features are
 
   z_1, z_2    the mean of q(z_l | z_{l-1}), feature maps averaged over a grid of 8x8; both together
   maps        the output of every row of the encoder below the Gaussians, averaged over the image
@@ -9,85 +10,116 @@ they are counted on the test split, which chooses nothing. The features are
 Of grids of 4x4, 8x8 and 16x16 the finer was the better on faces of 64x64 (72.3, 74.9 and 76.4 % on
 held-out validation images); 16x16 of the paper's 64 maps would be 16,384 features.
 
-For attributes the paper's measure is balanced accuracy. Data with classes gets one SVM of as many
-classes. Memory: float32 features of both splits of one model at a time, about 40 KiB an image at
-full width, of 40,000 images for the whole of CelebA; liblinear's copy of the validation split is
-six times its features, for each core.
+For attributes the paper's measure is balanced accuracy. Classes take one SVM with as many classes.
+Memory: float32 features of both splits of one model at a time, about 40 KiB per image at full
+width, of 40,000 images for the whole of CelebA; liblinear's copy of the validation split is six
+times its features, for each core.
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Callable
 
+import keras
 import numpy as np
+import tensorflow as tf
 
+from hali_tf.attributes import classifier as classifiers
+from hali_tf.data import Split
+from hali_tf.evaluation.context import Context
+from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown, published
+from hali_tf.evaluation.subjects import Subject
 from hali_tf.measures import probes, scores
+from hali_tf.models.generative import to_unit
 
-TITLE = "Attribute prediction from the encoder (section 7.1, Tables 2 and 6)"
 _BATCH = 128
 _GRID = 8
-_FEW = (100, 1000)  # labels, beside all of them
-_PROTOCOL = """\
-Linear SVMs, balanced class weights, on standardised features of encoders that saw no label: trained
-on {validation} images of the validation split, C chosen on one in five of them, counted on {test}
-of the test split. z_1 is averaged over a grid of {grid}x{grid}; maps are the outputs of all rows of the
-encoder below the Gaussians, averaged over the image. 100 and 1000: the SVMs of so many labels, drawn
-from the validation split. Neighbours: in place of SVMs the {neighbours} nearest images, by the value
-whose share among them exceeds its share among all the most. Best: how often a row is the highest,
-equal ones counted for each. Deviations are those of a sample. Per cent; all but plain is balanced
-accuracy."""
+_FEW = (100, 1000)  # numbers of labels, beside all of them
+_METHOD = """\
+Linear SVMs with balanced class weights, on standardised features of encoders that were trained
+without labels. The SVMs are trained on {validation} images of the validation split, of which one in
+five chooses C, and evaluated on {test} of the test split. z_1 is averaged over a grid of
+{grid}x{grid}; maps are the outputs of all rows of the encoder below the Gaussians, averaged over
+the image. 100 and 1000: SVMs trained on so many labels, drawn from the validation split.
+Neighbours: in place of SVMs the {neighbours} nearest images; the decision is the value whose share
+among them exceeds its share among all images by the largest factor. Best: how often a row is the
+highest; ties count for each. Deviations are those of a sample. All are per cent, and all but plain
+are balanced accuracy."""
 
 
-def inputs(context):
-    """Which supervised references there are, and when they were made."""
-    from hali_tf.attributes import classifier as classifiers
+class Representation(Question):
+    """Accuracies of SVMs on the features of each encoder."""
 
-    return {"supervised": [classifiers.identity(_reference(s)) for s in context.subjects]}
+    title = "Attribute prediction from the encoder (section 7.1, Tables 2 and 6)"
 
+    def inputs(self, context: Context) -> dict:
+        """Which supervised references there are and when they were made."""
+        return {"supervised": [classifiers.identity(_reference(s)) for s in context.subjects]}
 
-def unanswerable(context):
-    """Without labels."""
-    for name in ("validation", "test"):
-        if context.split(name).labels is None:
-            return f"the data has no labels in its {name} split"
-    return None
+    def unanswerable(self, context: Context) -> str | None:
+        """Without labels."""
+        for name in ("validation", "test"):
+            if context.split(name).labels is None:
+                return f"the data has no labels in its {name} split"
+        return None
 
+    def answer(self, context: Context) -> dict:
+        """Accuracies on the test split in per cent.
 
-def answer(context):
-    """Accuracies on the test split in per cent.
+        Returns:
+          Dict: "validation" and "test", numbers of images; "attributes", names, None for classes;
+          "rows", label to dict of "size" of the features, the chosen "C", "balanced" and "plain"
+          (one value per attribute, or one), and mean balanced accuracies: "curve" by number of
+          labels, "neighbours"; "summary" of "balanced"; "supervised", label to balanced accuracies
+          of the encoders that were trained with labels; "orders", whether the run's own features
+          are above each baseline's of the same kind.
+        """
+        source = context.source
+        validation, test = context.split("validation"), context.split("test")
+        labels, test_labels = _columns(validation.labels), _columns(test.labels)
+        order = np.random.default_rng(context.seed).permutation(len(labels))
+        rows, supervised = {}, {}
+        for subject in context.subjects:
+            encode = _encoder(subject.model)
+            found = _features(context, subject, encode, validation)
+            found_test = _features(context, subject, encode, test)
+            for label in context.progress(list(found), "SVMs"):
+                rows[label] = _probe(
+                    found.pop(label)[order], labels[order], found_test.pop(label), test_labels
+                )
+            reference = _supervised(subject, source.label_names)
+            if reference:
+                supervised[f"{subject.name} encoder, supervised"] = reference
+        summary = scores.summary({label: row["balanced"] for label, row in rows.items()})
+        return {
+            "validation": len(labels),
+            "test": len(test_labels),
+            "attributes": list(source.label_names or ()) if source.multi_label else None,
+            "rows": rows,
+            "summary": summary,
+            "supervised": supervised,
+            "orders": _orders(context.subjects, {k: row["mean"] for k, row in summary.items()}),
+        }
 
-    Returns:
-      Dict: "validation" and "test", numbers of images; "attributes", names, None for classes;
-      "rows", label to dict of "size" of the features, the chosen "C", "balanced" and "plain" (a
-      value an attribute, or one), and mean balanced accuracies: "curve" by number of labels,
-      "neighbours"; "summary" of "balanced"; "supervised", label to balanced accuracies of the
-      encoders that were trained with labels; "orders", whether the run's own features are above
-      each baseline's of the same kind.
-    """
-    validation, test = context.split("validation"), context.split("test")
-    labels, test_labels = _columns(validation.labels), _columns(test.labels)
-    order = np.random.default_rng(context.seed).permutation(len(labels))
-    rows, supervised = {}, {}
-    for subject in context.subjects:
-        encode = _encoder(subject.model)
-        found = _features(context, subject, encode, validation)
-        found_test = _features(context, subject, encode, test)
-        for label in context.progress(list(found), "SVMs"):
-            rows[label] = _probe(
-                found.pop(label)[order], labels[order], found_test.pop(label), test_labels
-            )
-        reference = _supervised(subject, context.source.label_names)
-        if reference:
-            supervised[f"{subject.name} encoder, supervised"] = reference
-    summary = scores.summary({label: row["balanced"] for label, row in rows.items()})
-    return {
-        "validation": len(labels),
-        "test": len(test_labels),
-        "attributes": list(context.source.label_names) if context.source.multi_label else None,
-        "rows": rows,
-        "summary": summary,
-        "supervised": supervised,
-        "orders": _orders(context.subjects, {k: row["mean"] for k, row in summary.items()}),
-    }
+    def report(self, answer: dict) -> str:
+        """The result in words, the summary (Table 2), the table of attributes (Table 6)."""
+        names = answer["attributes"]
+        paper = published.attribute_prediction()
+        paper = paper if names and set(paper["HALI"]) == set(names) else {}
+        of = f", mean of {len(names)} attributes" if names else ""
+        means = [f"{label} {row['mean']:.1f} %" for label, row in answer["summary"].items()]
+        return markdown.page(
+            f"Balanced accuracy of linear SVMs on the encoder's features{of}: {', '.join(means)}.",
+            _METHOD.format(grid=_GRID, neighbours=probes.NEIGHBOURS, **answer),
+            f"Published, in italics: {published.source('attribute_prediction')}." if paper else "",
+            _summary(answer, paper),
+            " ".join(
+                f"{claim}: {'yes' if ok else 'no'}." for claim, ok in answer["orders"].items()
+            ),
+            _by_attribute(answer, paper) if names else "",
+        )
 
 
 def _orders(subjects, means):
@@ -138,11 +170,8 @@ def _probe(features, labels, test_features, test_labels):
     }
 
 
-def _encoder(model):
+def _encoder(model: keras.Model) -> Callable:
     """A function of uint8 images to the pooled means of all levels and the pooled rows of all."""
-    import tensorflow as tf
-
-    from hali_tf.models.hali import to_unit
 
     @tf.function(reduce_retracing=True)
     def encode(images):
@@ -153,14 +182,16 @@ def _encoder(model):
     return encode
 
 
-def _features(context, subject, encode, split):
+def _features(
+    context: Context, subject: Subject, encode: Callable, split: Split
+) -> dict[str, np.ndarray]:
     """Label to features of all images of a split, float32 [N, F]."""
     means, maps = [], []
     starts = range(0, len(split.images), _BATCH)
     for start in context.progress(starts, f"encode with {subject.name}"):
-        z, m = encode(np.asarray(split.images[start : start + _BATCH]))
-        means.append([level.numpy() for level in z])
-        maps.append(m.numpy())
+        means_of_batch, maps_of_batch = encode(np.asarray(split.images[start : start + _BATCH]))
+        means.append([level.numpy() for level in means_of_batch])
+        maps.append(maps_of_batch.numpy())
     zs = [np.concatenate(level) for level in zip(*means)]
     found = {label: zs[level - 1] for label, level in subject.levels()}
     found[_together(subject)] = np.concatenate(zs, axis=1)  # the same, where there is one level
@@ -168,10 +199,8 @@ def _features(context, subject, encode, split):
     return found
 
 
-def pool(maps, side):
+def pool(maps: tf.Tensor, side: int) -> tf.Tensor:
     """Feature maps [B, h, w, c] averaged over a grid of at most side x side: float32 [B, F]."""
-    import tensorflow as tf
-
     factors = [-(-size // side) for size in maps.shape[1:3]]
     maps = tf.nn.avg_pool2d(tf.cast(maps, tf.float32), factors, factors, "SAME")
     return tf.reshape(maps, [-1, int(np.prod(maps.shape[1:]))])
@@ -184,30 +213,10 @@ def _reference(subject):
 
 def _supervised(subject, names):
     """Balanced test accuracies of the subject's encoder trained with labels, None if it was not."""
-    from hali_tf.attributes import classifier as classifiers
-
     if classifiers.identity(_reference(subject)) is None:
         return None
     card = classifiers.card(_reference(subject))
     return card["test"]["balanced"] if card["attributes"] == list(names) else None
-
-
-def report(answer):
-    """The result in words, the summary (Table 2), the table of attributes (Table 6)."""
-    names = answer["attributes"]
-    paper = published.attribute_prediction()
-    paper = paper if names and set(paper["HALI"]) == set(names) else {}
-    of = f", mean of {len(names)} attributes" if names else ""
-    means = [f"{label} {row['mean']:.1f} %" for label, row in answer["summary"].items()]
-    parts = [
-        f"Balanced accuracy of linear SVMs on the encoder's features{of}: {', '.join(means)}.",
-        _PROTOCOL.format(grid=_GRID, neighbours=probes.NEIGHBOURS, **answer),
-        f"Published, in italics: {published.source('attribute_prediction')}." if paper else "",
-        _summary(answer, paper),
-        " ".join(f"{words}: {'yes' if ok else 'no'}." for words, ok in answer["orders"].items()),
-        _by_attribute(answer, paper) if names else "",
-    ]
-    return "\n\n".join(part for part in parts if part)
 
 
 def _summary(answer, paper):
@@ -215,13 +224,10 @@ def _summary(answer, paper):
     few = [str(n) for n in _FEW]
     rows = []
     for label, row in answer["rows"].items():
-        told = answer["summary"][label]
         rows.append(
             [
                 label,
-                told["mean"],
-                told["std"],
-                told["best"],
+                *answer["summary"][label].values(),
                 float(np.mean(row["plain"])),
                 *(row["curve"].get(n) for n in few),
                 row["neighbours"],
@@ -232,14 +238,14 @@ def _summary(answer, paper):
     for label, values in answer["supervised"].items():
         rows.append([label, *scores.mean_and_std(values).values(), *[None] * 7])
     theirs = scores.summary({k: list(c.values()) for k, c in paper.items()}) if paper else {}
-    for label, told in theirs.items():
-        rows.append([f"*{label}*", *told.values(), *[None] * 6])
+    for label, row in theirs.items():
+        rows.append([f"*{label}*", *row.values(), *[None] * 6])
     head = ["", "mean", "std", "best", "plain", *few, "neighbours", "features", "C"]
     return markdown.table(head, rows)
 
 
 def _by_attribute(answer, paper):
-    """Table 6: a row an attribute."""
+    """Table 6: one attribute per row."""
     names = answer["attributes"]
     columns = {label: row["balanced"] for label, row in answer["rows"].items()}
     columns.update(answer["supervised"])

@@ -1,83 +1,117 @@
-"""Whether samples are good, varied and new (beyond the paper, which shows them: section 5.1).
+"""Whether samples are good, varied and new (the paper shows samples: section 5.1).
 
-All distances are in the feature space of `hali_tf.measures.features`. The sets compared have one
-size, and held-out images stand beside the samples as what a perfect model would reach.
+All distances are in the feature space of `hali_tf.measures.features`. The sets that are compared
+have the same size. Held-out images are measured as well: a perfect model would reach their values.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import numpy as np
-import tensorflow as tf
 
 from hali_tf.drawing import grids
+from hali_tf.evaluation.context import Context
+from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
 from hali_tf.measures import distributions, features
 
-TITLE = "Samples (section 5.1)"
-
 _COUNT = 10_000
-_POOL = 50_000  # training images among which the nearest are looked for
+_POOL = 50_000  # training images among which the nearest are searched
 _BATCH = 128
 _SHOWN, _COLUMNS, _NEIGHBOURS = 64, 8, 3
 _FEWEST = 10
+_METHOD = """\
+{images:,} samples of each model, or held-out images, are compared with as many training images, in
+{features}. The distances are those of FID (Heusel et al., 2017) and KID (Bińkowski et al., 2018),
+but not in Inception's features: they can be compared within this table, and with no published
+number. Precision and recall are those of Kynkäänniemi et al. (2019), k = 3. The last column is the
+mean distance to the nearest of {training_images:,} training images."""
 
 
-def unanswerable(context):
-    """Why samples cannot be measured, or None."""
-    if _count(context) < _FEWEST:
-        return f"fewer than {_FEWEST} training or held-out images, or a lower --limit"
-    return None
+class Samples(Question):
+    """Distances of samples to the data, and the training images nearest to them."""
+
+    title = "Samples (section 5.1)"
+
+    def unanswerable(self, context: Context) -> str | None:
+        """Too few images to compare with."""
+        if count(context) < _FEWEST:
+            return f"fewer than {_FEWEST} training or held-out images, or a lower --limit"
+        return None
+
+    def answer(self, context: Context) -> dict:
+        """The measures of each subject's samples and of held-out images; grids."""
+        number, train = count(context), context.split("train").images
+        order = np.random.default_rng(context.seed).permutation(len(train))[:_POOL]
+        pool = _embed(context, train.__getitem__, order, "training images")
+        parts = []
+        for images in (context.split(name).images for name in ("test", "validation")):
+            which = np.arange(min(number, len(images)))
+            parts.append(_embed(context, images.__getitem__, which, "held-out images"))
+        held_out = np.concatenate(parts)[:number]
+        rows, pictures = {"held-out images": _measures(held_out, pool)}, {}
+        seeds = context.seed * 2**32 + np.arange(max(number, _SHOWN))
+        for subject in context.subjects:
+            sample = subject.coder.sample
+            embedded = _embed(context, sample, seeds[:number], f"samples of {subject.name}")
+            rows[subject.name] = _measures(embedded, pool)
+            shown = sample(seeds[:_SHOWN])
+            _, found = distributions.nearest(features.embed(shown[:_COLUMNS]), pool, _NEIGHBOURS)
+            neighbours = [train[order[of_rank]] for of_rank in found.T]
+            pictures[subject.name] = [f"samples_{subject.slug}.png", f"nearest_{subject.slug}.png"]
+            drawn = (
+                grids.grid(shown, _COLUMNS),
+                grids.reconstruction_grid(shown[:_COLUMNS], neighbours, _COLUMNS),
+            )
+            for name, picture in zip(pictures[subject.name], drawn):
+                grids.save_png(context.path(name), picture)
+        return {
+            "images": number,
+            "training_images": len(pool),
+            "features": features.NAME,
+            "rows": rows,
+            "pictures": pictures,
+        }
+
+    def report(self, answer: dict) -> str:
+        """The result in words, the table, the grids."""
+        rows = [
+            [
+                name,
+                row["frechet_distance"],
+                1000 * row["kernel_distance"],
+                row["precision"],
+                row["recall"],
+                row["nearest"],
+            ]
+            for name, row in answer["rows"].items()
+        ]
+        head = ["", "Fréchet distance", "kernel distance x 1000", "precision", "recall", "nearest"]
+        pictures = [
+            f"Samples of {name}; then the first of them, each above its {_NEIGHBOURS} nearest "
+            f"training images:\n\n![Samples of {name}]({samples})\n\n"
+            f"![Samples of {name} and their nearest training images]({nearest})"
+            for name, (samples, nearest) in answer["pictures"].items()
+        ]
+        return markdown.page(
+            in_words(answer["rows"]),
+            _METHOD.format(**answer),
+            markdown.table(head, rows),
+            *pictures,
+        )
 
 
-def _count(context):
+def count(context: Context) -> int:
     """Size of the sets that are compared."""
     held_out = sum(len(context.split(name).images) for name in ("test", "validation"))
     return min(_COUNT, len(context.split("train").images), held_out, context.limit or _COUNT)
 
 
-def answer(context):
-    """Grids, nearest training images and the measures, for each subject and the held-out images."""
-    count, train = _count(context), context.split("train").images
-    order = np.random.default_rng(context.seed).permutation(len(train))[:_POOL]
-    pool = _embed(context, train.__getitem__, order, "training images")
-    held_out = np.concatenate(
-        [
-            _embed(
-                context, images.__getitem__, np.arange(min(count, len(images))), "held-out images"
-            )
-            for images in (context.split(name).images for name in ("test", "validation"))
-        ]
-    )[:count]
-    rows, pictures = {"held-out images": _measures(held_out, pool)}, {}
-    for subject in context.subjects:
-        draw, seeds = _sampler(subject.model), context.seed * 2**32 + np.arange(count)
-        embedded = _embed(context, draw, seeds, f"samples of {subject.name}")
-        rows[subject.name] = _measures(embedded, pool)
-        shown = draw(context.seed * 2**32 + np.arange(_SHOWN))
-        _, positions = distributions.nearest(features.embed(shown[:_COLUMNS]), pool, _NEIGHBOURS)
-        neighbours = [train[order[of_rank]] for of_rank in positions.T]
-        pictures[subject.name] = [f"samples_{subject.slug}.png", f"nearest_{subject.slug}.png"]
-        drawn = (
-            grids.grid(shown, _COLUMNS),
-            grids.reconstruction_grid(shown[:_COLUMNS], neighbours, _COLUMNS),
-        )
-        for name, picture in zip(pictures[subject.name], drawn):
-            grids.save_png(context.path(name), picture)
-    return {
-        "images": count,
-        "training_images": len(pool),
-        "features": features.NAME,
-        "rows": rows,
-        "pictures": pictures,
-    }
-
-
-def _sampler(model):
-    """Function from seeds, int64 [B], to uint8 [B, H, W, C]."""
-    sample = tf.function(model.sample, reduce_retracing=True)
-    return lambda seeds: sample(tf.constant(seeds, tf.int64)).numpy()
-
-
-def _embed(context, images_of, which, words):
-    """float32 [len(which), D], by batches; `images_of` gives the images of a part of `which`."""
+def _embed(
+    context: Context, images_of: Callable[[np.ndarray], np.ndarray], which: np.ndarray, words: str
+) -> np.ndarray:
+    """float32 [len(which), D], in batches; `images_of` gives the images of a part of `which`."""
     parts = [which[i : i + _BATCH] for i in range(0, len(which), _BATCH)]
     return np.concatenate(
         [features.embed(images_of(part)).numpy() for part in context.progress(parts, words)]
@@ -85,7 +119,7 @@ def _embed(context, images_of, which, words):
 
 
 def _measures(embedded, pool):
-    """Of vectors [N, D] against as many training images; the pool's order is a random one."""
+    """Of vectors [N, D] against as many training images; `pool` is in random order."""
     reference = pool[: len(embedded)]
     precision, recall = distributions.precision_recall(reference, embedded)
     return {
@@ -97,42 +131,8 @@ def _measures(embedded, pool):
     }
 
 
-def report(answer):
-    """Markdown."""
-    rows = [
-        [
-            name,
-            row["frechet_distance"],
-            1000 * row["kernel_distance"],
-            row["precision"],
-            row["recall"],
-            row["nearest"],
-        ]
-        for name, row in answer["rows"].items()
-    ]
-    head = ["", "Fréchet distance", "kernel distance x 1000", "precision", "recall", "nearest"]
-    parts = [
-        in_words(answer["rows"]),
-        f"{answer['images']:,} samples of each model, or held-out images, against as many training "
-        f"images, in {answer['features']}. The distances are those of FID (Heusel et al., 2017) and "
-        "KID (Bińkowski et al., 2018), but not in Inception's features: they compare within this "
-        "table, with no published number. Precision and recall are those of Kynkäänniemi et al. "
-        "(2019), k = 3. The last column is the mean distance to the nearest of "
-        f"{answer['training_images']:,} training images.",
-        markdown.table(head, rows),
-    ]
-    for name, (samples, nearest) in answer["pictures"].items():
-        parts += [
-            f"Samples of {name}; then some of them, each above its {_NEIGHBOURS} nearest training "
-            "images:",
-            f"![Samples of {name}]({samples})",
-            f"![Samples of {name} and their nearest training images]({nearest})",
-        ]
-    return "\n\n".join(parts)
-
-
-def in_words(rows):
-    """The result as sentences."""
+def in_words(rows: dict[str, dict[str, float]]) -> str:
+    """The result as sentences; `rows` holds the measures by label."""
     held_out = rows["held-out images"]
     models = {name: row for name, row in rows.items() if row is not held_out}
     sentences = [
@@ -140,7 +140,7 @@ def in_words(rows):
         f"{held_out['frechet_distance']:.3g}), precision {row['precision']:.2f} "
         f"({held_out['precision']:.2f}), recall {row['recall']:.2f} ({held_out['recall']:.2f}), "
         f"mean distance to the nearest training image {row['nearest']:.2f} "
-        f"({held_out['nearest']:.2f}; of copies 0)."
+        f"({held_out['nearest']:.2f}; 0 for copies)."
         for name, row in models.items()
     ]
     if len(models) > 1:

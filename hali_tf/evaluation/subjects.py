@@ -1,33 +1,81 @@
 """The models of an evaluation, from their run folders: the run's own, and the baselines."""
 
-import os
+from __future__ import annotations
 
+import dataclasses
+import functools
+import os
+import re
+from collections.abc import Sequence
+
+import keras
+
+from hali_tf.config import Config
 from hali_tf.errors import UsageError, UserError
-from hali_tf.evaluation.context import Subject
+from hali_tf.models.coder import Coder
 from hali_tf.runs.reopening import load_run
 
-# Where --data names no certain images.
+# With these, --data alone does not say which images a run has.
 _DATA_IN_A_FOLDER = ("folder", "npz")
 
 
-def load_subjects(run_dir, baselines, checkpoint):
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A trained model that is evaluated or compared with.
+
+    Attributes:
+      name: "HALI", "ALI" or "VAE"; with the run folder's name where two have the same.
+      run_dir: its folder.
+      config: of its run.
+      model: restored; see `hali_tf.models.generative.Generative` for its methods.
+    """
+
+    name: str
+    run_dir: str
+    config: Config
+    model: keras.Model
+
+    @functools.cached_property
+    def coder(self) -> Coder:
+        """The model's encoder and decoder, of arrays."""
+        return Coder(self.model)
+
+    @property
+    def step(self) -> int:
+        """The step of its checkpoint."""
+        return int(self.model.step.numpy())
+
+    @property
+    def slug(self) -> str:
+        """The name as part of file names."""
+        return re.sub(r"\W+", "_", self.name.lower())
+
+    def levels(self) -> list[tuple[str, int]]:
+        """(label, l) of each level: ("HALI z_1", 1), ...; plain "ALI" where there is one only."""
+        count = self.model.num_levels
+        if count == 1:
+            return [(self.name, 1)]
+        return [(f"{self.name} z_{l}", l) for l in range(1, count + 1)]
+
+
+def load_subjects(run_dir: str, baselines: Sequence[str], checkpoint: str) -> tuple[Subject, ...]:
     """Restores the models.
 
     Args:
-      run_dir: of the run.
+      run_dir: folder of the run.
       baselines: run folders to compare with.
       checkpoint: "last" or "best", of each.
 
     Returns:
-      Tuple of `Subject`, the run's own first.
+      The run's own first.
 
     Raises:
       UserError: a run has no checkpoint, or another model's, or a baseline has other data.
     """
     run_dirs = [run_dir, *baselines]
-    places = [os.path.realpath(path) for path in run_dirs]
+    real_paths = [os.path.realpath(path) for path in run_dirs]
     for i, path in enumerate(run_dirs):
-        if places[i] in places[:i]:
+        if real_paths[i] in real_paths[:i]:
             raise UsageError(f"--baselines={path}: named twice, or the run itself; name each once")
     loaded = [load_run(path, checkpoint) for path in run_dirs]
     own = _data(loaded[0][0])
@@ -59,7 +107,7 @@ def _in_words(flags):
 
 
 def _names(run_dirs, models):
-    """A name for each subject, as short as tells them apart."""
+    """Names of the subjects: of the possible forms, the shortest that tells them apart."""
     folders = [os.path.basename(os.path.normpath(path)) for path in run_dirs]
     forms = [
         models,

@@ -1,5 +1,7 @@
 """How far two sets of feature vectors are from each other, in memory that grows with N alone."""
 
+from __future__ import annotations
+
 import numpy as np
 from sklearn import config_context
 from sklearn.metrics import pairwise_distances_chunked
@@ -11,14 +13,15 @@ _MEGABYTES = 256  # of pairwise distances at a time
 _ROWS = 1024  # of a kernel at a time
 
 
-def frechet_distance(a, b):
+def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Between the Gaussians of both sets' means and covariances (FID, Heusel et al., 2017).
 
     |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)). It is larger the fewer vectors there are, so
-    only sets of equal sizes compare.
+    only distances of sets of equal sizes can be compared.
 
     Args:
-      a, b: float [N, D], N at least 2.
+      a: float [N, D], N at least 2.
+      b: the same.
     """
     (mean_a, s_a), (mean_b, s_b) = (
         (np.mean(x, axis=0, dtype=np.float64), np.cov(x, rowvar=False, dtype=np.float64))
@@ -31,11 +34,12 @@ def frechet_distance(a, b):
     return float(np.sum((mean_a - mean_b) ** 2) + np.trace(s_a) + np.trace(s_b) - 2 * cross)
 
 
-def kernel_distance(a, b):
+def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Squared MMD under the kernel (x.y / D + 1)^3, unbiased (KID, Bińkowski et al., 2018).
 
     Args:
-      a, b: float [N, D], N at least 2.
+      a: float [N, D], N at least 2.
+      b: the same.
     """
     a, b = a.astype(np.float64), b.astype(np.float64)
     return float(_mean_of_pairs(a) + _mean_of_pairs(b) - 2 * _kernel_sum(a, b) / len(a) / len(b))
@@ -51,14 +55,16 @@ def _kernel_sum(a, b):
     return sum(polynomial_kernel(a[rows], b).sum() for rows in gen_batches(len(a), _ROWS))
 
 
-def precision_recall(real, generated, k=3):
+def precision_recall(real: np.ndarray, generated: np.ndarray, k: int = 3) -> tuple[float, float]:
     """Share of each set that lies within the other's manifold (Kynkäänniemi et al., 2019).
 
     The manifold of a set is the union of balls around its vectors, each reaching to the k-th
     nearest other vector of the set.
 
     Args:
-      real, generated: float32 [N, D] of equal sizes, N above k.
+      real: float32 [N, D], N above k.
+      generated: the same.
+      k: as above.
 
     Returns:
       (precision, recall): shares of `generated` in the manifold of `real`, and the reverse.
@@ -76,6 +82,6 @@ def _share_inside(points, others, k):
         return float(np.concatenate(list(inside)).mean())
 
 
-def nearest(points, others, k=1):
+def nearest(points: np.ndarray, others: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest of `others` for each point: distances [N, k] and positions [N, k]."""
     return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(others).kneighbors(points)

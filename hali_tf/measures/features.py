@@ -1,19 +1,22 @@
 """A fixed space of image features, in which evaluations compare images: a Gabor pyramid.
 
-Nothing in it is learned: it is the same for every data set, at hand without a download, and
-circular for no model. At each scale, halving down to 8 pixels, every position has the energy of
+Nothing in it is learned, so it is the same for every data set, needs no download, and favours no
+model. The image is halved down to 8 pixels. At each scale, every position has the energy of
 brightness waves in six orientations, divided by their joint strength so that faint edges count
-too; at the coarsest scale there is the image itself. Averaged over 4 x 4 cells that is close to
+too. The image itself at the coarsest scale is added. Averaged over 4 x 4 cells that is close to
 GIST (Oliva and Torralba, 2001, https://doi.org/10.1023/A:1011139631724).
 
-It knows where edges and textures are, how they are turned, and which colour is where. It knows no
-objects, as a network trained on ImageNet does: distances in it are no Inception FID and no LPIPS.
+The features say where edges and textures are, their orientation, and which colour is where. They do
+not say what is shown, as those of a network trained on ImageNet do: distances in this space are
+neither Inception's FID nor LPIPS.
 """
+
+from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
 
-NAME = "a Gabor pyramid (oriented energy an octave, and coarse colour; fixed, not learned)"
+NAME = "a Gabor pyramid (oriented energy per octave, and coarse colour; fixed, not learned)"
 
 _ORIENTATIONS = 6
 _WAVELENGTH, _SIGMA, _RADIUS = 4.0, 2.0, 4  # pixels of the scale
@@ -22,7 +25,7 @@ _FAINT = 0.1  # energies are divided by sqrt(sum of their squares + this squared
 _CELLS = 4
 
 
-def gabors():
+def gabors() -> np.ndarray:
     """The filters, float32 [9, 9, 12]: even and odd of orientation 0, of 1, ...
 
     Orientation i is a wave along the direction i * 30 degrees from the x axis. The even ones have
@@ -40,7 +43,7 @@ def gabors():
 
 
 @tf.function
-def maps(images):
+def maps(images: tf.Tensor) -> list[tf.Tensor]:
     """The features at every position.
 
     Args:
@@ -66,11 +69,12 @@ def maps(images):
 
 
 @tf.function
-def distance(a, b):
+def distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """How differently two images look: LPIPS' formula (Zhang et al., 2018, Equation 1) on `maps`.
 
     Args:
-      a, b: uint8 [B, H, W, C].
+      a: uint8 [B, H, W, C].
+      b: the same.
 
     Returns:
       float32 [B]: squared distance of the features at a position, averaged over positions, summed
@@ -85,8 +89,8 @@ def distance(a, b):
 
 
 @tf.function
-def embed(images):
-    """One vector an image: `maps` averaged over 4 x 4 cells.
+def embed(images: tf.Tensor) -> tf.Tensor:
+    """One vector per image: `maps` averaged over 4 x 4 cells.
 
     Args:
       images: uint8 [B, H, W, C].

@@ -1,41 +1,46 @@
 """Errors of the encoder's own label y (paper, section 7.2)."""
 
+from __future__ import annotations
+
+import keras
 import numpy as np
 import tensorflow as tf
 
-from hali_tf.data import batches
+from hali_tf.config import Config
+from hali_tf.data import Split, batches
 
 
-def confusion(model, split, batch_size=128):
-    """How often the encoder takes which class for which, by the largest q(y | x).
+def confusion(model: keras.Model, split: Split, batch_size: int = 128) -> np.ndarray:
+    """How often the encoder takes one class for another, by the largest q(y | x).
 
     Args:
-      model: `SemiSupervisedHALI` or `LabelledEncoder`; its averages are asked.
-      split: `Split` with class numbers.
-      batch_size: images at a time.
+      model: `SemiSupervisedHALI` or `LabelledEncoder`; its averaged encoder is used.
+      split: with class numbers.
+      batch_size: number of images at a time.
 
     Returns:
       int64 [K, K]: rows are the images' classes, columns what they are taken for.
     """
-    scores = tf.function(
-        lambda images: model.encode(images)[-1].probabilities, reduce_retracing=True
-    )
-    taken = np.concatenate([scores(b).numpy().argmax(axis=1) for b in batches(split, batch_size)])
+
+    @tf.function(reduce_retracing=True)
+    def decide(images):
+        return tf.argmax(model.encode(images)[-1].probabilities, axis=1)
+
+    decisions = np.concatenate([decide(images).numpy() for images in batches(split, batch_size)])
     classes = model.architecture.classes
-    return np.bincount(classes * split.labels + taken, minlength=classes**2).reshape(
-        classes, classes
-    )
+    counts = np.bincount(classes * split.labels + decisions, minlength=classes**2)
+    return counts.reshape(classes, classes)
 
 
-def count_errors(model, split):
-    """Images of a split whose class the encoder misses: {"label_errors": ..., "label_images": N}."""
+def count_errors(model: keras.Model, split: Split) -> dict[str, int]:
+    """Images whose class the encoder mistakes, as "label_errors", of "label_images"."""
     counts = confusion(model, split)
     return {"label_errors": int(counts.sum() - np.trace(counts)), "label_images": int(counts.sum())}
 
 
-def sentence(config, errors):
+def sentence(config: Config, errors: dict[str, int]) -> str:
     """The numbers of `count_errors` as a line for a person."""
     return (
-        f"  {config.labels.per_class} labels a class    {errors['label_errors']} errors of "
+        f"  {config.labels.per_class} labels per class    {errors['label_errors']} errors of "
         f"{errors['label_images']}"
     )

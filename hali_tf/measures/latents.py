@@ -1,9 +1,11 @@
 """Single components of latents scaled, and the way from one latent to another."""
 
+from __future__ import annotations
+
 import numpy as np
 
 
-def scale(z, component, scalar):
+def scale(z: np.ndarray, component: int, scalar: float) -> np.ndarray:
     """`z` with one component multiplied: an entry of vectors, a feature map of maps.
 
     Args:
@@ -16,15 +18,16 @@ def scale(z, component, scalar):
     return scaled
 
 
-def path(a, b, steps):
+def path(a: np.ndarray, b: np.ndarray, steps: int) -> np.ndarray:
     """Latents on the way from one to another, both included.
 
-    Vectors on the arc between them (Shoemake, 1985): the prior of z_L is a thin shell in many
-    dimensions, and half the way along the chord is inside it, where the decoder has seen nothing.
-    Feature maps, whose distribution is no such shell, on the straight line.
+    Vectors move on the arc between them (Shoemake, 1985): in many dimensions the prior of z_L is a
+    thin shell, and the middle of the chord lies inside it, where the decoder was never trained.
+    Feature maps, which are not distributed like that, move on the straight line.
 
     Args:
-      a, b: float32 [*latent].
+      a: float32 [*latent].
+      b: the same.
       steps: 2 or more.
 
     Returns:
@@ -37,4 +40,4 @@ def path(a, b, steps):
         angle = np.arccos(np.clip(a @ b / lengths, -1, 1)) if lengths else 0.0
         if np.sin(angle) > 1e-3:  # otherwise there is no arc, or no single one
             weights = np.sin((1 - t) * angle) / np.sin(angle), np.sin(t * angle) / np.sin(angle)
-    return np.float32(weights[0] * a + weights[1] * b)
+    return (weights[0] * a + weights[1] * b).astype(np.float32)

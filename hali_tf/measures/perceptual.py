@@ -1,34 +1,43 @@
 """Distance of reconstructions in the discriminator's penultimate layer (paper, section 5.3).
 
 The paper writes the embedding as f(x), a function of an image alone, but the discriminator takes
-(x, z_1, ..., z_L). Read here: f(x) belongs to the image with its own encodings, by the means, noise
-and dropout off. A reconstruction is an image like any other and is encoded anew.
+(x, z_1, ..., z_L). Here f(x) is that of the image with its own encodings, by the means, without
+noise and dropout. A reconstruction is treated like any other image: it is encoded anew.
 
-The scale of f changes as the discriminator learns. Beyond the paper, the distance between random
-pairs of images under the same f is therefore measured beside, and the ratio to it.
+The scale of f changes as the discriminator learns. Therefore the distance between random pairs of
+images under the same f is measured too, which the paper does not do.
 """
 
+from __future__ import annotations
+
+import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from hali_tf.data import batches
+from hali_tf.data import Split, batches
+from hali_tf.progress import progress_bar
 
 
-def has_discriminator(model):
+def has_discriminator(model: keras.Model) -> bool:
     """Whether the distance is defined for a model: a VAE has no discriminator."""
     return hasattr(model, "discriminator_features")
 
 
-def distances(model, split, limit=None, batch_size=128, progress=False):
+def distances(
+    model: keras.Model,
+    split: Split,
+    limit: int | None = None,
+    batch_size: int = 128,
+    bar: bool = False,
+) -> dict[str, float]:
     """Mean Euclidean distance of image and reconstruction under f (paper, Equation 8).
 
     Args:
       model: one that `has_discriminator`.
-      split: `Split` of held-out images.
-      limit: use this many images, from the first; all by default.
-      batch_size: images at a time.
-      progress: whether to show a bar.
+      split: held-out images.
+      limit: how many images are used, from the first; all by default.
+      batch_size: number of images at a time.
+      bar: whether to show a progress bar.
 
     Returns:
       Dict: "perceptual_l" for each level l, and "perceptual_pairs", between each image and another.
@@ -41,7 +50,7 @@ def distances(model, split, limit=None, batch_size=128, progress=False):
         return f(images), [f(model.reconstruct(images, l)) for l in levels]
 
     embeddings, sums = [], dict.fromkeys(levels, 0.0)
-    for images in tqdm(batches(split, batch_size, limit), "embed", disable=not progress):
+    for images in progress_bar(batches(split, batch_size, limit), "embed", disable=not bar):
         originals, reconstructions = embed(images)
         embeddings.append(originals.numpy())
         for l, rebuilt in zip(levels, reconstructions):

@@ -1,9 +1,11 @@
 """Simple classifiers on fixed features: linear SVMs and nearest neighbours.
 
 Labels are integers [N, A]: class numbers in one column, or 0 and 1 for A attributes, each of which
-is learned by itself. Features are standardised by the examples that are learned from. The same
-arrays give the same decisions.
+is learned independently. Features are standardised by the training examples. Equal arrays give
+equal decisions.
 """
+
+from __future__ import annotations
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
@@ -13,23 +15,23 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from hali_tf.measures import scores
 
-REGULARISATIONS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # C of the SVMs, from the strongest on
+REGULARISATIONS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # C of the SVMs, the strongest first
 NEIGHBOURS = 20
-_HELD_OUT = 5  # one example of five chooses C
+_HELD_OUT = 5  # one in so many examples chooses C
 
 
-def svm(features, labels, others):
+def svm(features: np.ndarray, labels: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, float]:
     """Decides by linear SVMs: L2 regularisation, squared hinge, balanced class weights.
 
     C is chosen on examples held out from those given, by the mean balanced accuracy over the
-    columns: one C for all, since an attribute that few have leaves too few examples to choose by.
-    It is weakened as long as the accuracy does not fall, for the weakest take the longest. The
-    SVMs are then fitted to all that is given.
+    columns: one C for all, since a rare attribute leaves too few examples to choose by. C grows as
+    long as the accuracy does not fall, since the largest values take longest. Finally the SVMs are
+    fitted to all examples.
 
     Args:
       features: float32 [N, F].
       labels: [N, A].
-      others: float32 [M, F], of what is to be decided on.
+      others: float32 [M, F], the examples to decide on.
 
     Returns:
       (decisions [M, A], C).
@@ -50,14 +52,14 @@ def svm(features, labels, others):
 
 
 def _fit_and_decide(x, labels, others, c):
-    """A column a thread: liblinear runs outside of the interpreter's lock."""
+    """One thread per column: liblinear releases the interpreter lock."""
 
     def column(y):
         if len(np.unique(y)) == 1:  # an attribute that all or none have
             return np.full(len(others), y[0])
-        # liblinear regularises the intercept too, which would pull the boundary of a rare attribute
-        # away from the middle; scaled, it is cheap. Its tolerance shrinks with the rarer class, and
-        # on faces this one gave the default's accuracies in half the time.
+        # liblinear regularises the intercept too, which would bias the boundary of a rare
+        # attribute; scaling the intercept makes that small. On faces, this tolerance gave the
+        # accuracies of the default in half the time.
         machine = LinearSVC(
             C=c,
             class_weight="balanced",
@@ -71,13 +73,19 @@ def _fit_and_decide(x, labels, others, c):
     return np.stack(Parallel(-1, prefer="threads")(delayed(column)(y) for y in labels.T), axis=1)
 
 
-def nearest(features, labels, others):
-    """Decides by the 20 nearest neighbours, in Euclidean distance.
+def nearest(features: np.ndarray, labels: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Decides by the nearest neighbours, in Euclidean distance.
 
-    Of the values of a column the one is taken whose share among the neighbours exceeds its share
-    among all examples by the largest factor: by a plain vote, few would have a rare attribute.
+    In each column the decision is the value whose share among the neighbours exceeds its share
+    among all examples by the largest factor: a plain vote would hardly ever find a rare attribute.
 
-    Args, returns: as `svm`, without C.
+    Args:
+      features: as of `svm`.
+      labels: as of `svm`.
+      others: as of `svm`.
+
+    Returns:
+      Decisions [M, A].
     """
     x, x_others = _standardised(features, others)
     found = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(x)), algorithm="brute").fit(x)

@@ -1,32 +1,43 @@
-"""How well each level reconstructs (paper, section 5.1): RMSE, SSIM, distance in a feature space."""
+"""How well each level reconstructs (paper, section 5.1): RMSE, SSIM, feature distance."""
 
+from __future__ import annotations
+
+from typing import Any
+
+import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from hali_tf.data import batches
+from hali_tf.data import Split, batches
 from hali_tf.measures import features
+from hali_tf.progress import progress_bar
 
 
-def errors(model, split, limit=None, batch_size=128, progress=False):
-    """Per-pixel RMSE of the reconstructions, and that of random pairs to hold it against.
+def errors(
+    model: keras.Model,
+    split: Split,
+    limit: int | None = None,
+    batch_size: int = 128,
+    bar: bool = False,
+) -> dict[str, float]:
+    """Per-pixel RMSE of the reconstructions, and that of random pairs to compare with.
 
     Args:
       model: `Autoencoder` or `Generative`.
-      split: `Split` of held-out images.
-      limit: use this many images, from the first; all by default.
-      batch_size: images at a time.
-      progress: whether to show a bar.
+      split: held-out images.
+      limit: how many images are used, from the first; all by default.
+      batch_size: number of images at a time.
+      bar: whether to show a progress bar.
 
     Returns:
       Dict: "rmse_l" for each level l, on the scale [0, 1]; "random_pairs", the RMSE between each
       image and another one (BiGAN's measure, Donahue et al., arXiv 1605.09782); "ratio_l" =
-      rmse_l / random_pairs, left out where all images are the same one.
+      rmse_l / random_pairs, left out where all images are equal.
     """
     reconstruct = tf.function(model.reconstruct, reduce_retracing=True)
     levels = range(1, model.num_levels + 1)
     squares, count = dict.fromkeys(levels, 0.0), 0
-    for images in tqdm(batches(split, batch_size, limit), "reconstruct", disable=not progress):
+    for images in progress_bar(batches(split, batch_size, limit), "reconstruct", disable=not bar):
         count += int(tf.size(images))
         for l in levels:
             squares[l] += _squared_error(images.numpy(), reconstruct(images, l).numpy())
@@ -36,7 +47,7 @@ def errors(model, split, limit=None, batch_size=128, progress=False):
     return {**rmse, "random_pairs": pairs, **ratios}
 
 
-def random_pairs(images, seed=0):
+def random_pairs(images: np.ndarray, seed: int = 0) -> float:
     """RMSE between each image and the next one in a random order, on the scale [0, 1]."""
     order = np.random.default_rng(seed).permutation(len(images))
     total = sum(_squared_error(images[i], images[j]) for i, j in zip(order, np.roll(order, 1)))
@@ -50,7 +61,7 @@ def _squared_error(a, b):
     )
 
 
-def table(data, errors):
+def table(data: str, errors: dict[str, Any]) -> str:
     """The numbers of `errors`, with their step, as lines for a person."""
     lines = [
         f"step {errors['step']}, {data}, held-out test images, averaged weights",
@@ -66,15 +77,16 @@ def table(data, errors):
 
 
 @tf.function
-def compare(a, b):
-    """Three measures of how unlike pairs of images are; float32 [B] each.
+def compare(a: tf.Tensor, b: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Three measures of how different pairs of images are.
 
     Args:
-      a, b: uint8 [B, H, W, C].
+      a: uint8 [B, H, W, C].
+      b: the same.
 
     Returns:
-      Dict: "mse" on the scale [0, 1]; "ssim" (Wang et al., 2004; 11 x 11 Gaussian window, mean
-      over the colour channels); "feature_distance", see `features.distance`.
+      float32 [B] each: "mse" on the scale [0, 1]; "ssim" (Wang et al., 2004; 11 x 11 Gaussian
+      window, mean over the colour channels); "feature_distance", see `features.distance`.
     """
     difference = (tf.cast(a, tf.float32) - tf.cast(b, tf.float32)) / 255
     return {

@@ -1,16 +1,20 @@
-"""Accuracies of decisions, a column an attribute (or one for the class), and their summary."""
+"""Accuracies of decisions, one column per attribute or one for the class, and their summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from sklearn.metrics import recall_score
 
 
-def accuracy(truth, decisions):
+def accuracy(truth: np.ndarray, decisions: np.ndarray) -> np.ndarray:
     """Share of equal entries in per cent, float64 [A]; both arrays are [N, A]."""
     return 100 * np.mean(truth == decisions, axis=0)
 
 
-def balanced_accuracy(truth, decisions):
-    """Mean, over the values that `truth` has, of the share of those that `decisions` has too.
+def balanced_accuracy(truth: np.ndarray, decisions: np.ndarray) -> np.ndarray:
+    """Mean recall over the values that occur in a column of `truth`.
 
     Both arrays are [N, A] of class numbers, 0 and 1 for attributes; in per cent, float64 [A].
     """
@@ -22,15 +26,15 @@ def balanced_accuracy(truth, decisions):
     )
 
 
-def summary(columns):
-    """How each column of a table does over its rows, in the form of the paper's Tables 1 and 2.
+def summary(columns: Mapping[str, Sequence[float]]) -> dict[str, dict]:
+    """Each column of a table summarised over its rows, as in the paper's Tables 1 and 2.
 
     Args:
-      columns: name to a value a row.
+      columns: name to one value per row.
 
     Returns:
-      Name to dict: mean, std (of a sample; None of a single row), best (in how many rows it is the
-      highest; equal ones count for each).
+      Name to dict: "mean", "std" (of a sample; None of a single row), "best" (in how many rows it
+      is the highest; ties count for each).
     """
     highest = np.max(list(columns.values()), axis=0)
     return {
@@ -39,7 +43,7 @@ def summary(columns):
     }
 
 
-def mean_and_std(values):
+def mean_and_std(values: Sequence[float]) -> dict[str, float | None]:
     """As in `summary`."""
     std = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return {"mean": float(np.mean(values)), "std": std}

@@ -1,19 +1,22 @@
-"""What a change of an image is like: its energy by frequency, and how much of it is one of colours."""
+"""How an image changes: the energy by frequency, and how much is a change of colours alone."""
+
+from __future__ import annotations
 
 import numpy as np
 
-CUTOFF = 2  # cycles an image
+CUTOFF = 2  # cycles per image
 
 
-def beyond_colours(before, after):
-    """Energy of what a map of colours cannot bring about.
+def beyond_colours(before: np.ndarray, after: np.ndarray) -> float:
+    """Energy of the change that no map of colours can make.
 
     Args:
-      before, after: float64 [N, H, W, C].
+      before: float64 [N, H, W, C].
+      after: the same.
 
     Returns:
-      Sum of squares of what is left of `after` beside the best affine map from the colours of
-      `before`, one for all pixels of an image.
+      Sum of squares of the difference between `after` and its best approximation by an affine map
+      of the colours of `before`, one map for all pixels of an image.
     """
     left = 0.0
     for x, y in zip(before, after):
@@ -23,7 +26,7 @@ def beyond_colours(before, after):
     return left
 
 
-def spectrum(differences):
+def spectrum(differences: np.ndarray) -> np.ndarray:
     """Energy by frequency.
 
     Args:
@@ -31,7 +34,7 @@ def spectrum(differences):
 
     Returns:
       float64 [K]: at k, the sum of squares of the part whose two-dimensional frequency, the length
-      of its vector in cycles an image, is above k - 1 and at most k. All sum to the sum of squares
+      of its vector in cycles per image, is above k - 1 and at most k. All sum to the sum of squares
       of `differences` (Parseval).
     """
     height, width = differences.shape[1:3]
@@ -42,13 +45,13 @@ def spectrum(differences):
     return np.bincount(np.ceil(cycles).astype(int).ravel(), power.sum(axis=(0, 3)).ravel())
 
 
-def by_strength(spectra):
-    """Numbers of the components, the one of the largest energy of change first."""
+def by_strength(spectra: np.ndarray) -> np.ndarray:
+    """Numbers of the components, that of the largest energy first."""
     return np.argsort(-spectra.sum(axis=-1), kind="stable")
 
 
-def low_frequency_share(spectra):
-    """Share of the energy at up to `CUTOFF` cycles an image; 0 where nothing changes.
+def low_frequency_share(spectra: np.ndarray) -> float:
+    """Share of the energy at up to `CUTOFF` cycles per image; 0 where nothing changes.
 
     Args:
       spectra: [..., K], of `spectrum`; pooled.
@@ -57,11 +60,12 @@ def low_frequency_share(spectra):
     return float(spectra[..., : CUTOFF + 1].sum() / total) if total else 0.0
 
 
-def pixelwise_share(spectra, beyond):
-    """Share of the energy that is not beyond colours; 0 where nothing changes.
+def pixelwise_share(spectra: np.ndarray, beyond: np.ndarray | float) -> float:
+    """Share of the energy that a map of colours can make; 0 where nothing changes.
 
     Args:
-      spectra, beyond: [components, K] of `spectrum` and [components] of `beyond_colours`; pooled.
+      spectra: [..., K], of `spectrum`; pooled.
+      beyond: [...], of `beyond_colours`; pooled.
     """
     total = np.sum(spectra)
     return float(1 - np.sum(beyond) / total) if total else 0.0

@@ -9,11 +9,11 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from hali_tf.drawing import grids
 from hali_tf.errors import UserError
 from hali_tf.measures import labels, perceptual, reconstruction
+from hali_tf.progress import progress_bar
 from hali_tf.runs.metrics_file import mean_error
 
 _FIGURE_IMAGES = 16
@@ -86,17 +86,13 @@ class Progress(StepCallback):
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Opens the bar."""
-        self._bar = tqdm(
-            total=self._last_step,
-            initial=self.first_step,
-            desc="train",
-            unit="step",
-            dynamic_ncols=True,
+        self._bar = progress_bar(
+            words="train", total=self._last_step, initial=self.first_step, unit="step"
         )
 
     def at(self, step: int, logs: dict[str, float]) -> None:
         """Moves the bar."""
-        shown = (f"{name} {logs[name]:.2f}" for name in self.model.VALUES[:2])
+        shown = (f"{name} {logs[name]:.3g}" for name in self.model.VALUES[:2])
         self._bar.set_postfix_str(", ".join(shown), refresh=False)
         self._bar.update()
 
@@ -171,15 +167,23 @@ class Evaluate(StepCallback):
         with self._writer.as_default(step):
             for name, value in errors.items():
                 tf.summary.scalar(f"validation/{name}", value)
-            for name, image in grids.draw(
-                self.model, self._held_out.images[:_FIGURE_IMAGES]
-            ).items():
+            for name, image in _figures(self.model, self._held_out.images[:_FIGURE_IMAGES]).items():
                 tf.summary.image(name, image[np.newaxis])
                 grids.save_png(os.path.join(self._folder, f"{name}.png"), image)
         self._file.append({"step": step, **errors})
         if mean_error(errors) < self._best:
             self._best = mean_error(errors)
             self._checkpoints.save("best")
+
+
+def _figures(model, originals):
+    """The model as pictures: dict of name to uint8 [H, W, C]."""
+    levels = range(1, model.num_levels + 1)
+    rebuilt = [model.reconstruct(originals, level).numpy() for level in levels]
+    return {
+        "reconstructions": grids.reconstruction_grid(originals, rebuilt),
+        "samples": grids.grid(model.sample(np.arange(64)).numpy(), 8),
+    }
 
 
 class Save(StepCallback):

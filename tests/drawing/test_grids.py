@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from hali_tf.drawing import grids
-from hali_tf.drawing.curves import save_curves
+from hali_tf.drawing.plots import save_curves
 
 
 def test_grid_fills_rows_on_white():

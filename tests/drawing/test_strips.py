@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hali_tf.drawing.strips import save_strips
+from hali_tf.drawing.strips import Strips, save_strips
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_image_is_there_and_crisp(tmp_path, channels):
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 5, 4, channels), dtype=np.uint8)
     path = tmp_path / "strips.png"
-    save_strips(path, images, ["one", "two\nlines", ""], ["first", ""])
+    save_strips(path, Strips(images, ["one", "two\nlines", ""], ["first", ""]))
     with Image.open(path) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     factor = 24  # to 96 pixels

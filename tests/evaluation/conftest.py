@@ -5,7 +5,8 @@ import pytest
 
 from hali_tf.config import Config
 from hali_tf.data import Source, Split
-from hali_tf.evaluation.context import Context, Subject
+from hali_tf.evaluation.context import Context
+from hali_tf.evaluation.subjects import Subject
 
 
 @pytest.fixture

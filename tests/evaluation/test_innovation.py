@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import hali_tf.evaluation
 from hali_tf.data import Source, Split
-from hali_tf.evaluation import innovation
+from hali_tf.evaluation import attribute_classifier, innovation
+from hali_tf.evaluation.innovation import Innovation
 from hali_tf.models.coder import Coder
 from tests.evaluation.linear import Linear
 from tests.evaluation.test_inpainting import linear_context
@@ -77,9 +77,9 @@ def test_strips_end_with_the_original():
 
 def test_one_level_cannot_answer(tmp_path):
     context, _ = linear_context(tmp_path)
-    assert innovation.unanswerable(context) is None
+    assert Innovation().unanswerable(context) is None
     context.subject.model.num_levels = 1
-    assert "one level" in innovation.unanswerable(context)
+    assert "one level" in Innovation().unanswerable(context)
 
 
 def labelled(tmp_path, labels_of, **fields):
@@ -90,7 +90,7 @@ def labelled(tmp_path, labels_of, **fields):
 
 
 def check_report(tmp_path, answer):
-    text = innovation.report(answer)
+    text = Innovation().report(answer)
     assert "(innovation.png)" in text
     with Image.open(tmp_path / "innovation.png") as picture:
         assert min(picture.size) > 100
@@ -99,19 +99,17 @@ def check_report(tmp_path, answer):
 
 def test_attributes_find_their_entries_and_are_measured(tmp_path, monkeypatch):
     classifier = types.SimpleNamespace(decide=bright_and_chequered)
-    attributes = types.SimpleNamespace(
-        load=lambda context: {"CLASSIFIER": classifier}[context.classifier_dir]
-    )
-    monkeypatch.setattr(hali_tf.evaluation, "attributes", attributes, raising=False)
+    load = {"CLASSIFIER": classifier}.__getitem__
+    monkeypatch.setattr(attribute_classifier, "load", lambda context: load(context.classifier_dir))
     context = labelled(
         tmp_path, bright_and_chequered, label_names=("Bright", "Chequered"), multi_label=True
     )
-    plain = json.loads(json.dumps(innovation.answer(context)))
+    plain = json.loads(json.dumps(Innovation().answer(context)))
     assert plain["labels"]["Bright"]["entry"] == 0 and plain["labels"]["Chequered"]["entry"] == 1
     assert plain["labels"]["Bright"]["correlation"] > 0.5 and "measured" not in plain
     assert "by other entries" not in check_report(tmp_path, plain)
     context = dataclasses.replace(context, classifier_dir="CLASSIFIER")
-    answer = json.loads(json.dumps(innovation.answer(context)))
+    answer = json.loads(json.dumps(Innovation().answer(context)))
     bright = answer["labels"]["Bright"]
     # Times -3 the mean goes to the other side of 100, but for those that are just 100.
     assert bright["changed"] > 0.95
@@ -125,7 +123,7 @@ def test_attributes_find_their_entries_and_are_measured(tmp_path, monkeypatch):
 
 def test_classes_find_their_entries(tmp_path):
     context = labelled(tmp_path, lambda images: bright_and_chequered(images)[:, 1].astype(np.int64))
-    answer = json.loads(json.dumps(innovation.answer(context)))
+    answer = json.loads(json.dumps(Innovation().answer(context)))
     rows = answer["labels"]
     assert list(rows) == ["class 0", "class 1"]
     assert rows["class 0"]["entry"] == rows["class 1"]["entry"] == 1
@@ -135,15 +133,15 @@ def test_classes_find_their_entries(tmp_path):
 
 def test_without_labels_the_strongest_are_shown(tmp_path):
     context, _ = linear_context(tmp_path)
-    answer = json.loads(json.dumps(innovation.answer(context)))
+    answer = json.loads(json.dumps(Innovation().answer(context)))
     assert answer["labels"] == {}
     assert "no labels" in check_report(tmp_path, answer)
 
 
 def test_another_classifier_is_another_question(tmp_path):
     context, _ = linear_context(tmp_path)
-    assert innovation.inputs(context) == {"classifier": None}
+    assert Innovation().inputs(context) == {"classifier": None}
     card = tmp_path / "classifier.json"
     card.write_text("{}")
     context = dataclasses.replace(context, classifier_dir=str(tmp_path))
-    assert innovation.inputs(context) == {"classifier": [str(card), card.stat().st_mtime]}
+    assert Innovation().inputs(context) == {"classifier": [str(card), card.stat().st_mtime]}

@@ -9,7 +9,10 @@ from PIL import Image
 from hali_tf.data import Source, Split
 from hali_tf.errors import UserError
 from hali_tf.evaluation import inpainting
-from hali_tf.evaluation.context import Context, Subject
+from hali_tf.evaluation.context import Context
+from hali_tf.evaluation.inpainting import Inpainting
+from hali_tf.evaluation.masks import read_mask, standard_masks
+from hali_tf.evaluation.subjects import Subject
 from hali_tf.models.coder import Coder
 from tests.evaluation.linear import Linear
 
@@ -70,11 +73,11 @@ def test_schedule_shares_the_rounds(levels, expected):
 
 
 def test_standard_masks():
-    masks = inpainting.standard_masks(4, 4)
+    masks = standard_masks(4, 4)
     assert np.argwhere(masks["centre"]).tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
     assert masks["right half"].tolist() == [[False, False, True, True]] * 4
     assert masks["lower half"].tolist() == [[False] * 4] * 2 + [[True] * 4] * 2
-    assert inpainting.standard_masks(64, 64)["centre"].mean() == 0.25
+    assert standard_masks(64, 64)["centre"].mean() == 0.25
 
 
 def test_rmse_counts_missing_pixels_only():
@@ -89,7 +92,7 @@ def test_rmse_counts_missing_pixels_only():
 def test_mask_is_white_where_missing(tmp_path, mode):
     values = np.uint8([[255, 0, 0], [0, 0, 255]])
     Image.fromarray(values).convert(mode).save(tmp_path / "mask.png")
-    mask = inpainting.read_mask(str(tmp_path / "mask.png"), (2, 3))
+    mask = read_mask(str(tmp_path / "mask.png"), (2, 3))
     np.testing.assert_array_equal(mask, values == 255)
 
 
@@ -115,7 +118,7 @@ def test_mask_that_cannot_be_used(tmp_path, write, words):
     path = tmp_path / "mask.png"
     write(path)
     with pytest.raises(UserError) as error:
-        inpainting.read_mask(str(path), (2, 3))
+        read_mask(str(path), (2, 3))
     message = str(error.value)
     assert message.startswith(f"--mask={path}: ") and words in message and "\n" not in message
 
@@ -132,7 +135,7 @@ def test_answer_holds_errors_of_all_and_draws_them(tmp_path):
     mask = np.arange(16).reshape(4, 4) == 6
     Image.fromarray(np.uint8(mask * 255)).save(tmp_path / "free.png")
     context, images = linear_context(tmp_path, str(tmp_path / "free.png"), ("HALI", "ALI"))
-    answer = json.loads(json.dumps(inpainting.answer(context)))
+    answer = json.loads(json.dumps(Inpainting().answer(context)))
     assert answer["images"] == 128
     assert list(answer["masks"]) == ["centre", "right half", "lower half", "free"]
     free = answer["masks"]["free"]
@@ -141,7 +144,7 @@ def test_answer_holds_errors_of_all_and_draws_them(tmp_path):
     rounds = inpainting.inpaint(Coder(Linear(4)), images, mask)
     expected = [np.sqrt(np.mean((r[:, 1, 2] / 255 - images[:, 1, 2] / 255) ** 2)) for r in rounds]
     np.testing.assert_allclose([free["naive"], *free["rmse"]["ALI"]], expected)
-    text = inpainting.report(answer)
+    text = Inpainting().report(answer)
     assert f"{free['naive']:.4g}" in text and "round 2 (level 2)" in text
     for name in ("inpainting.png", "inpainting_right_half.png", "inpainting_free.png"):
         assert f"({name})" in text
@@ -150,14 +153,14 @@ def test_answer_holds_errors_of_all_and_draws_them(tmp_path):
 
 
 def test_inputs_change_with_the_mask(tmp_path):
-    centre = inpainting.standard_masks(4, 4)["centre"]
+    centre = standard_masks(4, 4)["centre"]
     for name, mask in (("a", centre), ("b", ~centre), ("c", centre)):
         Image.fromarray(np.uint8(mask * 255)).save(tmp_path / f"{name}.png")
     a, b, c = (
-        inpainting.inputs(linear_context(tmp_path, str(tmp_path / f"{name}.png"))[0])
+        Inpainting().inputs(linear_context(tmp_path, str(tmp_path / f"{name}.png"))[0])
         for name in "abc"
     )
     assert a == c != b
-    assert inpainting.inputs(linear_context(tmp_path)[0]) == {"mask": ""}
+    assert Inpainting().inputs(linear_context(tmp_path)[0]) == {"mask": ""}
     with pytest.raises(UserError, match="--mask="):
-        inpainting.inputs(linear_context(tmp_path, str(tmp_path / "none.png"))[0])
+        Inpainting().inputs(linear_context(tmp_path, str(tmp_path / "none.png"))[0])

@@ -7,6 +7,7 @@ import pytest
 
 from hali_tf.data import Split
 from hali_tf.evaluation import perceptual
+from hali_tf.evaluation.perceptual import Perceptual
 from hali_tf.measures.perceptual import distances
 from tests.evaluation.models import Shifts
 
@@ -83,14 +84,14 @@ def course(context, distances):
 def test_answer_joins_checkpoint_and_course(context_of):
     context = context_of(Shifts())
     course(context, [(4, 6), (3, 7), (3.5, 5), (2, 4), (1, 3)])
-    answer = perceptual.answer(context)
+    answer = Perceptual().answer(context)
     assert answer["step"] == 7 and answer["images"] == 8
     assert answer["distance"] == {"z_1": pytest.approx(160), "z_2": pytest.approx(320)}
     assert answer["course"]["steps"] == [10, 20, 30, 40, 50]
     assert answer["course"]["distance"]["z_2"] == [6, 7, 5, 4, 3]
     assert answer["course"]["ratio"]["z_1"] == [2, 3 / 4, 3.5 / 6, 2 / 8, 1 / 10]
     assert answer["claims"]["distance"]["below_next"]["z_1"] == {"share": 1.0, "holds": True}
-    report = perceptual.report(answer)
+    report = Perceptual().report(answer)
     assert report.startswith("The distance falls for z_1 (4 to 1, rho -0.90), falls for z_2")
     assert "z_1 is below z_2 at 100% of the evaluations: the paper's order holds." in report
     assert "(perceptual.png)" in report
@@ -99,8 +100,8 @@ def test_answer_joins_checkpoint_and_course(context_of):
 
 
 def test_run_without_a_course_still_has_distances(context_of):
-    answer = perceptual.answer(context_of(Shifts()))
-    report = perceptual.report(answer)
+    answer = Perceptual().answer(context_of(Shifts()))
+    report = Perceptual().report(answer)
     assert report.startswith("Too few evaluations during training (0)")
     assert "| z_1 | 160.0 |" in report
     assert "perceptual.png" not in report
@@ -108,5 +109,5 @@ def test_run_without_a_course_still_has_distances(context_of):
 
 def test_model_without_discriminator_cannot_answer(context_of):
     context = context_of(object())
-    assert perceptual.unanswerable(context) == "a HALI has no discriminator"
-    assert perceptual.unanswerable(context_of(Shifts())) is None
+    assert Perceptual().unanswerable(context) == "a HALI has no discriminator"
+    assert Perceptual().unanswerable(context_of(Shifts())) is None

@@ -7,6 +7,7 @@ from scipy.signal import correlate2d
 
 from hali_tf.data import Split
 from hali_tf.evaluation import reconstruction
+from hali_tf.evaluation.reconstruction import Reconstruction
 from hali_tf.measures import features
 from hali_tf.measures import reconstruction as measure
 from hali_tf.measures.reconstruction import compare, random_pairs, table
@@ -96,7 +97,7 @@ def test_compare_equals_scipys():
 def test_answer_measures_each_level_of_each_subject(context_of, source, monkeypatch):
     monkeypatch.setattr(reconstruction, "_BATCH", 4)
     context = context_of(Shifts(), Shifts(num_levels=1))
-    answer = reconstruction.answer(context)
+    answer = Reconstruction().answer(context)
     assert list(answer["rows"]) == ["A z_1", "A z_2", "B"]
     assert answer["rows"]["A z_2"]["rmse"] == pytest.approx(20 / 255)
     assert answer["rows"]["B"] == answer["rows"]["A z_1"]
@@ -106,7 +107,7 @@ def test_answer_measures_each_level_of_each_subject(context_of, source, monkeypa
     assert answer["rows"]["B"]["rmse_ratio"] == pytest.approx(10 / 255 / pairs["rmse"])
     assert pairs["ssim"] < answer["rows"]["A z_2"]["ssim"] < answer["rows"]["B"]["ssim"] < 1
     assert answer["images"] == 6
-    report = reconstruction.report(answer)
+    report = Reconstruction().report(answer)
     assert "A z_1 is nearest to the originals by every measure" in report.split("\n\n")[0]
     with Image.open(context.path("reconstruction.png")) as picture:
         # Six images in a row of eight places, and three rows of reconstructions below.
@@ -114,13 +115,13 @@ def test_answer_measures_each_level_of_each_subject(context_of, source, monkeypa
 
 
 def test_limit_of_the_evaluation_cuts_the_images(context_of):
-    assert reconstruction.answer(context_of(Shifts(), limit=3))["images"] == 3
+    assert Reconstruction().answer(context_of(Shifts(), limit=3))["images"] == 3
 
 
 def test_one_image_evaluates_without_ratios(context_of):
-    answer = reconstruction.answer(context_of(Shifts(), limit=1))
+    answer = Reconstruction().answer(context_of(Shifts(), limit=1))
     assert answer["rows"]["A z_1"]["rmse_ratio"] is None
-    assert "| A z_1 | 0.03922 | – |" in reconstruction.report(answer)
+    assert "| A z_1 | 0.03922 | – |" in Reconstruction().report(answer)
 
 
 def test_words_name_the_nearest_by_each_measure():

@@ -10,7 +10,9 @@ import tensorflow as tf
 
 from hali_tf.data import Source, Split
 from hali_tf.evaluation import representation
-from hali_tf.evaluation.context import Context, Subject
+from hali_tf.evaluation.context import Context
+from hali_tf.evaluation.representation import Representation
+from hali_tf.evaluation.subjects import Subject
 from hali_tf.models import HALI
 from tests.models.conftest import toy
 
@@ -49,8 +51,8 @@ def context_of(tmp_path, found, *subjects, names=("Bright", "Any"), multi_label=
 
 def test_features_that_hold_an_attribute_tell_it_and_others_do_not(tmp_path):
     context = context_of(tmp_path, splits(), subject_of())
-    assert representation.unanswerable(context) is None
-    answer = json.loads(json.dumps(representation.answer(context)))
+    assert Representation().unanswerable(context) is None
+    answer = json.loads(json.dumps(Representation().answer(context)))
     rows = answer["rows"]
     assert set(rows) == {"HALI z_1", "HALI z_2", "HALI z_1, z_2", "HALI maps"}
     for label in ("HALI z_1", "HALI z_1, z_2", "HALI maps"):
@@ -58,7 +60,7 @@ def test_features_that_hold_an_attribute_tell_it_and_others_do_not(tmp_path):
         assert rows[label]["neighbours"] > 65
     assert rows["HALI z_2"]["balanced"] == [50, 50] and rows["HALI z_2"]["size"] == 1
     assert set(rows["HALI z_1"]["curve"]) == {"100", "240"}
-    text = representation.report(answer)
+    text = Representation().report(answer)
     assert "HALI z_2 50.0 %" in text.split("\n\n")[0] and "| Bright |" in text
     assert "LMLE" not in text  # two attributes are not the paper's forty
 
@@ -66,9 +68,9 @@ def test_features_that_hold_an_attribute_tell_it_and_others_do_not(tmp_path):
 def test_the_test_split_teaches_nothing_and_the_training_split_is_not_read(tmp_path):
     """With the test labels reversed all decisions are wrong: nothing was learned from them."""
     context = context_of(tmp_path, splits(flipped=True), subject_of())  # has no "train"
-    found = representation.answer(context)["rows"]["HALI z_1"]
+    found = Representation().answer(context)["rows"]["HALI z_1"]
     assert found["balanced"][0] < 5
-    straight = representation.answer(context_of(tmp_path, splits(), subject_of()))
+    straight = Representation().answer(context_of(tmp_path, splits(), subject_of()))
     assert found["C"] == straight["rows"]["HALI z_1"]["C"]
 
 
@@ -79,14 +81,14 @@ def test_baselines_and_the_supervised_reference_stand_beside(tmp_path):
     context = context_of(
         tmp_path, splits(), subject_of(run_dir=tmp_path), subject_of("VAE", tmp_path / "other")
     )
-    answer = representation.answer(context)
+    answer = Representation().answer(context)
     assert answer["supervised"] == {"HALI encoder, supervised": [88.0, 66.0]}
     # The same encoder twice: none is above the other.
     assert answer["orders"] == {
         "HALI z_1, z_2 above VAE z_1, z_2": False,
         "HALI maps above VAE maps": False,
     }
-    assert "| HALI encoder, supervised | 77.00 |" in representation.report(answer)
+    assert "| HALI encoder, supervised | 77.00 |" in Representation().report(answer)
 
 
 def test_classes_are_one_column(tmp_path):
@@ -95,14 +97,14 @@ def test_classes_are_one_column(tmp_path):
         for name, split in splits().items()
     }
     context = context_of(tmp_path, found, subject_of(), names=None, multi_label=False)
-    answer = representation.answer(context)
+    answer = Representation().answer(context)
     assert answer["attributes"] is None and len(answer["rows"]["HALI z_1"]["balanced"]) == 1
-    assert "| Bright |" not in representation.report(answer)
+    assert "| Bright |" not in Representation().report(answer)
 
 
 def test_no_labels(tmp_path):
     found = {name: Split(split.images) for name, split in splits().items()}
-    assert "no labels" in representation.unanswerable(context_of(tmp_path, found, subject_of()))
+    assert "no labels" in Representation().unanswerable(context_of(tmp_path, found, subject_of()))
 
 
 def test_pool_averages_over_a_grid():
@@ -139,8 +141,8 @@ def test_real_faces_before_any_training(shared_data, tmp_path):
     ).validate()
     subject = Subject("HALI", str(tmp_path), config, make_model(config))
     context = Context((subject,), open_data(config), str(tmp_path), limit=1000)
-    answer = representation.answer(context)
+    answer = Representation().answer(context)
     best = np.max([row["balanced"] for row in answer["rows"].values()], axis=0)
     names = answer["attributes"]
     assert best[names.index("Male")] > 70 and best[names.index("Wearing_Hat")] > 70
-    assert "*LMLE-kNN*" in representation.report(answer)
+    assert "*LMLE-kNN*" in Representation().report(answer)

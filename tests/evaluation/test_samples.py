@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from hali_tf.evaluation import samples
+from hali_tf.evaluation.samples import Samples
 from hali_tf.measures import features
 from tests.evaluation.models import Shifts
 
@@ -20,17 +21,17 @@ def many(images):
 
 
 def test_sets_have_the_size_of_the_smallest(context_of):
-    assert samples._count(context_of(Shifts())) == 8 + 6
-    assert samples._count(context_of(Shifts(), limit=4)) == 4
-    assert samples.unanswerable(context_of(Shifts())) is None
-    assert "fewer than 10" in samples.unanswerable(context_of(Shifts(), limit=4))
+    assert samples.count(context_of(Shifts())) == 8 + 6
+    assert samples.count(context_of(Shifts(), limit=4)) == 4
+    assert Samples().unanswerable(context_of(Shifts())) is None
+    assert "fewer than 10" in Samples().unanswerable(context_of(Shifts(), limit=4))
 
 
 def test_copies_and_new_images_are_told_apart(context_of, images, monkeypatch):
     monkeypatch.setattr(samples, "_BATCH", 5)
     held_out = np.concatenate([images["test"], images["validation"]])
     context = context_of(Shifts(many(images["train"])), Shifts(many(held_out)))
-    answer = samples.answer(context)
+    answer = Samples().answer(context)
     assert (answer["images"], answer["training_images"]) == (14, 20)
     rows = answer["rows"]
     assert rows["A"]["nearest"] == pytest.approx(0, abs=1e-3)
@@ -43,13 +44,13 @@ def test_copies_and_new_images_are_told_apart(context_of, images, monkeypatch):
 
 def test_one_image_over_and_over_has_no_recall(context_of, images):
     context = context_of(Shifts(np.repeat(images["train"][:1], 64, axis=0)))
-    row = samples.answer(context)["rows"]["A"]
+    row = Samples().answer(context)["rows"]["A"]
     assert (row["precision"], row["recall"]) == (1.0, pytest.approx(1 / 14, abs=1 / 14))
 
 
 def test_neighbours_are_shown_below_their_samples(context_of, images):
     context = context_of(Shifts(many(images["train"])))
-    answer = samples.answer(context)
+    answer = Samples().answer(context)
     grid, nearest = answer["pictures"]["A"]
     with Image.open(context.path(nearest)) as picture:
         factor = picture.width // (8 * 18 - 2)
@@ -64,4 +65,4 @@ def test_neighbours_are_shown_below_their_samples(context_of, images):
         np.testing.assert_array_equal(tiles[2], images["train"][order[1], ..., 0])
     with Image.open(context.path(grid)) as picture:
         assert picture.width == picture.height  # 8 x 8
-    assert f"({grid})" in samples.report(answer) and f"({nearest})" in samples.report(answer)
+    assert f"({grid})" in Samples().report(answer) and f"({nearest})" in Samples().report(answer)

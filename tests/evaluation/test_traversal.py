@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from hali_tf.evaluation import traversal
+from hali_tf.evaluation.traversal import Traversal
 from hali_tf.measures.spectra import (
     beyond_colours,
     by_strength,
@@ -105,7 +106,7 @@ def test_strips_end_unchanged():
 
 def test_answer_says_whether_the_claim_holds(tmp_path):
     context, _ = linear_context(tmp_path)
-    answer = json.loads(json.dumps(traversal.answer(context)))
+    answer = json.loads(json.dumps(Traversal().answer(context)))
     one, two = answer["levels"]["z_1"], answer["levels"]["z_2"]
     assert (one["components"], two["components"]) == (1, 2)
     # The first entry of z_2 makes a constant, the second a chessboard of 2.8 cycles; the one map of
@@ -124,10 +125,10 @@ def test_answer_says_whether_the_claim_holds(tmp_path):
     pixelwise = one["pixelwise_share"] > two["pixelwise_share"]
     assert answer["lower_levels_are_more_pixelwise"] is pixelwise
     assert one["share_up_to"][-1] == pytest.approx(1)
-    first = traversal.report(answer).partition("\n\n")[0]
+    first = Traversal().report(answer).partition("\n\n")[0]
     assert f"more global: {'holds' if holds else 'does not hold'}" in first
     assert f"more pixelwise: {'holds' if pixelwise else 'does not hold'}" in first
-    text = traversal.report(answer)
+    text = Traversal().report(answer)
     for name in ("traversal_z_1.png", "traversal_z_2.png", "traversal_spectrum.png"):
         assert f"({name})" in text
         with Image.open(tmp_path / name) as picture:

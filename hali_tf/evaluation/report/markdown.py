@@ -1,14 +1,24 @@
-"""Tables of reports."""
+"""Markdown of reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 
 
-def table(head, rows):
-    """A Markdown table.
+def page(*parts: str) -> str:
+    """Paragraphs, tables and pictures below each other; empty ones are left out."""
+    return "\n\n".join(part for part in parts if part)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str | float | None]]) -> str:
+    """A table.
 
     Args:
       head: names of the columns; "" above row labels.
-      rows: lists of cells: text, an integer, a float (written with four digits), or None (a dash).
+      rows: cells: text, an integer, a float (written with four digits), or None (a dash).
     """
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *([_cell(v) for v in row] for row in rows)]
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    lines = [head, rule, *([_cell(value) for value in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -1,5 +1,7 @@
 """report.md: all answers of an evaluation in one page; and its pictures in TensorBoard."""
 
+from __future__ import annotations
+
 import os
 import re
 
@@ -7,18 +9,18 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from hali_tf.evaluation import registry
+from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.report import markdown
 from hali_tf.files import write_text
 
 
-def write_report(context, texts, missing):
+def write_report(context: Context, texts: dict[str, str], missing: dict[str, str]) -> None:
     """Writes report.md.
 
     Args:
-      context: `context.Context`.
-      texts: dict of question to its Markdown, in the order of the page.
-      missing: dict of question to why it has no answer.
+      context: the evaluation.
+      texts: title of each question that has an answer to its report, in the order of the page.
+      missing: name of each other question to why it has no answer.
     """
     models = markdown.table(
         ["model", "run", "architecture", "width", "step"],
@@ -28,23 +30,26 @@ def write_report(context, texts, missing):
         ],
     )
     limit = f", at most {context.limit:,} of a split" if context.limit else ""
-    data = f"Data: {context.source.name}, {'x'.join(map(str, context.source.image_shape))}{limit}."
-    parts = [f"# Evaluation of {context.subject.run_dir}", models, data]
-    for name, text in texts.items():
-        parts += [f"## {registry.module(name).TITLE}", text]
+    sections = [markdown.page(f"## {title}", text) for title, text in texts.items()]
     if missing:
-        parts.append("## Not answered")
-        parts.append("\n".join(f"- {name}: {reason}" for name, reason in missing.items()))
-    write_text(context.path("report.md"), "\n\n".join(parts) + "\n")
+        reasons = "\n".join(f"- {name}: {reason}" for name, reason in missing.items())
+        sections.append(f"## Not answered\n\n{reasons}")
+    page = markdown.page(
+        f"# Evaluation of {context.subject.run_dir}",
+        models,
+        f"Data: {context.source.name}, {'x'.join(map(str, context.source.image_shape))}{limit}.",
+        *sections,
+    )
+    write_text(context.path("report.md"), page + "\n")
 
 
-def first_paragraph(text):
+def first_paragraph(text: str) -> str:
     """The result in a sentence or two."""
     return text.partition("\n\n")[0]
 
 
-def show_in_tensorboard(context, text):
-    """Adds the pictures that Markdown refers to to the run's logs, at the checkpoint's step."""
+def show_in_tensorboard(context: Context, text: str) -> None:
+    """Adds the pictures of a Markdown text to the run's logs, at the step of the checkpoint."""
     writer = tf.summary.create_file_writer(os.path.join(context.subject.run_dir, "logs"))
     with writer.as_default(step=context.subject.step):
         for name in re.findall(r"!\[[^\]]*\]\(([^)]+\.png)\)", text):

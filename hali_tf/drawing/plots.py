@@ -1,0 +1,77 @@
+"""Plots as PNG files, all in one style."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from hali_tf.files import replacing
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(path: str | os.PathLike, figure: Figure) -> None:
+    """Writes a figure as PNG."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+def draw_curve(axes: Axes, x: Sequence, y: Sequence, label: str | None, **style: Any) -> None:
+    """Draws one curve, its points marked, on a faint grid."""
+    axes.plot(x, y, label=label, marker=".", **style)
+    axes.grid(which="both", alpha=0.3)
+
+
+def save_curves(
+    path: str | os.PathLike,
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    x: Sequence[int],
+    x_label: str = "step",
+) -> None:
+    """Writes line plots, side by side, as PNG.
+
+    Args:
+      path: of the file.
+      panels: label of the y axis to the curves of a plot: legend to values, one for each of `x`.
+      x: whole numbers.
+      x_label: of the x axis.
+    """
+    figure = new_figure(5 * len(panels), 3.5)
+    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (label, curves) in zip(all_axes, panels.items()):
+        for legend, values in curves.items():
+            draw_curve(axes, x, values, legend)
+        axes.set(xlabel=x_label, ylabel=label, ylim=(0, None))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend()
+    save_figure(path, figure)
+
+
+def save_confusion(path: str | os.PathLike, counts: np.ndarray, names: Sequence[str]) -> None:
+    """Writes a confusion matrix as PNG, its errors coloured.
+
+    Args:
+      path: of the file.
+      counts: int [K, K]; rows are the classes, columns what they are taken for.
+      names: of the K classes.
+    """
+    size = 2 + 0.4 * len(names)
+    figure = new_figure(size, size)
+    axes = figure.subplots()
+    errors = counts - np.diag(np.diag(counts))
+    axes.imshow(errors, cmap="Reds", vmax=1.5 * max(1, errors.max()))  # keeps the numbers legible
+    for row, column in zip(*np.nonzero(counts)):
+        axes.text(column, row, counts[row, column], ha="center", va="center", fontsize=8)
+    axes.set(xlabel="taken for", ylabel="class")
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_yticks(range(len(names)), names)
+    save_figure(path, figure)

@@ -1,0 +1,48 @@
+"""What a question of the paper is."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+from hali_tf.evaluation.context import Context
+
+
+class Question(abc.ABC):
+    """A question that an evaluation answers by numbers and figures.
+
+    A question has its own module, and an instance in `hali_tf.evaluation.registry`.
+
+    Attributes:
+      title: a heading that names the section of the paper.
+    """
+
+    title: str
+
+    def unanswerable(self, context: Context) -> str | None:
+        """Why the question cannot be answered, such as "the data has no attributes", or None."""
+        return None
+
+    def inputs(self, context: Context) -> dict[str, Any]:
+        """What the answer depends on beside models, data, limit, seed and code: a dict for JSON.
+
+        If it changes, the question is answered anew.
+
+        Raises:
+          UserError: one of them cannot be used. No question has been answered yet.
+        """
+        return {}
+
+    @abc.abstractmethod
+    def answer(self, context: Context) -> dict[str, Any]:
+        """Computes the answer, a dict for JSON, and writes the figures to `context.path`."""
+
+    @abc.abstractmethod
+    def report(self, answer: dict[str, Any]) -> str:
+        """The answer as Markdown: tables, figures, and what follows from them in words.
+
+        The first paragraph, the result in a sentence or two, is also printed.
+
+        Args:
+          answer: of `answer`, as it comes back from JSON.
+        """

@@ -1,0 +1,82 @@
+"""Training: what it learns, its folder, stops, and the features of frozen blocks."""
+
+import os
+import types
+
+import keras
+import numpy as np
+import pytest
+
+from hali_tf.attributes import classifier as classifiers
+from hali_tf.attributes import training
+from hali_tf.data import Split
+from hali_tf.errors import UserError
+from hali_tf.training import callbacks
+from tests.attributes.faces import ENCODER, NAMES, config_of, faces
+
+
+def test_it_learns_and_what_is_told_of_it_is_so(trained):
+    card = classifiers.card(trained)
+    assert sorted(os.listdir(trained)) == ["classifier.json", "config.json", "weights.npz"]
+    source = faces()
+    validation = source.load("validation")
+    classifier = classifiers.load(trained)
+    probabilities = classifier.probabilities(validation.images)
+    found = classifier.decide(validation.images)
+    share = source.load("train").labels.mean(axis=0)
+    np.testing.assert_allclose(classifier.thresholds, share, rtol=1e-6)
+    np.testing.assert_array_equal(found, probabilities > share)
+    plain = 100 * np.mean(found == validation.labels, axis=0)
+    np.testing.assert_allclose(card["validation"]["plain"], plain)
+    assert min(plain[:2]) > 90
+    assert card["validation"]["images"] == card["test"]["images"] == 12
+    assert card["attributes"] == list(NAMES)
+
+
+def test_a_trained_one_is_left_as_it_is(trained):
+    before = os.stat(trained / "weights.npz").st_mtime_ns
+    card = training.train(config_of(trained), faces(), ENCODER)
+    assert os.stat(trained / "weights.npz").st_mtime_ns == before
+    assert card == classifiers.card(trained)
+
+
+def test_another_configuration_is_refused(trained):
+    with pytest.raises(UserError, match="another configuration.*--epochs: 3 here, 12 there"):
+        training.train(config_of(trained, epochs=3), faces(), ENCODER)
+
+
+def weights_of(folder):
+    with np.load(folder / "weights.npz") as arrays:
+        return [arrays[name] for name in arrays.files]
+
+
+def test_stopped_and_gone_on_is_as_never_stopped(tmp_path, monkeypatch):
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    training.train(config_of(straight, epochs=2), faces(), ENCODER)
+    at = callbacks.Progress.at
+
+    def stop(self, step, logs):
+        at(self, step, logs)
+        if step == 12:  # after the checkpoint of the first epoch, step 10
+            raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.Progress, "at", stop)
+        with pytest.raises(RuntimeError):
+            training.train(config_of(stopped, epochs=2), faces(), ENCODER)
+    assert not (stopped / "classifier.json").exists()
+    training.train(config_of(stopped, epochs=2), faces(), ENCODER)
+    for one, other in zip(weights_of(straight), weights_of(stopped)):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_features_are_those_of_images_then_of_mirrored_then_of_degraded_ones(tmp_path):
+    trunk = types.SimpleNamespace(fixed=lambda images: keras.backend.cast(images, "float32"))
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 6, 3), dtype=np.uint8)
+    labels = np.arange(10, dtype=np.uint8).reshape(5, 2)
+    split = training._features(trunk, Split(images, labels), str(tmp_path / "f.npy"), 0)
+    clean = np.concatenate([images, images[:, :, ::-1]])
+    np.testing.assert_array_equal(split.images[:10], clean)
+    for found, expected in zip(split.images[10:], clean):
+        assert 0 < np.abs(found - expected.astype(float)).mean() < 30  # noise, and not the others
+    np.testing.assert_array_equal(split.labels, np.concatenate([labels] * 4))
