@@ -44,7 +44,7 @@ def test_a_file_elsewhere_comes_with_what_it_imports(package, tmp_path):
 def test_a_question_depends_on_models_data_and_measures_but_not_on_other_questions(name):
     found = sources(PACKAGE / "evaluation" / f"{name}.py", PACKAGE)
     names = {str(path.relative_to(PACKAGE)) for path in found}
-    assert {"models/hali.py", "layers/gaussian.py", "data/images.py", "config.py"} <= names
+    assert {"models/hali.py", "layers/gaussian.py", "data/images.py", "config/groups.py"} <= names
     assert not {"train.py", "exporting/version.py", "evaluation/registry.py"} & names
     assert ("attributes/classifier.py" in names) == (
         name in ("attributes", "innovation", "representation")
