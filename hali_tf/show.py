@@ -29,7 +29,7 @@ from hali_tf import command
 from hali_tf import config as configuration
 from hali_tf.errors import UsageError, UserError
 
-# Of each verb: the fewest pictures, the most, and the flags that it has beside those of all.
+# Of each verb: the fewest pictures, the most, and the flags of its own.
 _VERBS = {
     "reconstruct": (1, None, ()),
     "sample": (0, 0, ("seed",)),
@@ -78,7 +78,7 @@ def _check(verb, pictures, flags):
     if not flags.out.lower().endswith(".png"):
         raise UsageError(f"--out={flags.out}: expected the name of a file to write, ending in .png")
     if not os.path.isdir(os.path.dirname(flags.out) or "."):
-        raise UsageError(f"--out={flags.out}: its folder is not there; make it first")
+        raise UsageError(f"--out={flags.out}: its folder does not exist; make it first")
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def test_every_verb_draws(run_dir, pictures, tmp_path, arguments, columns, rows)
         (("innovate", "a", "--level=1"), "--level: innovate has no use for it"),
         (("reconstruct", "a", "--out="), "--out=: expected the name of a file"),
         (("reconstruct", "a", "--out=figure.jpg"), "ending in .png"),
-        (("reconstruct", "a", "--out=no/such/figure.png"), "its folder is not there"),
+        (("reconstruct", "a", "--out=no/such/figure.png"), "its folder does not exist"),
         (("traverse", "a", "--component=x"), "component"),
         (("sample", "--seed=-1"), "--seed=-1: expected at least 0"),
     ],

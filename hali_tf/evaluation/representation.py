@@ -36,7 +36,7 @@ from hali_tf.models.generative import to_unit
 
 _BATCH = 128
 _GRID = 8
-_FEW = (100, 1000)  # numbers of labels, beside all of them
+_FEW = (100, 1000)  # numbers of labels, besides all of them
 _METHOD = """\
 Linear SVMs with balanced class weights, on standardised features of encoders that were trained
 without labels. The SVMs are trained on {validation} images of the validation split, of which one in
