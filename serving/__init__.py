@@ -1,0 +1,1 @@
+"""The client, and a development server, of models that hali_tf exports."""

@@ -47,7 +47,7 @@ def imported(path, known):
 
 
 def package_of(name):
-    """(number of the layer, entry of `LAYERS`) of a module: the longest entry that begins its name."""
+    """(layer's number, entry of `LAYERS`) of a module: the longest entry that begins its name."""
     entries = [
         (len(entry), number, entry)
         for number, layer in enumerate(LAYERS)

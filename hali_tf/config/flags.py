@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from absl import flags
@@ -12,7 +13,7 @@ from hali_tf.config.settings import Settings, check, entries
 from hali_tf.config.training import Config
 from hali_tf.errors import UsageError
 
-_DEFINE = {
+_DEFINE: dict[type, Callable[..., Any]] = {
     str: flags.DEFINE_string,
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,

@@ -202,7 +202,7 @@ def _check_same(
 
 def _rows(
     file: pathlib.Path, keys: dict[str, tuple[str, str | None]], headers: dict[str, _Header]
-) -> dict[str, object]:
+) -> dict[str, slice | np.ndarray]:
     """Returns which rows of its array each split takes."""
     count = headers[keys["train"][0]].shape[0]
     missing = len(SPLITS) - len(keys)
@@ -211,7 +211,7 @@ def _rows(
             f"{file}: {keys['train'][0]}: expected at least {missing + 1} images, to "
             f"cut validation and test images from; received {count}"
         )
-    rows: dict[str, object] = {split: slice(None) for split in keys}
+    rows: dict[str, slice | np.ndarray] = {split: slice(None) for split in keys}
     if missing:
         # Sorted again: every split keeps the file's order.
         order = np.random.default_rng(0).permutation(count)

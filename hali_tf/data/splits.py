@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import TypeVar
+
+import numpy as np
 
 from hali_tf.data.source import SPLITS
+
+_Rows = TypeVar("_Rows", list, np.ndarray)
 
 
 def cut_size(count: int) -> int:
@@ -12,7 +17,7 @@ def cut_size(count: int) -> int:
     return max(1, count // 20)
 
 
-def cut(rows: Sequence, present: Iterable[str]) -> dict[str, Sequence]:
+def cut(rows: _Rows, present: Iterable[str]) -> dict[str, _Rows]:
     """Cuts the missing splits from the end of the training rows: validation, then test.
 
     Args:

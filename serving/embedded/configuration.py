@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from typing import Any
 
 import grpc
 from absl import flags
@@ -31,7 +32,7 @@ def options_of(values: flags.FlagValues) -> ServerOptions:
     if values.batching_parameters_file and not values.enable_batching:
         raise UsageError("--batching_parameters_file is set without --enable_batching")
     names = {field.name for field in dataclasses.fields(ServerOptions)} & set(values)
-    options = {name: values[name].value for name in names}
+    options: dict[str, Any] = {name: values[name].value for name in names}
     options["port"] = values.port or None
     options["rest_api_port"] = values.rest_api_port or None
     return ServerOptions(

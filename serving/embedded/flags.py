@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from absl import flags
 
@@ -52,7 +53,7 @@ def define_flags(values: flags.FlagValues) -> None:
     for name, default, text, (lower, upper) in (
         row if len(row) == 4 else (*row, _ANY) for row in _FLAGS
     ):
-        common = {"flag_values": values, "module_name": _MODULE}
+        common: dict[str, Any] = {"flag_values": values, "module_name": _MODULE}
         if isinstance(default, bool):
             flags.DEFINE_bool(name, default, text, **common)
         elif isinstance(default, int):

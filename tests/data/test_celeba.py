@@ -123,7 +123,8 @@ def test_an_image_of_another_shape_is_skipped_and_labels_stay_with_their_images(
         ),
         (
             lambda d: _change(d / "list_attr_celeba.txt", "000003.jpg", "900003.jpg"),
-            "list_attr_celeba.txt: has 900003.jpg, which .*list_eval_partition.txt lacks .1 such of 12",
+            "list_attr_celeba.txt: has 900003.jpg, "
+            "which .*list_eval_partition.txt lacks .1 such of 12",
         ),
         (
             lambda d: _change(d / "list_eval_partition.txt", "000005.jpg 0\n", ""),

@@ -103,7 +103,7 @@ def test_shifts_repeat_the_border_and_reach_every_offset():
 
 
 def test_warp_is_linear_around_the_centre():
-    """On a ramp whose grey is 100 + 4 x + 2 y, x and y from the centre, warped is 100 + g . (x, y)."""
+    """A ramp of grey 100 + 4 x + 2 y, x and y from the centre, becomes 100 + g . (x, y)."""
     x = np.arange(9) - 4.0
     ramp = np.rint(100 + 4 * x[None, :] + 2 * x[:, None]).astype(np.uint8)
     images = moved(tf.tile(ramp[None, :, :, None], [50, 1, 1, 1]), 0, 0.2, [1, 2]).numpy()[..., 0]
