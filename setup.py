@@ -5,10 +5,10 @@ import sys
 from setuptools import setup
 
 # pip would name a TensorFlow that it cannot find, and not the reason.
-if not (3, 9) <= sys.version_info[:2] <= (3, 11):
+if not (3, 9) <= sys.version_info[:2] <= (3, 13):
     sys.exit(
-        "hali_tf needs Python 3.9, 3.10 or 3.11 (TensorFlow 2.15 has no other); this is "
-        f"{sys.version.split()[0]}. Try: python3.11 -m venv .venv && .venv/bin/pip install ."
+        "hali_tf needs Python 3.9 to 3.13, which TensorFlow 2.15 and 2.21 have; this is "
+        f"{sys.version.split()[0]}. Try: python3.12 -m venv .venv && .venv/bin/pip install ."
     )
 
 setup()

@@ -6,6 +6,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
 ensure_environment test
-.venv/bin/ruff format --check
-.venv/bin/ruff check
-.venv/bin/mypy
+"$VENV/bin/ruff" format --check
+"$VENV/bin/ruff" check
+"$VENV/bin/mypy"

@@ -1,54 +1,102 @@
 # Sourced by the other scripts, with the working directory at the root of the repository:
-# finds a Python, makes .venv, installs the package in it.
+# finds a Python, makes .venv (or the folder that VENV names), installs the package in it.
+
+VENV=${VENV:-.venv}
+VERSIONS=(3.13 3.12 3.11 3.10 3.9) # the newest one that runs is taken
 
 say() { printf '%s\n' "hali_tf: $*" >&2; }
 
-# Whether a command is a Python that runs, is of a supported version, and can make environments.
+# Prints the version (such as 3.12) of a command that is a Python that runs, is supported, and can
+# make environments. Fails for any other command.
 supported() {
   "$1" -c 'import sys, venv, ensurepip
-sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))' >/dev/null 2>&1
+print(*sys.version_info[:2], sep=".")
+sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
 }
 
-# Prints the first supported interpreter. A name alone proves nothing: python3 may be newer, and
-# version managers leave names that do not run.
+# Prints where a Python of a version may be: by name, and where version managers keep them. Their
+# shims are names too, but often do not run.
+places() {
+  printf '%s\n' "python$1" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1"*/bin/"python$1"
+  if command -v uv >/dev/null; then
+    uv python find "$1" 2>/dev/null || true
+  fi
+}
+
+# find_python [VERSION...]: prints the first Python that runs, of these versions in this order, or
+# else the one that PYTHON names.
 find_python() {
-  local name
-  for name in ${PYTHON:+"$PYTHON"} python3.11 python3.10 python3.9 python3 python; do
-    if supported "$name"; then
-      printf '%s\n' "$name"
+  local version place versions=("$@")
+  if [[ ${#versions[@]} == 0 && -n ${PYTHON:-} ]]; then
+    if supported "$PYTHON" >/dev/null; then
+      printf '%s\n' "$PYTHON"
       return
     fi
+    say "PYTHON=$PYTHON: expected a Python 3.9 to 3.13 with its venv module," \
+      "found: $("$PYTHON" --version 2>&1 | head -n 1 || true)"
+    return 1
+  fi
+  if [[ ${#versions[@]} == 0 ]]; then
+    versions=("${VERSIONS[@]}")
+  fi
+  for version in "${versions[@]}"; do
+    while read -r place; do
+      if [[ $(supported "$place") == "$version" ]]; then
+        printf '%s\n' "$place"
+        return
+      fi
+    done < <(places "$version"; printf '%s\n' python3 python)
   done
-  say "no Python 3.9, 3.10 or 3.11 (with its venv module) found, which TensorFlow 2.15 needs;" \
-    "python3 here: $(python3 --version 2>&1 || true)"
-  say "install one, or name it: PYTHON=/path/to/python3.11 bash $0"
+  say "no Python ${versions[*]} (with its venv module) found;" \
+    "python3 here: $(python3 --version 2>&1 | tail -n 1 || true)"
+  say "install one, or name it: PYTHON=/path/to/python3.12 bash $0"
   return 1
 }
 
-# ensure_environment EXTRAS: .venv has the package with these extras ("" or "test"), as an editable
-# install. Nothing is done if setup.cfg and EXTRAS are those of the last time.
+# Says what is wrong with the Python of an environment that is there already, and fails.
+check_environment() {
+  local there wanted
+  if ! "$VENV/bin/python" -c '' 2>/dev/null; then
+    return
+  fi
+  if ! there=$(supported "$VENV/bin/python"); then
+    say "$VENV has $("$VENV/bin/python" --version), expected 3.9 to 3.13;" \
+      "remove $VENV and start again"
+    return 1
+  fi
+  if [[ -n ${PYTHON:-} ]]; then
+    wanted=$(supported "$(find_python)") || return 1
+    if [[ $there != "$wanted" ]]; then
+      say "$VENV has Python $there, but PYTHON=$PYTHON is $wanted;" \
+        "remove $VENV, or name another folder: VENV=.venv-$wanted"
+      return 1
+    fi
+  fi
+}
+
+# ensure_environment EXTRAS: $VENV has the package with these extras ("" or "test"), as an editable
+# install, in the versions of constraints/. Nothing is done if all that decides it is unchanged.
 ensure_environment() {
-  local extras=$1 stamp=.venv/installed log=.venv/install.log python wanted
-  wanted=$(cat setup.cfg setup.py pyproject.toml | cksum)
-  if [[ -x .venv/bin/python && -f $stamp && $(head -n 1 "$stamp") == "$wanted" ]]; then
+  local extras=$1 stamp=$VENV/installed log=$VENV/install.log python wanted constraints
+  check_environment
+  wanted=$(cat setup.cfg setup.py pyproject.toml constraints/*.txt | cksum)
+  if [[ -x $VENV/bin/python && -f $stamp && $(head -n 1 "$stamp") == "$wanted" ]]; then
     if [[ -z $extras ]] || grep -qx "$extras" "$stamp"; then
       return
     fi
   fi
-  if .venv/bin/python -c '' 2>/dev/null && ! supported .venv/bin/python; then
-    say ".venv has $(.venv/bin/python --version), expected 3.9 to 3.11; remove .venv and start again"
-    return 1
-  fi
-  if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+  if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
     python=$(find_python)
-    say "making .venv with $("$python" --version)"
-    "$python" -m venv --clear .venv
+    say "making $VENV with $("$python" --version)"
+    "$python" -m venv --clear "$VENV"
   fi
-  say "installing TensorFlow and the rest into .venv (about 1.5 GB; some minutes the first time)"
+  say "installing TensorFlow and the rest into $VENV (about 1.5 GB; some minutes the first time)"
   rm -f "$stamp"
+  constraints=constraints/python$(supported "$VENV/bin/python").txt
   # pip of old Pythons resolves slowly; its own progress goes to the log.
-  if ! { .venv/bin/python -m pip install --upgrade pip &&
-    .venv/bin/python -m pip install --editable ".${extras:+[$extras]}"; } >"$log" 2>&1; then
+  if ! { "$VENV/bin/python" -m pip install --upgrade pip --constraint "$constraints" &&
+    "$VENV/bin/python" -m pip install --constraint "$constraints" \
+      --build-constraint "$constraints" --editable ".${extras:+[$extras]}"; } >"$log" 2>&1; then
     tail -n 15 "$log" >&2
     say "the installation failed; all that pip said is in $log"
     return 1

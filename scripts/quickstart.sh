@@ -7,11 +7,11 @@ source scripts/environment.sh
 
 ensure_environment ""
 say "training on 1,797 handwritten digits (Ctrl-C saves; the same command goes on)"
-.venv/bin/python -m hali_tf.train --flagfile=configs/digits.cfg "$@"
-cat <<'TEXT'
+"$VENV/bin/python" -m hali_tf.train --flagfile=configs/digits.cfg "$@"
+cat <<TEXT
 
 Next, from here:
-  losses, images, latents   .venv/bin/tensorboard --logdir=runs/digits/logs
-  all evaluations           .venv/bin/python -m hali_tf.evaluate --run_dir=runs/digits
-  export for TF-Serving     .venv/bin/python -m hali_tf.export --run_dir=runs/digits --export_dir=export/hali
+  losses, images, latents   $VENV/bin/tensorboard --logdir=runs/digits/logs
+  all evaluations           $VENV/bin/python -m hali_tf.evaluate --run_dir=runs/digits
+  export for TF-Serving     $VENV/bin/python -m hali_tf.export --run_dir=runs/digits --export_dir=export/hali
 TEXT

@@ -11,4 +11,4 @@ if [[ ${1:-} == --all ]]; then
   which=(-m "slow or not slow")
 fi
 ensure_environment test
-exec .venv/bin/python -m pytest ${which[@]+"${which[@]}"} "$@"
+exec "$VENV/bin/python" -m pytest ${which[@]+"${which[@]}"} "$@"

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Measures the two lanes in turns: start-up, train step, serving.
+#   bash scripts/compare_lanes.sh .venv-3.11/bin/python .venv/bin/python [ROUNDS]
+# Prints a line for each measurement; BUILD.md says how they are compared (the best of each).
+# EXPORT=DIR is the export that is served (as of `python -m hali_tf.export`); without, none is.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+rounds=${3:-3}
+TIMEFORMAT=%R
+
+for ((round = 1; round <= rounds; round++)); do
+  for python in "$1" "$2"; do
+    name="$("$python" -c 'from importlib.metadata import version; print("TensorFlow", version("tensorflow"))')"
+    seconds=$({ time "$python" -m hali_tf.train --flagfile=configs/digits.cfg --dry_run >/dev/null 2>&1; } 2>&1)
+    printf '%s: start-up (--dry_run) %s s\n' "$name" "$seconds"
+    "$python" scripts/benchmark.py --rounds=1 --steps=12 --noxla 2>/dev/null |
+      grep -E '^\| (float32|mixed_bfloat16|bfloat16)' | sed "s/^/$name: /"
+    if [[ -n ${EXPORT:-} ]]; then
+      "$python" scripts/load_test.py --model_base_path="$EXPORT" --signatures=encode,sample \
+        --clients=8 --seconds=4 2>/dev/null | grep -E '^\|' | sed "s/^/$name: /"
+    fi
+  done
+done
