@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
+import types
 from collections.abc import Callable
 
 from absl import app, flags, logging
@@ -65,3 +67,21 @@ def _guarded(main, arguments):
 
 def _complain(error):
     print(f"hali_tf: {error}", file=sys.stderr)
+
+
+def import_tensorflow() -> types.ModuleType:
+    """Imports TensorFlow and returns it.
+
+    TensorFlow 2.21 writes notes to standard error as it is loaded, whatever TF_CPP_MIN_LOG_LEVEL
+    says; they would bury the command's own lines. An error is an exception and is not hidden.
+    """
+    sys.stderr.flush()
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+    return tensorflow

@@ -30,7 +30,8 @@ def main() -> None:
     flags = configuration.run_flags()
     if flags.limit < 0:
         raise UsageError(f"--limit={flags.limit}: expected a number of images, or 0 for all")
-    import tensorflow as tf  # after the flags: --help and a wrong flag answer at once
+    # After the flags: --help and a wrong flag answer at once.
+    tf = command.import_tensorflow()
 
     from hali_tf.evaluation.registry import QUESTIONS
 

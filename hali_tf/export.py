@@ -26,6 +26,7 @@ def main() -> None:
         raise UsageError(
             f"--version={flags.version}: expected a positive number, or 0 for the next"
         )
+    command.import_tensorflow()
     path = export(flags.run_dir, flags.export_dir, flags.version, flags.checkpoint)
     print(f"exported {path}")
     print(

@@ -44,6 +44,7 @@ def main(verb: str = "", *pictures: str) -> None:
     """Reads the flags and the pictures, draws, says where."""
     flags = configuration.run_flags()
     _check(verb, pictures, flags)
+    command.import_tensorflow()
     from hali_tf.drawing.strips import save_strips
     from hali_tf.evaluation import own_pictures
     from hali_tf.models.coder import Coder

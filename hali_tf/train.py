@@ -20,7 +20,8 @@ from hali_tf.errors import UsageError
 def main() -> None:
     """Reads the flags, makes or reopens the run folder, trains, prints what came out."""
     config = configuration.from_flags(configuration.Config)
-    import tensorflow as tf  # after the flags: --help and a wrong flag answer at once
+    # After the flags: --help and a wrong flag answer at once.
+    tf = command.import_tensorflow()
 
     from hali_tf import data
     from hali_tf.measures import labels, reconstruction

@@ -20,7 +20,8 @@ from hali_tf.evaluation.report import published
 def main() -> None:
     """Reads the flags, trains the classifier, prints its accuracy."""
     config = configuration.from_flags(configuration.ClassifierConfig)
-    import tensorflow as tf  # after the flags: --help and a wrong flag answer at once
+    # After the flags: --help and a wrong flag answer at once.
+    tf = command.import_tensorflow()
 
     from hali_tf.attributes import training
     from hali_tf.training.callbacks import Interrupted
