@@ -18,7 +18,7 @@ LAYERS = (
     ("hali_tf.drawing", "hali_tf.measures", "hali_tf.runs"),
     ("hali_tf.data", "hali_tf.models"),
     ("hali_tf.config", "hali_tf.layers", "hali_tf.losses"),
-    ("hali_tf.architectures", "hali_tf.command"),
+    ("hali_tf.architectures", "hali_tf.command", "hali_tf.keras_versions"),
     ("hali_tf.errors", "hali_tf.files", "hali_tf.progress"),
     ("hali_tf",),
 )  # fmt: skip

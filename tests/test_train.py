@@ -210,6 +210,20 @@ def test_folder_of_another_configuration_is_refused(run):
     assert "--seed: 5 here, 0 there" in err and "--noise: 0.3 here, 0.2 there" in err
 
 
+def test_training_begun_with_another_keras_is_refused(run, tmp_path):
+    """Its moments could not be restored; weights can, for use."""
+    folder = tmp_path / "run"
+    shutil.copytree(run[0], folder)
+    path = folder / "run.json"
+    starts = json.loads(path.read_text())
+    starts[0]["packages"]["keras"] = "1.2.3"
+    path.write_text(json.dumps(starts))
+    code, out, err = train(folder, "--steps=4")
+    assert (code, out) == (1, "")
+    assert len(err.splitlines()) == 1 and "begun with Keras 1.2.3 on Python 3." in err
+    assert int(load_run(str(folder))[1].step) == 4
+
+
 def test_auto_is_what_it_was_there(run):
     config = Config.of(
         run_dir=str(run[0]), data="digits", width=0.01, batch_size=4, channels=1, learning_rate=1e-3
@@ -335,6 +349,7 @@ def test_killed_at_random_moments_ends_with_the_same_bits(tmp_path, devices):
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["addons/AdaBelief", "addons/Lookahead"])
 def test_addons_resume_with_the_same_bits(tmp_path, optimizer):
+    pytest.importorskip("tensorflow_addons", reason="exists for Python 3.9 to 3.11 alone")
     flags = (f"--optimizer={optimizer}",)
     for folder, stops in (("whole", (8,)), ("stopped", (4, 8))):
         for steps in stops:

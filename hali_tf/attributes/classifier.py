@@ -260,6 +260,12 @@ def _where(chosen, x, y):
     return tf.where(chosen[:, tf.newaxis, tf.newaxis, tf.newaxis], x, y)
 
 
+def _weights(classifier):
+    """All variables in the order of weights.npz: the trunk's trained, its others, the head's."""
+    trunk, head = classifier.trunk, classifier.head
+    return [*trunk.trainable_weights, *trunk.non_trainable_weights, *head.weights]
+
+
 def save(folder: str, classifier: AttributeClassifier, card: dict[str, Any]) -> None:
     """Writes the weights and, last, classifier.json.
 
@@ -270,7 +276,7 @@ def save(folder: str, classifier: AttributeClassifier, card: dict[str, Any]) -> 
         None; "config", of its training; ...
     """
     with replacing(os.path.join(folder, "weights.npz")) as temporary, open(temporary, "wb") as f:
-        np.savez(f, *classifier.trunk.get_weights(), *classifier.head.get_weights())
+        np.savez(f, *(variable.numpy() for variable in _weights(classifier)))
     write_json(
         os.path.join(folder, "classifier.json"),
         {
@@ -317,13 +323,15 @@ def load(folder: str) -> AttributeClassifier:
         shape = tuple(about["image_shape"])
         if about["encoder"]:
             trunk = EncoderTrunk(shape, **about["encoder"])
-        else:  # as it was trained: Keras orders weights by whether they are
+        else:  # as it was trained: it decides the order of the weights
             trunk = VGG16(shape, frozen_blocks=about["config"]["frozen_blocks"])
         classifier = AttributeClassifier(trunk, about["attributes"], shape, about["thresholds"])
         with np.load(path) as arrays:
-            *trunk_weights, kernel, bias = (arrays[name] for name in arrays.files)
-        classifier.trunk.set_weights(trunk_weights)
-        classifier.head.set_weights([kernel, bias])
+            weights = _weights(classifier)
+            if len(weights) != len(arrays.files):
+                raise ValueError(f"{len(arrays.files)} arrays instead of {len(weights)}")
+            for variable, name in zip(weights, arrays.files):
+                variable.assign(arrays[name])
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         words = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise UserError(f"{path}: damaged, or not of {folder}/classifier.json ({words})") from error

@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from hali_tf import keras_versions
 from hali_tf.layers.label import LabelledGaussian
 
 
@@ -27,7 +28,8 @@ class Servable(tf.Module):
         super().__init__()
         # The layers stay out of reach of tf.saved_model: it would save what Keras needs to train.
         self._served = lambda: generative
-        self.weights = [*generative.encoder.weights, *generative.decoder.weights]
+        weights = generative.encoder.weights + generative.decoder.weights
+        self.weights = [keras_versions.tf_variable(weight) for weight in weights]
         self._crop = crop
         self.classifier = classifier
 

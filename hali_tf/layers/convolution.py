@@ -43,6 +43,7 @@ class Dropout(keras.layers.Layer):
     def __init__(self, rate, dtype=None):
         super().__init__(dtype=dtype)
         self._rate = rate
+        self.built = True  # it has no variables; Keras 3 refuses to train a layer not built yet
 
     def call(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Returns x with dropout by the draw of `seed`, int32 [2]."""

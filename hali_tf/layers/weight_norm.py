@@ -32,10 +32,13 @@ class WeightNormConv2D(keras.layers.Layer):
             shape=(self._kernel_size, self._kernel_size, input_shape[-1], self._filters),
             initializer="he_normal",
         )
-        self.g = self.add_weight(name="g", shape=(self._filters,), initializer="ones")
-        self.g.assign(tf.sqrt(tf.reduce_sum(self.v**2, axis=[0, 1, 2])))  # at first the kernel is v
+        self.g = self.add_weight(name="g", shape=(self._filters,), initializer=self._norm_of_v)
         self.bias = self.add_weight(name="bias", shape=(self._filters,), initializer="zeros")
         super().build(input_shape)
+
+    def _norm_of_v(self, *_, **__):
+        """Initializer of g: with it the kernel is v at first."""
+        return tf.sqrt(tf.reduce_sum(self.v**2, axis=[0, 1, 2]))
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """[B, H, W, C] of any float type to [B, H', W', filters] of the same."""

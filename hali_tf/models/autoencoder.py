@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from hali_tf import keras_versions
 from hali_tf.layers import random
 from hali_tf.layers.convolution import BatchNorms
-from hali_tf.models import loss_scale
 from hali_tf.models.averaged import Averaged
 from hali_tf.models.draws import Draws
 from hali_tf.models.generative import Generative
@@ -118,10 +118,10 @@ class Autoencoder(Averaged):
         context = tf.distribute.get_replica_context()
         replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
         seed = random.fold([self._seed, 0], self.step)
-        scales = [loss_scale.scale(optimizer) for optimizer, _ in self._players()]
+        scales = [keras_versions.loss_scale(optimizer) for optimizer, _ in self._players()]
         gradients, values = self._losses_and_gradients(images, seed, replica, scales)
         for (optimizer, variables), player in zip(self._players(), gradients):
-            player = loss_scale.unscale(optimizer, player)
+            player = keras_versions.to_apply(optimizer, player)
             optimizer.apply_gradients(zip(player, variables))
         if context.num_replicas_in_sync > 1:
             self._share_statistics(context)
@@ -155,7 +155,11 @@ class Autoencoder(Averaged):
         raise NotImplementedError
 
     def _coder_variables(self):
-        return self.encoder.trainable_variables + self.decoder.trainable_variables
+        return self._trained(self.encoder) + self._trained(self.decoder)
+
+    @staticmethod
+    def _trained(network):
+        return [keras_versions.tf_variable(variable) for variable in network.trainable_variables]
 
     def _draws(self, images, seed, replica):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
@@ -191,7 +195,7 @@ class Autoencoder(Averaged):
         Each replica recorded its own; a run resumed from their mean would not equal one that went
         on.
         """
-        statistics = self._statistics()
+        statistics = [keras_versions.tf_variable(variable) for variable in self._statistics()]
         for variable, mean in zip(
             statistics, context.all_reduce(tf.distribute.ReduceOp.MEAN, statistics)
         ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from hali_tf import keras_versions
 from hali_tf.layers.gaussian import Gaussian
 from hali_tf.models.generative import Generative
 from hali_tf.models.networks import Decoder, Encoder
@@ -69,10 +70,9 @@ class Averaged(keras.Model):
 
     def _averaged(self):
         """Pairs of moving average and the weight (or batch norm statistic) that it follows."""
-        return [
-            *zip(self.average.encoder.weights, self.encoder.weights),
-            *zip(self.average.decoder.weights, self.decoder.weights),
-        ]
+        averages = self.average.encoder.weights + self.average.decoder.weights
+        weights = self.encoder.weights + self.decoder.weights
+        return zip(*(map(keras_versions.tf_variable, v) for v in (averages, weights)))
 
     def _update_averages(self, strategy):
         """Average <- decay * average + (1 - decay) * weight, in cross-replica context.

@@ -94,7 +94,7 @@ class HALI(Autoencoder):
 
     def _players(self):
         return (
-            (self.optimizer, self.discriminator.trainable_variables),
+            (self.optimizer, self._trained(self.discriminator)),
             (self.generator_optimizer, self._coder_variables()),
         )
 
@@ -143,7 +143,7 @@ class HALI(Autoencoder):
         """`d_gradients` with those of the penalty, every few steps, at the encoder's examples."""
         if not self._gradient_penalty:
             return d_gradients
-        variables = self.discriminator.trainable_variables
+        variables = self._trained(self.discriminator)
 
         def with_penalty():
             with tf.GradientTape() as tape:
@@ -178,7 +178,7 @@ class HALI(Autoencoder):
             tape.watch(inputs)
             s_q, s_p = self._logits(of_q, of_p, seed, replica)
             d_loss = sum(map(self._mean, losses.discriminator_loss(s_q, s_p)))
-        d_variables = self.discriminator.trainable_variables
+        d_variables = self._trained(self.discriminator)
         d_gradients, *sides = tape.gradient(d_loss, [d_variables, of_q, of_p])
         d_gradients = self._penalised(d_gradients, of_q, seed, replica)
         upstream = [
@@ -199,7 +199,7 @@ class HALI(Autoencoder):
             d_loss = scales[0] * sum(map(self._mean, losses.discriminator_loss(s_q, s_p)))
             g_terms = [*losses.generator_loss(s_q, s_p), *terms.values()]
             g_loss = scales[1] * sum(map(self._mean, g_terms))
-        d_gradients = tape.gradient(d_loss, self.discriminator.trainable_variables)
+        d_gradients = tape.gradient(d_loss, self._trained(self.discriminator))
         d_gradients = self._penalised(d_gradients, of_q, seed, replica)
         g_gradients = tape.gradient(g_loss, self._coder_variables())
         norms = [self._norm(d_gradients, scales[0]), self._norm(g_gradients, scales[1])]

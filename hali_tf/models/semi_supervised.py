@@ -108,11 +108,11 @@ class LabelledEncoder(_Labelled, Autoencoder):
         self._build()
 
     def _players(self):
-        return ((self.optimizer, self.encoder.trainable_variables),)
+        return ((self.optimizer, self._trained(self.encoder)),)
 
     def _gradients(self, batch, seed, replica, scales):
         """Gradients of the labels' terms; z_L has no part in them."""
-        variables = self.encoder.trainable_variables
+        variables = self._trained(self.encoder)
         with tf.GradientTape() as tape:
             terms, q = self._label_terms(batch, seed, replica)
             loss = scales[0] * sum(map(self._mean, terms.values()))

@@ -5,14 +5,20 @@ from __future__ import annotations
 import glob
 import os
 import shutil
+from typing import Any
 
+import keras
 import tensorflow as tf
 
+from hali_tf import keras_versions
 from hali_tf.errors import UserError
 
 
 class Checkpoints:
     """Saves and restores model, averages, optimisers and the step.
+
+    A variable's name in a checkpoint is its path from the model by attributes, such as
+    model/average/encoder/levels/0/body/stack/0/conv/kernel, whatever the version of Keras.
 
     Args:
       run_dir: folder of the run.
@@ -21,7 +27,7 @@ class Checkpoints:
 
     def __init__(self, run_dir, model):
         self._model = model
-        self._checkpoint = tf.train.Checkpoint(model=model)
+        self._checkpoint = tf.train.Checkpoint(model=variables_of(model))
         folder = os.path.join(run_dir, "checkpoints")
         self._managers = {
             "last": tf.train.CheckpointManager(self._checkpoint, folder, max_to_keep=3),
@@ -55,7 +61,7 @@ class Checkpoints:
         Raises:
           UserError: the checkpoint is damaged or of another model.
         """
-        return self._restore("last", partial=False) or 0
+        return self._restore("last") or 0
 
     def restore_for_use(self, which: str) -> None:
         """Restores the weights of a checkpoint, without optimisers.
@@ -66,13 +72,13 @@ class Checkpoints:
         Raises:
           UserError: there is none, or it is damaged or of another model.
         """
-        if self._restore(which, partial=True) is None:
+        if self._restore(which) is None:
             raise UserError(
                 f"{self._managers[which].directory}: no checkpoint; train the run first "
                 "(python -m hali_tf.train with its flags)"
             )
 
-    def _restore(self, which, partial):
+    def _restore(self, which):
         manager = self._managers[which]
         path, index = manager.latest_checkpoint, os.path.join(manager.directory, "checkpoint")
         if path is None and os.path.exists(index):  # TensorFlow would start anew
@@ -82,8 +88,7 @@ class Checkpoints:
         try:
             status = self._checkpoint.restore(path)
             status.assert_existing_objects_matched()
-            if partial:
-                status.expect_partial()
+            status.expect_partial()  # optimisers, for use; metrics, of older checkpoints
         except (tf.errors.OpError, ValueError, AssertionError, IndexError, RuntimeError) as error:
             others = [
                 name for name in _complete(manager.directory) if name != os.path.basename(path)
@@ -93,6 +98,35 @@ class Checkpoints:
                 f"({_first_line(error)}); {_remedy(index, others)}"
             ) from error
         return int(self._model.step.numpy())
+
+
+def variables_of(node: Any) -> Any:
+    """The variables below `node` as nested dicts and lists, which tf.train.Checkpoint takes.
+
+    The keys are names of public attributes; an optimiser stands as a whole.
+
+    Args:
+      node: a layer or a tf.Module, or a list of them.
+    """
+    if isinstance(node, (list, tuple)):
+        return [variables_of(part) for part in node]
+    found = {}
+    for name, value in keras_versions.attributes(node).items():
+        if keras_versions.is_variable(value):
+            found[name] = keras_versions.tf_variable(value)
+        elif isinstance(value, keras_versions.OPTIMIZERS):
+            found[name] = keras_versions.optimizer_state(value)
+        elif isinstance(value, (keras.layers.Layer, tf.Module)) or _all_layers(value):
+            found[name] = variables_of(value)
+    return found
+
+
+def _all_layers(value):
+    return (
+        isinstance(value, (list, tuple))
+        and bool(value)
+        and all(isinstance(part, keras.layers.Layer) for part in value)
+    )
 
 
 def _complete(folder):

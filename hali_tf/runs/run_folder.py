@@ -22,14 +22,14 @@ import subprocess
 import sys
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 import hali_tf
+from hali_tf import keras_versions
 from hali_tf.config import Config
 from hali_tf.errors import UserError
 from hali_tf.files import read_json, write_json, write_text
-
-_PACKAGES = ("tensorflow", "keras", "tensorflow-addons", "tensorflow-datasets", "numpy", "Pillow")
 
 
 def read_config(run_dir: str) -> Config:
@@ -51,7 +51,8 @@ def open_run(config: Config) -> Config:
       The config to use: in a folder that is there, "auto" is what it was there.
 
     Raises:
-      UserError: the folder holds a run of another configuration, or cannot be written.
+      UserError: the folder holds a run of another configuration, or one whose training cannot go
+        on with this Keras.
     """
     if os.path.exists(os.path.join(config.run_dir, "config.json")):
         earlier = read_config(config.run_dir)
@@ -64,7 +65,20 @@ def open_run(config: Config) -> Config:
                 f"{config.run_dir} holds a run of another configuration; name another --run_dir or "
                 "repeat its flags. " + "; ".join(differences)
             )
+        _check_keras(config.run_dir)
     return config
+
+
+def _check_keras(run_dir):
+    """Raises UserError if the run began with a Keras that keeps the optimisers' state otherwise."""
+    for start in read_starts(run_dir)[:1]:
+        began_with = start["packages"]["keras"]
+        if not keras_versions.same_optimizers(began_with):
+            raise UserError(
+                f"{run_dir} was begun with Keras {began_with} on Python {start['python']}, and "
+                f"training cannot go on with Keras {keras.__version__}: train it with that one, or "
+                "name another --run_dir (evaluation, figures and export work with both)"
+            )
 
 
 def record_start(config: Config) -> None:
@@ -90,7 +104,7 @@ def _start():
         "hali_tf": hali_tf.__version__,
         "git_commit": _git_commit(),
         "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "packages": {name: importlib.metadata.version(name) for name in keras_versions.PACKAGES},
         "machine": {
             "platform": platform.platform(),
             "cpus": os.cpu_count(),

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from hali_tf import keras_versions
 from hali_tf.errors import UsageError
 
 
@@ -60,7 +61,7 @@ def make_optimizer(
     accepted = {key: value for key, value in settings.items() if key in parameters}
     try:
         if "optimizer" in parameters:
-            optimizer = kind(keras.optimizers.legacy.Adam(**settings))
+            optimizer = kind(keras_versions.addons_inner_adam(**settings))
         else:
             optimizer = kind(**accepted)
     except TypeError as error:
@@ -75,9 +76,7 @@ def _find(name):
     """The optimiser class called `name`."""
     short = name.split("/")[-1]
     if name.startswith("addons/"):
-        import tensorflow_addons as addons  # slow to import, and seldom asked for
-
-        library, module = "tensorflow_addons.optimizers", addons.optimizers
+        library, module = "tensorflow_addons.optimizers", keras_versions.addons_optimizers(name)
     else:
         library, module = "keras.optimizers", keras.optimizers
     kind = getattr(module, short, None)

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hali_tf.config import Config
 from hali_tf.errors import UserError
 from hali_tf.runs.checkpoints import Checkpoints
+from hali_tf.runs.reopening import make_model
 
 
 class Model(tf.Module):
@@ -145,3 +147,26 @@ def test_leftovers_of_a_kill_are_in_no_ones_way(tmp_path):
     assert Checkpoints(str(tmp_path), Model()).restore() == 1
     save_steps(tmp_path, [2])
     assert Checkpoints(str(tmp_path), Model()).restore() == 2
+
+
+def test_names_in_a_checkpoint_are_paths_by_attributes(tmp_path):
+    """Runs of one version of Keras open in the other by these names, so they may not change."""
+    config = Config.of(
+        run_dir=str(tmp_path), channels=1, width=0.01, precision="float32"
+    ).validate()
+    model = make_model(config)
+    Checkpoints(str(tmp_path), model).save()
+    reader = tf.train.load_checkpoint(str(tmp_path / "checkpoints"))
+    end = "/.ATTRIBUTES/VARIABLE_VALUE"
+    names = {n[: -len(end)] for n in reader.get_variable_to_shape_map() if n.endswith(end)}
+    assert {
+        "model/step",
+        "model/average/encoder/levels/0/body/stack/0/conv/kernel",
+        "model/encoder/levels/1/body/stack/0/norm/moving_variance",
+        "model/discriminator/levels/0/body/stack/0/conv/g",
+        "model/decoder/levels/0/body/stack/0/conv/kernel",
+    } <= names
+    assert len(names) == 2 + sum(
+        len(network.weights)
+        for network in (*model.networks.values(), model.average.encoder, model.average.decoder)
+    )  # the 2 are the step and a counter of TensorFlow's own

@@ -1,5 +1,7 @@
 """Optimisers by name."""
 
+import importlib.util
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,14 @@ import tensorflow as tf
 from hali_tf.errors import UsageError
 from hali_tf.training.optimizers import make_optimizer
 
+ADDONS = importlib.util.find_spec("tensorflow_addons") is not None
 SETTINGS = {"learning_rate": 0.01, "beta_1": 0.4, "beta_2": 0.9}
+
+
+def of_addons(name):
+    """A parameter that is skipped where tensorflow-addons does not exist."""
+    reason = "tensorflow-addons exists for Python 3.9 to 3.11 alone"
+    return pytest.param(name, marks=pytest.mark.skipif(not ADDONS, reason=reason))
 
 
 def value(hyper):
@@ -22,8 +31,16 @@ def test_keras_adam_gets_its_settings():
     assert (optimizer.beta_1, optimizer.beta_2) == (0.4, 0.9)
 
 
-def test_addons_get_theirs():
-    optimizer = make_optimizer("addons/AdaBelief", **SETTINGS)
+@pytest.mark.skipif(ADDONS, reason="tensorflow-addons is at hand")
+def test_without_addons_one_line_says_where_they_exist():
+    with pytest.raises(UsageError, match="--optimizer=addons/LAMB: .*Python 3.9 to 3.11") as error:
+        make_optimizer("addons/LAMB", **SETTINGS)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", [of_addons("addons/AdaBelief")])
+def test_addons_get_theirs(name):
+    optimizer = make_optimizer(name, **SETTINGS)
     config = optimizer.get_config()
     assert config["learning_rate"] == pytest.approx(0.01)
     assert config["beta_1"] == pytest.approx(0.4)
@@ -35,10 +52,10 @@ def test_addons_get_theirs():
         "SGD",
         "RMSprop",
         "Nadam",
-        "addons/AdaBelief",
-        "addons/LAMB",
-        "addons/Lookahead",
-        "addons/RectifiedAdam",
+        of_addons("addons/AdaBelief"),
+        of_addons("addons/LAMB"),
+        of_addons("addons/Lookahead"),
+        of_addons("addons/RectifiedAdam"),
     ],
 )
 def test_a_step_goes_downhill(name):
@@ -61,7 +78,9 @@ def test_learning_rate_falls():
     np.testing.assert_allclose(moves, [0.01] * 4 + [0.02 / 3, 0.01 / 3, 0], atol=1e-8)
 
 
-@pytest.mark.parametrize("name", ["Adam", "addons/AdaBelief", "addons/Lookahead"])
+@pytest.mark.parametrize(
+    "name", ["Adam", of_addons("addons/AdaBelief"), of_addons("addons/Lookahead")]
+)
 def test_every_kind_can_fall(name):
     optimizer = make_optimizer(name, **SETTINGS, fall=(1, 2))
     variable = tf.Variable([1.0])
@@ -85,7 +104,9 @@ def test_unknown_name_is_refused(name):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["Adam", "addons/AdaBelief", "addons/Lookahead"])
+@pytest.mark.parametrize(
+    "name", ["Adam", of_addons("addons/AdaBelief"), of_addons("addons/Lookahead")]
+)
 def test_moments_survive_a_checkpoint(name, tmp_path):
     """Two steps, save, two more equal two steps, save, restore elsewhere, two more."""
 

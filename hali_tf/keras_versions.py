@@ -1,0 +1,112 @@
+"""What differs between Keras 2.15 (Python 3.9 to 3.11) and Keras 3 (Python 3.12 and 3.13).
+
+Nothing else in the project asks for a version.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from hali_tf.errors import UsageError
+
+_KERAS_3 = int(keras.__version__.split(".")[0]) >= 3
+
+# Packages whose versions a run records.
+PACKAGES = (
+    "tensorflow", "keras", "tensorflow-datasets", "numpy", "Pillow",
+    *(() if _KERAS_3 else ("tensorflow-addons",)),
+)  # fmt: skip
+
+# What all optimisers are instances of, those of tensorflow-addons included.
+OPTIMIZERS = (
+    (keras.optimizers.Optimizer,)
+    if _KERAS_3
+    else (keras.optimizers.Optimizer, keras.optimizers.legacy.Optimizer)
+)
+
+
+def same_optimizers(keras_version: str) -> bool:
+    """Whether the optimisers' moments in a checkpoint of that Keras can be restored here."""
+    return keras_version.split(".")[0] == keras.__version__.split(".")[0]
+
+
+def is_variable(value: Any) -> bool:
+    """Whether `value` is a variable of TensorFlow or of Keras."""
+    return isinstance(value, (tf.Variable, keras.Variable) if _KERAS_3 else tf.Variable)
+
+
+def tf_variable(variable: Any) -> tf.Variable:
+    """The variable of TensorFlow that a variable of a layer is, or in Keras 3 holds."""
+    return variable.value if _KERAS_3 and isinstance(variable, keras.Variable) else variable
+
+
+def attributes(node: Any) -> dict[str, Any]:
+    """Public attributes of a layer or module, by name.
+
+    `kernel` is among them: Keras 3 keeps that of its own layers in `_kernel`.
+    """
+    found = {name: value for name, value in vars(node).items() if not name.startswith("_")}
+    if _KERAS_3 and "_kernel" in vars(node):
+        found["kernel"] = vars(node)["_kernel"]
+    return found
+
+
+def optimizer_state(optimizer: Any) -> Any:
+    """What a checkpoint holds of an optimiser, in a form that tf.train.Checkpoint takes.
+
+    Keras 3 keeps its variables where TensorFlow does not find them.
+    """
+    if not _KERAS_3:
+        return optimizer
+    return {"variables": [tf_variable(variable) for variable in optimizer.variables]}
+
+
+def loss_scale(optimizer: Any) -> tf.Tensor:
+    """Factor for the loss before it is differentiated, float32; 1 without loss scaling."""
+    one = tf.constant(1.0)
+    if not isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
+        return one
+    return optimizer.scale_loss(one) if _KERAS_3 else optimizer.get_scaled_loss(one)
+
+
+def to_apply(optimizer: Any, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Gradients of the scaled loss as `optimizer.apply_gradients` takes them.
+
+    To be called in replica context. The optimiser skips a step where they are not finite, on all
+    replicas. Keras 3 unscales by itself and looks at the first replica alone, so that one gets a
+    value that is not finite if another has one.
+    """
+    if not isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
+        return list(gradients)
+    if not _KERAS_3:
+        return optimizer.get_unscaled_gradients(gradients)
+    finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+    poison = tf.where(finite, 0.0, float("nan"))
+    poison = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, poison)
+    return [g + tf.cast(poison, g.dtype) for g in gradients]
+
+
+def addons_optimizers(name: str) -> types.ModuleType:
+    """tensorflow_addons.optimizers, for the optimiser that the flag calls `name`.
+
+    Raises:
+      UsageError: it does not exist for this Python.
+    """
+    if _KERAS_3:
+        raise UsageError(
+            f"--optimizer={name}: tensorflow-addons exists for Python 3.9 to 3.11 alone; use one "
+            "of these, or an optimiser of keras.optimizers such as Adam"
+        )
+    import tensorflow_addons  # slow to import, and seldom asked for
+
+    return tensorflow_addons.optimizers
+
+
+def addons_inner_adam(**settings: Any) -> Any:
+    """An Adam that the wrappers of tensorflow-addons, such as Lookahead, go around."""
+    return keras.optimizers.legacy.Adam(**settings)
