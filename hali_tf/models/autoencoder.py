@@ -158,7 +158,7 @@ class Autoencoder(Averaged):
         return self._trained(self.encoder) + self._trained(self.decoder)
 
     @staticmethod
-    def _trained(network):
+    def _trained(network: keras.layers.Layer) -> list[tf.Variable]:
         return [keras_versions.tf_variable(variable) for variable in network.trainable_variables]
 
     def _draws(self, images, seed, replica):
