@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures the two lanes in turns: start-up, train step, serving.
 #   bash scripts/compare_lanes.sh .venv-3.11/bin/python .venv/bin/python [ROUNDS]
-# Prints a line for each measurement; BUILD.md says how they are compared (the best of each).
+# Prints a line for each measurement. Compare the best of each: a busy moment only adds time.
 # EXPORT=DIR is the export that is served (as of `python -m hali_tf.export`); without, none is.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
