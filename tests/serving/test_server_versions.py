@@ -1,7 +1,6 @@
 """Versions come and go: hot swap, broken ones, policies, labels, warm-up."""
 
 import os
-import pathlib
 import shutil
 import threading
 import time
@@ -9,10 +8,9 @@ import time
 import grpc
 import numpy as np
 import pytest
-import tensorflow as tf
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tensorflow_serving.apis import model_management_pb2, model_pb2, prediction_log_pb2
+from tensorflow_serving.apis import model_management_pb2, model_pb2
 
 from hali_tf.errors import UserError
 from serving.embedded import manager
@@ -21,19 +19,6 @@ from serving.embedded.endpoints import HEALTH_NAMES
 from serving.embedded.server import EmbeddedServer, ServerOptions, one_model
 from tests.serving import toy_models as toy
 from tests.serving.serving_calls import fails, target_of, wait_for
-
-
-def version_of(outputs):
-    """The one version that all parts of an answer come from."""
-    images = toy.images(3)
-    version = float(outputs["z_2_stddev"][0, 0])
-    assert (outputs["z_2_stddev"] == version).all() and (outputs["z_1_stddev"] == version).all()
-    np.testing.assert_allclose(outputs["z_2"], toy.expected_z_2(images, version))
-    return int(version)
-
-
-def ask(server, **spec):
-    return version_of(server.predict({"images": toy.images(3)}, "encode", **spec))
 
 
 @pytest.mark.parametrize("batched", [False, True])
@@ -48,7 +33,7 @@ def test_hot_swap_without_a_failed_call(embed, tmp_path, batched):
     def client(index):
         while not stop.is_set():
             try:
-                seen[index].append(ask(server))
+                seen[index].append(toy.ask(server))
             except Exception as error:
                 errors.append(error)
                 return
@@ -80,139 +65,12 @@ def test_request_in_flight_finishes_on_the_old_version(tmp_path):
         with embedded.manager.lease(model_pb2.ModelSpec(name="toy")) as old:  # what a request holds
             toy.save(str(tmp_path), 2)
             wait_for(lambda: server.status().get(1, ("",))[0] == "UNLOADING")
-            assert ask(server) == 2
+            assert toy.ask(server) == 2
             signature = old.signatures["slow"]
             feeds = {signature.inputs["x"].name: np.zeros((1, 4), np.float32)}
             assert old.run(feeds, (signature.outputs["y"].name,))[0][0, 0] == 1
             assert server.status()[1][0] == "UNLOADING"
         wait_for(lambda: server.status()[1][0] == "END")
-
-
-def test_half_written_version_never_loads(embed, tmp_path):
-    """Other names, no saved_model.pb, no numbers: nothing that could be picked up."""
-    base = tmp_path / "base"
-    base.mkdir()
-    toy.save(str(base), 1)
-    server = embed(base)
-    whole = toy.save(str(tmp_path), 2)
-    shutil.copytree(whole, base / "2.tmp")
-    shutil.copytree(whole, base / "-3")
-    (base / "4" / "variables").mkdir(parents=True)
-    (base / "5").write_text("a file")
-    (base / "99999999999999999999").mkdir()
-    shutil.copy(os.path.join(whole, "saved_model.pb"), base / "99999999999999999999")
-    time.sleep(0.5)
-    assert server.status() == {1: ("AVAILABLE", 0, "")}
-    assert ask(server) == 1
-
-
-def truncate_variables(path):
-    data = next(path.glob("variables/variables.data*"))
-    os.truncate(data, data.stat().st_size // 2)
-
-
-def drop_variables(path):
-    shutil.rmtree(path / "variables")
-
-
-def truncate_graph(path):
-    os.truncate(path / "saved_model.pb", (path / "saved_model.pb").stat().st_size // 2)
-
-
-def empty_graph(path):
-    os.truncate(path / "saved_model.pb", 0)
-
-
-def garbled_warmup(path):
-    (path / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"no records" * 10)
-
-
-@pytest.mark.parametrize(
-    "breakage",
-    [truncate_variables, drop_variables, truncate_graph, empty_graph, garbled_warmup],
-)
-def test_broken_version_is_reported_and_the_old_one_serves(embed, tmp_path, caplog, breakage):
-    toy.save(str(tmp_path), 1)
-    server = embed(tmp_path)
-    whole = toy.save(str(tmp_path / ".."), 2)
-    beside = pathlib.Path(whole)
-    breakage(beside)
-    os.rename(beside, tmp_path / "2")
-    wait_for(lambda: server.status().get(2, ("",))[0] == "END")
-    state, code, message = server.status()[2]
-    assert code != 0 and message
-    assert "toy version 2 could not be loaded (attempt 2 of 2, given up)" in caplog.text
-    assert ask(server) == 1
-    with fails(StatusCode.NOT_FOUND, "Servable not found for request: Specific(toy, 2)"):
-        ask(server, version=2)
-    time.sleep(0.3)
-    assert caplog.text.count("toy version 2 could not be loaded") == 2  # tries are bounded
-    shutil.rmtree(tmp_path / "2")
-    toy.save(str(tmp_path), 3)
-    wait_for(lambda: ask(server) == 3)
-
-
-def test_repaired_within_the_retries(embed, tmp_path):
-    toy.save(str(tmp_path), 1)
-    server = embed(tmp_path, max_num_load_retries=200)
-    whole = toy.save(str(tmp_path / ".."), 2)
-    shutil.copytree(whole, tmp_path / "2", ignore=shutil.ignore_patterns("variables"))
-    wait_for(lambda: server.status().get(2, ("", 0))[1] != 0)
-    shutil.copytree(os.path.join(whole, "variables"), tmp_path / "2" / "variables")
-    shutil.rmtree(whole)
-    wait_for(lambda: ask(server) == 2)
-    assert server.status()[2] == ("AVAILABLE", 0, "")
-
-
-def failing_warmup():
-    logs = toy.warmup_logs()
-    logs[1].classify_log.request.model_spec.signature_name = "nope"
-    return logs
-
-
-@pytest.mark.parametrize(
-    "logs, code", [(failing_warmup(), 3), ([prediction_log_pb2.PredictionLog()], 12)]
-)
-def test_failing_warmup_fails_the_load(embed, tmp_path, logs, code):
-    toy.save(str(tmp_path), 1)
-    server = embed(tmp_path)
-    toy.save(str(tmp_path), 2, warmup=logs)
-    wait_for(lambda: server.status().get(2, ("",))[0] == "END")
-    assert server.status()[2][1] == code
-    assert ask(server) == 1
-
-
-def test_warmup_can_be_turned_off(embed, tmp_path):
-    toy.save(str(tmp_path), 1, warmup=failing_warmup())
-    assert ask(embed(tmp_path, enable_model_warmup=False)) == 1
-
-
-def test_python_in_the_graph_is_refused(tmp_path):
-    class Module(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
-        def __call__(self, x):
-            return {"y": tf.numpy_function(lambda a: a, [x], tf.float32)}
-
-    module = Module()
-    signatures = {"serving_default": module.__call__}
-    tf.saved_model.save(module, str(tmp_path / "1"), signatures=signatures)
-    options = ServerOptions(one_model("toy", tmp_path), port=0, max_num_load_retries=0)
-    with pytest.raises(UserError, match="Op type not registered 'PyFunc'"):
-        EmbeddedServer(options).start()
-
-
-def test_compiled_function_is_refused(tmp_path):
-    class Module(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)], jit_compile=True)
-        def __call__(self, x):
-            return {"y": x * 2.0}
-
-    module = Module()
-    signatures = {"serving_default": module.__call__}
-    tf.saved_model.save(module, str(tmp_path / "1"), signatures=signatures)
-    options = ServerOptions(one_model("toy", tmp_path), port=0, max_num_load_retries=0)
-    with pytest.raises(UserError, match="XLA compilation disabled"):
-        EmbeddedServer(options).start()
 
 
 def test_version_policies(embed, tmp_path):
@@ -230,7 +88,7 @@ def test_version_policies(embed, tmp_path):
             wanted.latest.num_versions = 2 if policy == "latest_2" else 1
         server = embed(models)
         states[policy] = sorted(server.status())
-        assert ask(server) == max(states[policy])
+        assert toy.ask(server) == max(states[policy])
     assert states == {"latest": [10], "latest_2": [2, 10], "all": [1, 2, 10], "specific": [1, 2]}
 
 
@@ -251,28 +109,28 @@ def test_canary_promotion_rollback(embed, tmp_path):
         return models
 
     server = embed(config([1], stable=1), allow_version_labels_for_unavailable_models=True)
-    assert ask(server, label="stable") == 1
+    assert toy.ask(server, label="stable") == 1
     with fails(StatusCode.INVALID_ARGUMENT, "Unrecognized servable version label: canary"):
-        ask(server, label="canary")
+        toy.ask(server, label="canary")
     # A label that exists moves only to what is loaded already, not in the edit that loads it.
     with fails(StatusCode.FAILED_PRECONDITION, "Request to assign label to version 2 of model toy"):
         reload(server, config([1, 2], stable=2))
     with fails(StatusCode.NOT_FOUND, "Specific(toy, 2)"):
-        ask(server, version=2)
+        toy.ask(server, version=2)
     reload(server, config([1, 2], stable=1))
     reload(server, config([1, 2], stable=1, canary=2))
-    assert (ask(server, label="stable"), ask(server, label="canary")) == (1, 2)
+    assert (toy.ask(server, label="stable"), toy.ask(server, label="canary")) == (1, 2)
     reload(server, config([1, 2], stable=2))
-    assert ask(server, label="stable") == 2
+    assert toy.ask(server, label="stable") == 2
     with fails(StatusCode.FAILED_PRECONDITION, "Request to assign label to version 7 of model toy"):
         reload(server, config([1, 2], stable=7))
-    assert ask(server, label="stable") == 2
+    assert toy.ask(server, label="stable") == 2
     with fails(StatusCode.INVALID_ARGUMENT, "multiple times"):
         twice = config([1])
         twice.config.add().CopyFrom(twice.config[0])
         reload(server, twice)
     reload(server, config([1], stable=1))
-    assert ask(server) == 1
+    assert toy.ask(server) == 1
     wait_for(lambda: server.status()[2][0] == "END")
 
 
@@ -284,22 +142,22 @@ def test_a_label_that_stays_is_not_checked_again(embed, tmp_path):
     server = embed(models, allow_version_labels_for_unavailable_models=True)
     models.config[0].version_labels["stable"] = 1
     reload(server, models)
-    assert ask(server, label="stable") == 1
+    assert toy.ask(server, label="stable") == 1
 
 
 def test_a_broken_version_does_not_hold_up_the_configuration(embed, tmp_path):
     """Its further attempts are minutes away; the correction is applied at once."""
     for version in (1, 2, 3):
         toy.save(str(tmp_path), version)
-    drop_variables(tmp_path / "2")
+    toy.drop_variables(tmp_path / "2")
     server = embed(
         specific(tmp_path, 1), max_num_load_retries=5, load_retry_interval_micros=600_000_000
     )
     reload(server, specific(tmp_path, 1, 2))
-    assert ask(server) == 1
+    assert toy.ask(server) == 1
     assert server.status()[2][0] == "LOADING" and server.status()[2][1] != 0
     reload(server, specific(tmp_path, 1, 3))
-    assert ask(server) == 3
+    assert toy.ask(server) == 3
 
 
 def specific(base_path, *versions):
@@ -321,7 +179,7 @@ def test_the_managers_thread_survives(embed, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(manager, "aspired_versions", fail_once)
     wait_for(lambda: not failures)
     toy.save(str(tmp_path), 2)
-    wait_for(lambda: ask(server) == 2)
+    wait_for(lambda: toy.ask(server) == 2)
     assert "looking for versions failed" in caplog.text and "a bug" in caplog.text
 
 
@@ -334,11 +192,11 @@ def test_calls_while_the_server_stops_are_answered_or_unavailable(tmp_path):
 
     def client():
         server = target_of(embedded)
-        ask(server)
+        toy.ask(server)
         begun.wait()
         while True:
             try:
-                ask(server)
+                toy.ask(server)
             except grpc.RpcError as error:
                 codes.append(error.code())
                 return
@@ -363,7 +221,7 @@ def test_label_for_a_version_that_is_not_there(tmp_path):
     options = ServerOptions(models, port=0, allow_version_labels_for_unavailable_models=True)
     with EmbeddedServer(options) as embedded:
         with fails(StatusCode.NOT_FOUND, "Specific(toy, 2)"):
-            ask(target_of(embedded), label="stable")
+            toy.ask(target_of(embedded), label="stable")
 
 
 def test_base_path_goes_away_for_a_while(embed, tmp_path):
@@ -373,7 +231,7 @@ def test_base_path_goes_away_for_a_while(embed, tmp_path):
     server = embed(base)
     os.rename(base, tmp_path / "elsewhere")
     time.sleep(0.3)
-    assert ask(server) == 1
+    assert toy.ask(server) == 1
 
 
 def test_health_follows_the_model(tmp_path):
@@ -391,7 +249,7 @@ def test_health_follows_the_model(tmp_path):
     try:
         assert health() == kind.NOT_SERVING
         with fails(StatusCode.NOT_FOUND, "Servable not found for request: Latest(toy)"):
-            ask(server)
+            toy.ask(server)
         toy.save(str(tmp_path), 1)
         wait_for(lambda: health() == kind.SERVING)
         assert {health(name) for name in HEALTH_NAMES} == {kind.SERVING}

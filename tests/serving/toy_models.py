@@ -7,6 +7,7 @@ version gave it.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 
 import numpy as np
@@ -211,6 +212,24 @@ def expected_z_2(batch, version) -> np.ndarray:
     """What `encode` gives as z_2, float32 [B, LATENT]."""
     mean = batch.reshape(len(batch), -1).mean(axis=1, dtype=np.float32)
     return np.repeat(mean[:, None], LATENT, axis=1) + np.float32(version)
+
+
+def version_of(outputs):
+    """The one version that all parts of an answer come from."""
+    version = float(outputs["z_2_stddev"][0, 0])
+    assert (outputs["z_2_stddev"] == version).all() and (outputs["z_1_stddev"] == version).all()
+    np.testing.assert_allclose(outputs["z_2"], expected_z_2(images(3), version))
+    return int(version)
+
+
+def ask(server, **spec):
+    """The version that answers; `spec` names one."""
+    return version_of(server.predict({"images": images(3)}, "encode", **spec))
+
+
+def drop_variables(path):
+    """Breaks a version."""
+    shutil.rmtree(path / "variables")
 
 
 if __name__ == "__main__":
