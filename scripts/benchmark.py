@@ -185,7 +185,8 @@ def _time_step(job):
     model = _make_model(job, strategy)
     shape = (job["batch_size"], *model.image_shape)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    step = model.make_train_function()
+    model.make_train_function()  # Keras 3 returns nothing
+    step = model.train_function
     data = iter(
         strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(images).repeat())
     )
