@@ -26,15 +26,13 @@ from typing import Any
 
 from absl import flags
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
 from hali_tf import command
 from hali_tf.errors import UsageError, UserError
+from scripts.benchmarking import jobs
 
 _MODULE = "hali_tf.benchmark"
-_CONVOLUTIONS = {
-    "Conv2D": ("input", "filter"),
-    "Conv2DBackpropInput": ("input_sizes", "filter", "out_backprop"),
-    "Conv2DBackpropFilter": ("input", "filter_sizes", "out_backprop"),
-}
 _PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -77,19 +75,23 @@ def main() -> None:
     if options.child:
         job = json.loads(options.child)
         print(
-            json.dumps({"step": _time_step, "peak": _peak, "pipeline": _pipeline}[job["job"]](job))
+            json.dumps(
+                {"step": jobs.time_step, "peak": jobs.peak, "pipeline": jobs.pipeline}[job["job"]](
+                    job
+                )
+            )
         )
         return
     _check(options)
     variants = list(_variants(options))
-    jobs: list[tuple[int | str, dict[str, Any]]] = []
+    queue: list[tuple[int | str, dict[str, Any]]] = []
     for number in range(options.rounds):
-        jobs += [
+        queue += [
             (index, {**job, "graph": number == 0 and job["one_pass"] and not job["xla"]})
             for index, job in enumerate(variants)
         ]
-        jobs += [("peak", {"job": "peak"})]
-    jobs.append(
+        queue += [("peak", {"job": "peak"})]
+    queue.append(
         (
             "pipeline",
             {
@@ -103,9 +105,9 @@ def main() -> None:
     )
     results: dict[int | str, list[Any]] = {}
     start = time.time()
-    for done, (key, job) in enumerate(jobs):
-        left = f", {(time.time() - start) / done * (len(jobs) - done):.0f} s left" if done else ""
-        print(f"{done + 1}/{len(jobs)} {_name(job)}{left}", file=sys.stderr)
+    for done, (key, job) in enumerate(queue):
+        left = f", {(time.time() - start) / done * (len(queue) - done):.0f} s left" if done else ""
+        print(f"{done + 1}/{len(queue)} {_name(job)}{left}", file=sys.stderr)
         results.setdefault(key, []).append(_in_child(job))
     _report(options, variants, results)
 
@@ -167,158 +169,6 @@ def _in_child(job):
             f"{_name(job)}: exit code {ran.returncode}: {last.removeprefix('hali_tf: ')}"
         )
     return json.loads(ran.stdout.strip().splitlines()[-1])
-
-
-def _time_step(job):
-    """Median seconds a step, first step's seconds, peak memory, and on request `_operations`."""
-    import resource
-    import statistics
-
-    import numpy as np
-    import tensorflow as tf
-
-    from hali_tf.training import describe
-
-    strategy = tf.distribute.MirroredStrategy(
-        ["GPU:0"] if tf.config.list_physical_devices("GPU") else ["CPU:0"]
-    )
-    model = _make_model(job, strategy)
-    shape = (job["batch_size"], *model.image_shape)
-    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    model.make_train_function()  # Keras 3 returns nothing
-    step = model.train_function
-    data = iter(
-        strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(images).repeat())
-    )
-    times, cpu_times = [], []
-    for _ in range(job["steps"] + 3):
-        start, cpu_start = time.perf_counter(), time.process_time()
-        step(data)["d_loss"].numpy()
-        times.append(time.perf_counter() - start)
-        cpu_times.append(time.process_time() - cpu_start)
-    coders = describe.parameters(model.encoder) + describe.parameters(model.decoder)
-    return {
-        "seconds": statistics.median(times[3:]),
-        "cpu": min(cpu_times[3:]),
-        "first": times[0],
-        "mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "parameters": [coders, describe.parameters(model.discriminator)],
-        **(_operations(model, images) if job["graph"] else {}),
-    }
-
-
-def _make_model(job, strategy):
-    """Returns the HALI of a job with its optimisers."""
-    from hali_tf.architectures import ARCHITECTURES
-    from hali_tf.models import HALI
-    from hali_tf.training.optimizers import make_optimizer
-
-    architecture = ARCHITECTURES[job["architecture"]]
-    architecture = architecture.adapt(architecture.image[2], job["width"])
-    scaling = job["precision"] == "mixed_float16"
-    with strategy.scope():
-        model = HALI(
-            architecture,
-            precision=job["precision"],
-            jit_compile=job["xla"],
-            one_pass=job["one_pass"],
-        )
-        model.compile(
-            *(make_optimizer("Adam", 1e-4, 0.5, 0.999, loss_scaling=scaling) for _ in range(2))
-        )
-    return model
-
-
-def _operations(model, images):
-    """What losses and gradients of one step, in one pass, ask of the processor.
-
-    Returns:
-      Dict: "flops" of convolutions and matrix products; of the convolutions by themselves
-      "convolution_flops" and, each run alone, "convolution_seconds".
-    """
-    import tensorflow as tf
-
-    function = tf.function(
-        lambda x: model._one_pass_gradients(x, tf.constant([0, 0]), 0, None), autograph=False
-    ).get_concrete_function(tf.TensorSpec(images.shape, images.dtype))
-    operations = function.graph.get_operations()
-    convolutions = [operation for operation in operations if operation.type in _CONVOLUTIONS]
-    return {
-        "flops": sum(map(_flops_of, operations)),
-        "convolution_flops": sum(map(_flops_of, convolutions)),
-        "convolution_seconds": sum(map(_seconds_alone, convolutions)),
-    }
-
-
-def _seconds_alone(operation):
-    """Best of ten runs of one convolution of a graph, on random inputs."""
-    import tensorflow as tf
-
-    arguments = {
-        name: list(operation.outputs[0].shape)
-        if name.endswith("sizes")
-        else tf.cast(tf.random.stateless_normal(tensor.shape, [0, 1]), tensor.dtype)
-        for name, tensor in zip(_CONVOLUTIONS[operation.type], operation.inputs)
-    }
-    settings = {name: operation.get_attr(name) for name in ("strides", "padding")}
-    seconds = []
-    for _ in range(10):
-        start = time.perf_counter()
-        getattr(tf.raw_ops, operation.type)(**arguments, **settings)
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
-
-
-def _flops_of(operation):
-    """2 a multiply-add of one operation; 0 for what is no convolution or matrix product."""
-    shape = lambda tensor: tuple(tensor.shape)  # noqa: E731
-    if operation.type == "Conv2D":
-        kernel, maps = shape(operation.inputs[1]), shape(operation.outputs[0])
-    elif operation.type == "Conv2DBackpropInput":
-        kernel, maps = shape(operation.inputs[1]), shape(operation.inputs[2])
-    elif operation.type == "Conv2DBackpropFilter":
-        kernel, maps = shape(operation.outputs[0]), shape(operation.inputs[2])
-    elif operation.type == "MatMul":
-        inner = shape(operation.inputs[0])[0 if operation.get_attr("transpose_a") else 1]
-        return 2 * inner * operation.outputs[0].shape.num_elements()
-    else:
-        return 0
-    flops = 2
-    for size in (*kernel, *maps[:3]):  # kernel [k, k, C, F] at every [B, H, W] of the output
-        flops *= size
-    return flops
-
-
-def _peak(job):
-    """FLOP/s of the best tf.matmul of float32 and of bfloat16."""
-    del job
-    import tensorflow as tf
-
-    best = {}
-    multiply = tf.function(tf.matmul, autograph=False)
-    for dtype in ("float32", "bfloat16"):
-        for size in (1024, 1536, 2048, 3072):
-            x = tf.cast(tf.random.stateless_normal([size, size], [0, 1]), dtype)
-            for _ in range(8):
-                start = time.perf_counter()
-                multiply(x, x)
-                rate = 2 * size**3 / (time.perf_counter() - start)
-                best[dtype] = max(best.get(dtype, 0), rate)
-    return best
-
-
-def _pipeline(job):
-    """Images a second of `train_batches`, from the second batch on, for about five seconds."""
-    from hali_tf import data
-
-    source = data.open_source(job["data"], job["data_dir"], image_size=job["image_size"])
-    images = data.train_batches(source.load("train"), job["batch_size"], 0, 0, 10**9)
-    iterator = images.as_numpy_iterator()
-    next(iterator)
-    start, count = time.perf_counter(), 0
-    while time.perf_counter() - start < 5:
-        count += len(next(iterator))
-    return count / (time.perf_counter() - start)
 
 
 def _report(options, variants, results):

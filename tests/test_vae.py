@@ -11,7 +11,7 @@ from hali_tf import export
 from hali_tf.errors import UserError
 from hali_tf.runs.metrics_file import read
 from hali_tf.runs.reopening import load_run
-from tests.test_train import assert_same_weights, train
+from tests.training_command import assert_same_weights, train
 
 FLAGS = (
     "--model=vae",
