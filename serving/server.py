@@ -43,7 +43,7 @@ def main() -> None:
         force=True,
     )
     _log.info(_FIRST_LINE)  # before TensorFlow, which takes seconds to import
-    import tensorflow as tf
+    tf = command.import_tensorflow()
 
     from serving.embedded.configuration import options_of
     from serving.embedded.server import EmbeddedServer

@@ -3,9 +3,9 @@
 import os
 import types
 
-import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from hali_tf.attributes import classifier as classifiers
 from hali_tf.attributes import training
@@ -71,7 +71,7 @@ def test_stopped_and_gone_on_is_as_never_stopped(tmp_path, monkeypatch):
 
 
 def test_features_are_those_of_images_then_of_mirrored_then_of_degraded_ones(tmp_path):
-    trunk = types.SimpleNamespace(fixed=lambda images: keras.backend.cast(images, "float32"))
+    trunk = types.SimpleNamespace(fixed=lambda images: tf.cast(images, "float32"))
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 6, 3), dtype=np.uint8)
     labels = np.arange(10, dtype=np.uint8).reshape(5, 2)
     split = training._features(trunk, Split(images, labels), str(tmp_path / "f.npy"), 0)

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from hali_tf import losses
+from hali_tf.keras_versions import tf_variable
 from hali_tf.layers import random
 from hali_tf.models import VAE
 from hali_tf.models.draws import Draws
@@ -104,7 +105,9 @@ def test_replicas_train_in_each_precision_and_hold_equal_statistics(
     model = _replicated(two_replicas, make_model, precision=precision, loss_scaling=scaling)
     assert np.isfinite(_train(model, images, steps=2)).all()
     for variable in model.encoder.weights + model.decoder.weights + model.average.encoder.weights:
-        first, second = (part.numpy() for part in two_replicas.experimental_local_results(variable))
+        first, second = (
+            part.numpy() for part in two_replicas.experimental_local_results(tf_variable(variable))
+        )
         np.testing.assert_array_equal(first, second, err_msg=variable.name)
 
 

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from hali_tf.data import Split, semi_supervised_batches
+from hali_tf.keras_versions import tf_variable
 from hali_tf.layers import random
 from hali_tf.models import LabelledEncoder, SemiSupervisedHALI
 
@@ -134,7 +135,7 @@ def test_labels_are_learned(make_model, batch):
     labels = np.array([0, 1, 2, 0, 1, 2, 0, 1])
     images += (120 * labels).astype(np.uint8)[:, None, None, None]
     model = semi_supervised(make_model, ema_decay=0.9)
-    history = model.fit(repeated((*batch[:2], images, labels), 60), verbose=0).history
+    history = model.fit(repeated((*batch[:2], images, labels), 120), verbose=0).history
     assert history["label_loss"][-1] < 1
     assert model.encode(images)[-1].probabilities.numpy().argmax(axis=1).tolist() == labels.tolist()
 
@@ -145,7 +146,9 @@ def test_two_replicas_train(make_model, two_replicas, batch):
     history = model.fit(repeated(batch, 2), verbose=0).history
     assert all(np.isfinite(v).all() for v in history.values())
     for variable in model.encoder.weights + model.average.encoder.weights:
-        first, second = (part.numpy() for part in two_replicas.experimental_local_results(variable))
+        first, second = (
+            part.numpy() for part in two_replicas.experimental_local_results(tf_variable(variable))
+        )
         np.testing.assert_array_equal(first, second, err_msg=variable.name)
 
 
