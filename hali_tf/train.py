@@ -19,7 +19,7 @@ from hali_tf.errors import UsageError
 
 def main() -> None:
     """Reads the flags, makes or reopens the run folder, trains, prints what came out."""
-    config = configuration.from_flags(configuration.Config)
+    config = configuration.from_flags(Config)
     # After the flags: --help and a wrong flag answer at once.
     tf = command.import_tensorflow()
 
@@ -53,7 +53,7 @@ def main() -> None:
         sys.exit(stop.exit_code)
     print(reconstruction.table(config.data.name, summary))
     if config.labels.per_class:
-        print(labels.sentence(config, summary))
+        print(labels.sentence(config.labels.per_class, summary))
     figures = os.path.join(config.run_dir, "figures")
     print(f"figures: {figures}/reconstructions.png, {figures}/samples.png")
     print(f"all of the run: {config.run_dir}")
@@ -72,5 +72,5 @@ def describe_run(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    configuration.define_flags(configuration.Config, "hali_tf.train")
+    configuration.define_flags(Config, "hali_tf.train")
     command.run(main, __doc__)

@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from hali_tf.config import Config
 from hali_tf.data import Split, batches
 
 
@@ -38,9 +37,9 @@ def count_errors(model: keras.Model, split: Split) -> dict[str, int]:
     return {"label_errors": int(counts.sum() - np.trace(counts)), "label_images": int(counts.sum())}
 
 
-def sentence(config: Config, errors: dict[str, int]) -> str:
-    """The numbers of `count_errors` as a line for a person."""
+def sentence(per_class: int, errors: dict[str, int]) -> str:
+    """The numbers of `count_errors` as a line for a person, with the number of labels."""
     return (
-        f"  {config.labels.per_class} labels per class    {errors['label_errors']} errors of "
+        f"  {per_class} labels per class    {errors['label_errors']} errors of "
         f"{errors['label_images']}"
     )

@@ -1,4 +1,4 @@
-"""Latents as arrays: images to means and back in bounded memory, and single components scaled."""
+"""Latents as arrays: images to means and back, in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Coder:
     In batches, each a compiled call.
 
     Args:
-      model: see `context.Subject`.
+      model: `Averaged`, or another model with its methods.
 
     Attributes:
       image_shape: (H, W, C).

@@ -56,7 +56,8 @@ class Core:
             raise
         finally:
             seconds = time.perf_counter() - started
-            names = self._known_names(spec)
+            is_known = status == StatusCode.OK  # model and signature have just answered
+            names = _names(spec) if is_known else self._known_names(spec)
             self._metrics.record(*names, api, entrypoint, status.name, seconds)
 
     def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
@@ -116,13 +117,17 @@ class Core:
 
         No client can make up values of labels without end.
         """
-        name = spec.name if self._manager.is_configured(spec.name) else ""
-        key = inference.signature_key(spec)
+        name, key = _names(spec)
+        name = name if self._manager.is_configured(name) else ""
         try:
             with self._manager.lease(spec) as servable:
                 return name, key if key in servable.signatures else ""
         except ServingError:
             return name, ""
+
+
+def _names(spec: model_pb2.ModelSpec) -> tuple[str, str]:
+    return spec.name, inference.signature_key(spec)
 
 
 def _model_spec(request: Any) -> model_pb2.ModelSpec:

@@ -42,6 +42,12 @@ _MODEL = (
     r"(?i:/v1/models)/(?P<model>[^/:]+)"
     r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 )
+# One option of MessageToJson, two names: it was renamed in protobuf 5.
+_WITH_DEFAULTS = next(
+    name
+    for name in ("including_default_value_fields", "always_print_fields_with_no_presence")
+    if name in inspect.signature(json_format.MessageToJson).parameters
+)
 _POST = re.compile(_MODEL + r":(?P<method>(?i:predict|classify|regress))")
 _GET = re.compile(_MODEL + r"(?P<metadata>/metadata)?")
 
@@ -137,13 +143,8 @@ def _fill_spec(spec: model_pb2.ModelSpec, match: re.Match) -> None:
 
 
 def _message_json(proto: message.Message) -> str:
-    # One option, two names: it was renamed in protobuf 5.
-    parameters = inspect.signature(json_format.MessageToJson).parameters
-    with_defaults = "including_default_value_fields"
-    if with_defaults not in parameters:
-        with_defaults = "always_print_fields_with_no_presence"
     return json_format.MessageToJson(
-        proto, preserving_proto_field_name=True, **{with_defaults: True}
+        proto, preserving_proto_field_name=True, **{_WITH_DEFAULTS: True}
     )
 
 

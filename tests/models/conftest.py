@@ -15,12 +15,9 @@ from hali_tf.architectures.rows import (
     Logit,
     Residual,
     Upsample,
+    weight_norm,
 )
 from hali_tf.models import HALI
-
-
-def _weight(features, kernel, strides=1, dropout=0.0, padding="same"):
-    return Conv(features, kernel, strides, padding, "weight", dropout)
 
 
 def toy(levels=2):
@@ -29,20 +26,20 @@ def toy(levels=2):
         latent=(4, 4, 3),
         encoder=(Conv(6, 3, norm=None), Conv(6, 3, strides=2), Residual(), Gaussian()),
         decoder=(Conv(6, 3), Upsample(), Residual(), Conv(6, 3), Image()),
-        discriminator=(_weight(6, 3), _weight(6, 3, 2, dropout=0.2)),
+        discriminator=(weight_norm(6, 3), weight_norm(6, 3, 2, dropout=0.2)),
     )
     middle = Level(
         latent=(2, 2, 4),
         encoder=(Conv(6, 3, strides=2), Gaussian()),
         decoder=(Upsample(), Conv(6, 3), Gaussian()),
-        discriminator=(_weight(6, 3, 2, dropout=0.5),),
+        discriminator=(weight_norm(6, 3, 2, dropout=0.5),),
     )
     side = {1: 8, 2: 4, 3: 2}[levels]
     top = Level(
         latent=(6,),
         encoder=(Conv(8, side, padding="valid"), Gaussian()),
         decoder=(ConvTranspose(8, side), Image() if levels == 1 else Gaussian()),
-        discriminator=(_weight(8, side, padding="valid"),),
+        discriminator=(weight_norm(8, side, padding="valid"),),
     )
     joint = (Conv(8, 1, norm=None, dropout=0.5), Logit(dropout=0.2))
     return Architecture((8, 8, 1), (first, middle, top)[: levels - 1] + (top,), joint)
