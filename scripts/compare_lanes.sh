@@ -6,18 +6,25 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 rounds=${3:-3}
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
 TIMEFORMAT=%R
 
 for ((round = 1; round <= rounds; round++)); do
   for python in "$1" "$2"; do
     name="$("$python" -c 'from importlib.metadata import version; print("TensorFlow", version("tensorflow"))')"
-    seconds=$({ time "$python" -m hali_tf.train --flagfile=configs/digits.cfg --dry_run >/dev/null 2>&1; } 2>&1)
+    # A folder of its own: runs/digits may hold a run that only one of the lanes goes on with.
+    if ! seconds=$({ time "$python" -m hali_tf.train --flagfile=configs/digits.cfg --dry_run \
+      --run_dir="$folder/run" >/dev/null 2>"$folder/log"; } 2>&1); then
+      cat "$folder/log" >&2
+      exit 1
+    fi
     printf '%s: start-up (--dry_run) %s s\n' "$name" "$seconds"
-    "$python" scripts/benchmark.py --rounds=1 --steps=12 --noxla 2>/dev/null |
+    "$python" scripts/benchmark.py --rounds=1 --steps=12 --noxla |
       grep -E '^\| (float32|mixed_bfloat16|bfloat16)' | sed "s/^/$name: /"
     if [[ -n ${EXPORT:-} ]]; then
       "$python" scripts/load_test.py --model_base_path="$EXPORT" --signatures=encode,sample \
-        --clients=8 --seconds=4 2>/dev/null | grep -E '^\|' | sed "s/^/$name: /"
+        --clients=8 --seconds=4 | grep -E '^\|' | sed "s/^/$name: /"
     fi
   done
 done
