@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv if it is missing and runs the tests: bash scripts/test.sh [--all] [pytest arguments]
-# --all includes the slow ones.
+# --all includes the slow ones. Two processes share the test files; --numprocesses=0 is one alone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
@@ -11,4 +11,4 @@ if [[ ${1:-} == --all ]]; then
   which=(-m "slow or not slow")
 fi
 ensure_environment test
-exec "$VENV/bin/python" -m pytest ${which[@]+"${which[@]}"} "$@"
+exec "$VENV/bin/python" -m pytest --numprocesses=2 --dist=loadfile ${which[@]+"${which[@]}"} "$@"
