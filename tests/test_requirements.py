@@ -19,6 +19,7 @@ NOT_IMPORTED = {
     "importlib_resources": "TensorFlow Datasets imports it and does not declare it",
     "mypy": "a command of scripts/check.sh",
     "protobuf": "imported as part of the namespace `google`; the range is TensorFlow's",
+    "pytest-xdist": "options of pytest in scripts/test.sh",
     "ruff": "a command of scripts/check.sh",
     "setuptools": "TensorBoard 2.15 imports pkg_resources and does not declare it",
     "tensorflow-metadata": "chosen so that pip finds one protobuf for all (BUILD.md)",

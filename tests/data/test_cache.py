@@ -105,7 +105,7 @@ def test_more_than_half_bad_is_an_error(folder, names, tmp_path, bad, fails):
         return
     with pytest.raises(UserError, match="more than half of the 10 .*0.png: the file is empty"):
         cache.load(_job(folder, names), tmp_path / "cache", strict=False)
-    assert not list((tmp_path / "cache").glob("*/"))
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
 
 
 def test_a_file_that_may_not_be_read_is_a_bad_image(folder, names, tmp_path):
