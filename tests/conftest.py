@@ -5,6 +5,10 @@ import pathlib
 
 import pytest
 
+# Tests start commands while gRPC's threads run. Python 3.9 forks for them, and gRPC's handlers of
+# forks can then abort the child before it becomes the command.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+
 import hali_tf  # noqa: F401  (quiet TensorFlow logs, before any test imports TensorFlow)
 
 import tensorflow as tf  # isort: skip
