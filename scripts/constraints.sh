@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Renews constraints/python3.X.txt, the exact versions that the scripts install with, for each
 # supported Python that runs here: bash scripts/constraints.sh [VERSION...]
-# Each is what pip would install today by setup.cfg, with all extras but gpu, into a fresh
-# environment; nothing is installed. Run the tests afterwards.
+# Each is what pip would install today by setup.cfg, with the extra `test`, into a fresh
+# environment. None of it is installed. Run the tests afterwards.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
