@@ -222,6 +222,8 @@ def test_selectors_and_references_agree(deployment, pod):
         assert service["spec"]["selector"] == labels
     budget = only("base/autoscaler.yaml", "PodDisruptionBudget")
     assert budget["spec"]["selector"]["matchLabels"] == labels
+    policy = only("base/network.yaml", "NetworkPolicy")
+    assert policy["spec"]["podSelector"]["matchLabels"] == labels
     scaler = only("base/autoscaler.yaml", "HorizontalPodAutoscaler")["spec"]
     assert scaler["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
     assert 1 < scaler["minReplicas"] < scaler["maxReplicas"]
@@ -245,6 +247,23 @@ def test_containers_run_without_privileges(pod, container, compose):
     assert container["securityContext"]["capabilities"] == {"drop": compose["cap_drop"]}
     (models,) = [m for m in container["volumeMounts"] if m["name"] == "models"]
     assert models["readOnly"]
+    publisher = only("publisher.yaml", "Pod")["spec"]
+    assert publisher["containers"][0]["securityContext"] == container["securityContext"]
+    user = dict(publisher["securityContext"])
+    assert user.pop("fsGroup") == user["runAsGroup"]  # may write to the volume
+    assert user == pod["securityContext"]
+
+
+def test_the_network_policy_names_who_may_call(container):
+    """Nothing that it does not name comes in, and nothing goes out."""
+    policy = only("base/network.yaml", "NetworkPolicy")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"] and "egress" not in policy
+    ports = {port["name"] for port in container["ports"]}
+    assert {port["port"] for rule in policy["ingress"] for port in rule["ports"]} == ports
+    assert all(rule["from"] for rule in policy["ingress"])  # an empty `from` is everybody
+    readme = (DEPLOY.parent / "README.md").read_text()
+    (client,) = policy["ingress"][0]["from"][0]["podSelector"]["matchLabels"].items()
+    assert f'{client[0]}: "{client[1]}"' in readme
 
 
 @pytest.fixture
