@@ -1,18 +1,21 @@
 """Evaluates a run: the paper's questions, answered with numbers and pictures.
 
 python -m hali_tf.evaluate --run_dir=runs/digits [--only=reconstruction,samples]
-    [--baselines=runs/digits_ali,runs/digits_vae] [--limit=4000]
+    [--baselines=runs/digits_ali,runs/digits_vae] [--limit=4000] [--open]
 
-Writes RUN_DIR/evaluation/: NAME.json for each question, pictures, and report.md with all of them;
-prints the results. It can be stopped: what was answered for the same checkpoints and flags is not
-answered again. Exit code: 0 done, 1 a question failed or data or disk, 2 a flag that cannot work.
+Writes RUN_DIR/evaluation/: NAME.json for each question, pictures, and all of them in one page,
+report.html and report.md; prints the results. It can be stopped: what was answered for the same
+checkpoints and flags is not answered again. Exit code: 0 done, 1 a question failed or data or disk,
+2 a flag that cannot work.
 """
 
 from __future__ import annotations
 
 import os
+import pathlib
 import sys
 import traceback
+import webbrowser
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -49,6 +52,13 @@ def main() -> None:
         flags.mask,
     )
     evaluate(context, QUESTIONS, only)
+    if flags.open:
+        _open(context.path("report.html"))
+
+
+def _open(page):
+    if not webbrowser.open(pathlib.Path(page).absolute().as_uri()):
+        raise UserError(f"--open: no browser was found here; open {page} in one")
 
 
 def _list(text):
@@ -133,7 +143,7 @@ def evaluate(context: Context, questions: dict[str, Question], only: Sequence[st
             note = " (answered before)" if known[name] else ""
             print(f"{name}{note}: {page.first_paragraph(text)}")
     page.write_report(context, texts, missing)
-    print(f"the whole report: {context.path('report.md')}")
+    print(f"the whole report: {context.path('report.html')}, or report.md beside it")
     if failed:
         raise UserError(
             f"{', '.join(failed)} failed; the other answers are in {context.folder}, and the same "
@@ -164,5 +174,6 @@ if __name__ == "__main__":
         limit=(0, "How many images of a held-out split are used; 0: all."),
         attribute_classifier=("", "Folder that hali_tf.attributes wrote."),
         mask=("", "PNG of a mask to inpaint as well, white where the image is missing."),
+        open=(False, "Show the report in the browser."),
     )
     command.run(main, __doc__)

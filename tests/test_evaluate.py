@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -25,10 +26,11 @@ from hali_tf.evaluation.subjects import Subject
 from tests.exporting.runs import make_run
 
 
-def command(*flags):
+def command(*flags, browser="echo opens %s"):
     """The command, done: its exit code, stdout and stderr."""
     process = subprocess.run(
         [sys.executable, "-m", "hali_tf.evaluate", *flags],
+        env={**os.environ, "BROWSER": browser},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -47,7 +49,8 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def evaluated(runs):
     """Folder of the evaluation of the first run beside the second, and what the command printed."""
-    code, out, err = command(f"--run_dir={runs[0]}", f"--baselines={runs[1]}", "--limit=12")
+    flags = f"--run_dir={runs[0]}", f"--baselines={runs[1]}", "--limit=12", "--open"
+    code, out, err = command(*flags)
     assert code == 0, err
     return f"{runs[0]}/evaluation", out
 
@@ -78,7 +81,7 @@ def test_every_question_has_its_answer(evaluated):
 def test_report_has_all_tables_and_pictures(evaluated):
     folder, out = evaluated
     report = read(folder, "report.md")
-    assert f"{folder}/report.md" in out
+    assert f"the whole report: {folder}/report.html" in out
     headings = re.findall("^## (.*)$", report, re.MULTILINE)
     unanswered = ("attributes", "labels")  # digits have no attributes, and the run used no labels
     answered = [name for name in QUESTIONS if name not in unanswered]
@@ -92,6 +95,16 @@ def test_report_has_all_tables_and_pictures(evaluated):
     for picture in pictures:
         with open(f"{folder}/{picture}", "rb") as f:
             assert f.read(4) == b"\x89PNG"
+
+
+def test_report_as_html_has_the_same_and_is_opened(evaluated):
+    folder, out = evaluated
+    page, report = read(folder, "report.html"), read(folder, "report.md")
+    assert page.count('src="data:image/png;base64,') == report.count(".png)")
+    assert page.count("<table>") == report.count("| --- |")
+    for heading in re.findall("^## (.*)$", report, re.MULTILINE):
+        assert f">{heading}</h2>" in page
+    assert f"opens file://{folder}/report.html" in out
 
 
 def test_pictures_are_in_tensorboard(evaluated, runs):

@@ -1,4 +1,4 @@
-"""report.md: all answers of an evaluation in one page; and its pictures in TensorBoard."""
+"""report.md and report.html: all answers in one page; and their pictures in TensorBoard."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from PIL import Image
 
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.report import markdown
+from hali_tf.evaluation.report.html import write_html
 from hali_tf.files import write_text
 
 
 def write_report(context: Context, texts: dict[str, str], missing: dict[str, str]) -> None:
-    """Writes report.md.
+    """Writes report.md, and the same as report.html.
 
     Args:
       context: the evaluation.
@@ -41,6 +42,7 @@ def write_report(context: Context, texts: dict[str, str], missing: dict[str, str
         *sections,
     )
     write_text(context.path("report.md"), page + "\n")
+    write_html(context.path("report.html"), page)
 
 
 def first_paragraph(text: str) -> str:

@@ -1,0 +1,102 @@
+"""A report's Markdown as one HTML file that needs nothing else: figures inside, no scripts."""
+
+from __future__ import annotations
+
+import base64
+import html
+import mimetypes
+import os
+import string
+from importlib.resources import files
+from xml.etree import ElementTree
+
+import markdown
+from markdown.treeprocessors import Treeprocessor
+
+from hali_tf.files import write_text
+
+_LONG = 15  # rows; a table with more is folded
+_VERDICTS = {"holds": "holds", "does not hold": "fails"}  # text of a cell to its class
+
+
+def write_html(path: str | os.PathLike, text: str) -> None:
+    """Writes Markdown as an HTML page, with the figures that it names embedded.
+
+    Figures open large when they are clicked, long tables are folded, and what the Markdown has of
+    HTML is shown as text.
+
+    Args:
+      path: of the file; figures are looked for in its folder.
+      text: Markdown; its first line is a heading, which becomes the title.
+    """
+    converter = markdown.Markdown(
+        extensions=["tables", "toc"],
+        extension_configs={"toc": {"toc_depth": "2-3"}},
+        output_format="html",
+    )
+    converter.preprocessors.deregister("html_block")
+    converter.inlinePatterns.deregister("html")
+    figures, tables = _Figures(os.path.dirname(path)), _Tables()
+    converter.treeprocessors.register(figures, "figures", 0)  # after the inline patterns
+    converter.treeprocessors.register(tables, "tables", 0)
+    title, _, text = text.partition("\n")
+    body = converter.convert(text)
+    template = (files(__package__) / "page.html").read_text(encoding="utf-8")
+    page = string.Template(template).substitute(
+        title=html.escape(title.lstrip("# ")),
+        contents=converter.toc,  # of the extension `toc`
+        body=body,
+    )
+    write_text(path, page)
+
+
+class _Figures(Treeprocessor):
+    """Embeds images, each in a label whose checkbox makes it large."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self._folder = folder
+
+    def run(self, root):
+        for parent in list(root.iter()):
+            for image in parent.findall("img"):
+                image.set("src", _embedded(os.path.join(self._folder, image.get("src"))))
+                title = image.get("alt")
+                box = ElementTree.Element("input", type="checkbox")
+                box.set("aria-label", f"Show large: {title}")
+                _wrap(parent, image, "label", before=box)
+
+
+class _Tables(Treeprocessor):
+    """Makes wide tables scroll, folds long ones, and marks the verdicts in them."""
+
+    def run(self, root):
+        for table in list(root.iter("table")):
+            for cell in table.iter("td"):
+                verdict = _VERDICTS.get("".join(cell.itertext()).strip())
+                if verdict:
+                    cell.set("class", verdict)
+            parent = next(element for element in root.iter() if table in element)
+            around = _wrap(parent, table, "div")
+            around.set("class", "table")
+            rows = len(table.findall("tbody/tr"))
+            if rows > _LONG:
+                summary = ElementTree.Element("summary")
+                summary.text = f"Table of {rows} rows"
+                _wrap(parent, around, "details", before=summary)
+
+
+def _wrap(parent, child, tag, before=None):
+    """Puts a child of an element into a new one, after `before` if there is one; returns it."""
+    around = ElementTree.Element(tag)
+    around.tail, child.tail = child.tail, None
+    around.extend([child] if before is None else [before, child])
+    parent[list(parent).index(child)] = around
+    return around
+
+
+def _embedded(path):
+    """A file as a data URL."""
+    kind = mimetypes.guess_type(path)[0]
+    with open(path, "rb") as f:
+        return f"data:{kind};base64,{base64.b64encode(f.read()).decode('ascii')}"
