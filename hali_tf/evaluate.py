@@ -113,13 +113,13 @@ def evaluate(context: Context, questions: dict[str, Question], only: Sequence[st
         question failed, and the answers to the others are written.
     """
     from hali_tf.evaluation.answer_cache import AnswerCache
-    from hali_tf.evaluation.report import page
+    from hali_tf.evaluation.report import page, summary
 
     for name in only:
         reason = questions[name].unanswerable(context)
         if reason:
             raise UserError(f"--only={name}: {context.subject.run_dir} cannot answer: {reason}")
-    cache, texts, missing, failed = AnswerCache(context, questions), {}, {}, []
+    cache, texts, findings, missing, failed = AnswerCache(context, questions), {}, {}, {}, []
     known = {name: cache.read(name) for name in questions}  # reads all inputs: errors come first
     for name, question in questions.items():
         if not known[name] and only and name not in only:
@@ -131,7 +131,8 @@ def evaluate(context: Context, questions: dict[str, Question], only: Sequence[st
                 missing[name] = reason
                 print(f"{name}: left out: {reason}")
                 continue
-            text = question.report(known[name] or _answer(context, cache, name, question))
+            answer = known[name] or _answer(context, cache, name, question)
+            text, findings[name] = question.report(answer), question.findings(answer)
         except Exception as error:  # whatever it is, the other questions are answered
             if not isinstance(error, UserError):
                 traceback.print_exc()
@@ -142,7 +143,10 @@ def evaluate(context: Context, questions: dict[str, Question], only: Sequence[st
             texts[question.title] = text
             note = " (answered before)" if known[name] else ""
             print(f"{name}{note}: {page.first_paragraph(text)}")
-    page.write_report(context, texts, missing)
+    claims = summary.claims(questions, findings, missing)
+    page.write_report(context, claims, texts, missing)
+    if claims:
+        print(page.first_paragraph(claims))
     print(f"the whole report: {context.path('report.html')}, or report.md beside it")
     if failed:
         raise UserError(

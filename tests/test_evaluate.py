@@ -85,7 +85,12 @@ def test_report_has_all_tables_and_pictures(evaluated):
     headings = re.findall("^## (.*)$", report, re.MULTILINE)
     unanswered = ("attributes", "labels")  # digits have no attributes, and the run used no labels
     answered = [name for name in QUESTIONS if name not in unanswered]
-    assert headings == [*(QUESTIONS[name].title for name in answered), "Not answered"]
+    titles = [QUESTIONS[name].title for name in answered]
+    assert headings == ["Summary", *titles, "Not answered"]
+    summary = report.partition("## Summary\n\n")[2].partition("\n\n## ")[0]
+    assert summary.splitlines()[0] in out
+    statements = [claim for question in QUESTIONS.values() for claim in question.claims.values()]
+    assert all(f" {statement} |" in summary for statement in statements)
     assert "the data has no attributes" in report
     assert "Data: digits, 16x16x1, at most 12 of a split." in report
     rmse = read(folder, "reconstruction.json")["answer"]["rows"]["ALI"]["rmse"]

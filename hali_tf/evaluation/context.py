@@ -39,6 +39,11 @@ class Context:
         """The run's own model."""
         return self.subjects[0]
 
+    @property
+    def labels(self) -> dict[str, list[str]]:
+        """Name of each subject to the labels of its levels."""
+        return {s.name: [label for label, _ in s.levels()] for s in self.subjects}
+
     def split(self, name: str) -> Split:
         """A split of the data; "validation" and "test" are cut to `limit`."""
         split = _load(self.source, name)

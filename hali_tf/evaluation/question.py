@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+from hali_tf.evaluation.claims import Finding
 from hali_tf.evaluation.context import Context
 
 
@@ -15,9 +17,11 @@ class Question(abc.ABC):
 
     Attributes:
       title: a heading that names the section of the paper.
+      claims: what the paper says there: key to statement.
     """
 
     title: str
+    claims: ClassVar[Mapping[str, str]] = {}
 
     def unanswerable(self, context: Context) -> str | None:
         """Why the question cannot be answered, such as "the data has no attributes", or None."""
@@ -46,3 +50,11 @@ class Question(abc.ABC):
         Args:
           answer: of `answer`, as it comes back from JSON.
         """
+
+    def findings(self, answer: dict[str, Any]) -> dict[str, Finding]:
+        """What the answer says of `claims`, by their keys; those that it cannot judge are left out.
+
+        Args:
+          answer: of `answer`, as it comes back from JSON.
+        """
+        return {}

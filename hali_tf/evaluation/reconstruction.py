@@ -2,109 +2,144 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from hali_tf.drawing import grids
+from hali_tf.evaluation import rows as tables
+from hali_tf.evaluation.claims import Finding, roles
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
 from hali_tf.measures import features
 from hali_tf.measures.reconstruction import compare
+from hali_tf.measures.spectra import CUTOFF, spectrum
 
 _BATCH = 128
 _SHOWN = 16
+_PAIRS = "random pairs of images"
+_MEASURES = {
+    "rmse": "RMSE",
+    "rmse_ratio": "/ random pairs",
+    "ssim": "SSIM",
+    "feature_distance": "feature distance",
+    "feature_distance_ratio": "/ random pairs",
+    "low_frequency_share": "low frequencies",
+}
 _METHOD = """\
-{images:,} test images, by the means of all levels. RMSE is per pixel, of values in [0, 1]; the
-ratio to random pairs is BiGAN's (Donahue et al., 2017). SSIM is that of Wang et al. (2004), 1 for
-equal images. The feature distance, which the paper does not have, has the form of LPIPS (Zhang et
-al., 2018) but not its network: it is taken in {features}."""
+{images:,} test images, by the means of all levels; in brackets 95 % intervals by the bootstrap over
+images. RMSE is per pixel, of values in [0, 1]; the ratio to random pairs is BiGAN's (Donahue et
+al., 2017). SSIM is that of Wang et al. (2004), 1 for equal images. The feature distance, which the
+paper does not have, has the form of LPIPS (Zhang et al., 2018) but not its network: it is taken in
+{features}. Low frequencies: the share of the squared error at up to {cutoff} cycles per image,
+large for a global difference and small for local ones."""
 
 
 class Reconstruction(Question):
     """RMSE, SSIM and feature distance of each level of each model, beside random pairs."""
 
     title = "Reconstruction (section 5.1)"
+    claims = {
+        "pixels": "Reconstructions from z_1 are nearer to the image than ALI's (by RMSE)",
+        "features": "Reconstructions from z_1 look more like the image than ALI's (by feature "
+        "distance)",
+        "levels": "Reconstructions from z_1 are nearer to the image than those from z_2",
+        "local": "Reconstructions from z_1 differ locally, those from z_2 globally (by the share "
+        "of low frequencies in the error)",
+    }
 
     def answer(self, context: Context) -> dict:
         """Measures of each level of each subject and of random pairs of test images; a grid."""
         images = context.split("test").images
         order = np.random.default_rng(context.seed).permutation(len(images))
-        # Each with the one before it in a random order, as in `random_pairs`.
-        pairs = _means(
-            (images[order[part]], images[order[part - 1]]) for part in _parts(len(images))
-        )
-        rows, shown = {}, []
+        partner = np.empty_like(order)
+        partner[order] = np.roll(order, 1)  # as in `random_pairs`
+        parts = np.array_split(np.arange(len(images)), -(-len(images) // _BATCH))
+        values, shown = {}, []
         for subject in context.subjects:
             reconstruct = subject.coder.reconstruct
             for label, level in subject.levels():
-                parts = context.progress(_parts(len(images)), f"reconstruct, {label}")
-                means = _means((images[part], reconstruct(images[part], level)) for part in parts)
-                rows[label] = {**means, **_ratios(means, pairs)}
+                bar = context.progress(parts, f"reconstruct, {label}")
+                values[label] = np.concatenate(
+                    [_of_pairs(images[part], reconstruct(images[part], level)) for part in bar]
+                )
                 shown.append(reconstruct(images[:_SHOWN], level))
+        values[_PAIRS] = np.concatenate(
+            [_of_pairs(images[part], images[partner[part]]) for part in parts]
+        )
+        rows, differences = tables.measured(
+            list(values), np.stack(list(values.values()), axis=1), _measures, list(_MEASURES)
+        )
         picture = grids.reconstruction_grid(images[:_SHOWN], shown)
         grids.save_png(context.path("reconstruction.png"), picture)
         return {
             "images": len(images),
             "features": features.NAME,
+            "labels": context.labels,
+            "random_pairs": rows.pop(_PAIRS),
             "rows": rows,
-            "random_pairs": pairs,
+            "differences": differences,
             "picture": "reconstruction.png",
         }
 
     def report(self, answer: dict) -> str:
         """The result in words, the table, the grid."""
-        columns = ("rmse", "rmse_ratio", "ssim", "feature_distance", "feature_distance_ratio")
-        pairs = {**answer["random_pairs"], "rmse_ratio": 1.0, "feature_distance_ratio": 1.0}
         rows = [
-            [label, *(row[name] for name in columns)]
-            for label, row in {**answer["rows"], "random pairs of images": pairs}.items()
+            [
+                label,
+                *(markdown.with_interval(row[name], row["intervals"][name]) for name in _MEASURES),
+            ]
+            for label, row in {**answer["rows"], _PAIRS: answer["random_pairs"]}.items()
         ]
-        head = ["", "RMSE", "/ random pairs", "SSIM", "feature distance", "/ random pairs"]
         return markdown.page(
             in_words(answer["rows"]),
-            _METHOD.format(**answer),
-            markdown.table(head, rows),
+            _METHOD.format(cutoff=CUTOFF, **answer),
+            markdown.table(["", *_MEASURES.values()], rows),
             f"Originals, and below each {', '.join(answer['rows'])}:",
             f"![Reconstructions]({answer['picture']})",
         )
 
+    def findings(self, answer: dict) -> dict[str, Finding]:
+        """By the differences to the run's first level."""
+        found, role = {}, roles(answer["labels"])
+        for key, other, measure in (
+            ("pixels", "ALI", "rmse"),
+            ("features", "ALI", "feature_distance"),
+            ("levels", "z_2", "rmse"),
+            ("local", "z_2", "low_frequency_share"),
+        ):
+            if other in role:
+                own, theirs = (answer["rows"][role[r]][measure] for r in ("z_1", other))
+                difference = answer["differences"][role[other]][measure]
+                found[key] = Finding.of(f"{own:.3g} and {theirs:.3g}", difference)
+        return found
 
-def _parts(count):
-    return np.array_split(np.arange(count), -(-count // _BATCH))
+
+def _of_pairs(a, b):
+    """What `_measures` is computed from, float64 [B, 5], of two uint8 arrays [B, H, W, C]."""
+    compared = compare(a, b)
+    energy = spectrum((b.astype(np.float64) - a) / 255)
+    columns = [compared[name] for name in ("mse", "ssim", "feature_distance")]
+    return np.stack([*columns, energy[:, : CUTOFF + 1].sum(axis=1), energy.sum(axis=1)], axis=1)
 
 
-def _means(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-    """Means of `compare` over batches of pairs, with the root of the "mse" as "rmse"."""
-    measured = [compare(a, b) for a, b in pairs]
-    means = {
-        name: float(np.mean(np.concatenate([batch[name] for batch in measured])))
-        for name in measured[0]
-    }
-    return {"rmse": float(np.sqrt(means.pop("mse"))), **means}
+def _measures(means):
+    """`_MEASURES` of means [..., R, 5] over `_of_pairs`; the last row is that of random pairs."""
+    mse, ssim, distance, low, energy = np.moveaxis(means, -1, 0)
+    rmse = np.sqrt(mse)
+    ratios = [_divided(x, x[..., -1:]) for x in (rmse, distance)]
+    shares = _divided(low, energy)
+    return np.stack([rmse, ratios[0], ssim, distance, ratios[1], shares], axis=-1)
 
 
-def _ratios(means, pairs):
-    """Of means to those of random pairs; None where these are 0."""
-    return {
-        f"{name}_ratio": means[name] / pairs[name] if pairs[name] else None
-        for name in ("rmse", "feature_distance")
-    }
+def _divided(a, b):
+    """The ratio, NaN where b is 0, as of random pairs of a single image."""
+    return np.divide(a, b, out=np.full_like(a, np.nan), where=b > 0)
 
 
 def in_words(rows: dict[str, dict]) -> str:
-    """The result as sentences; `rows` holds measures by label."""
-    errors = ", ".join(f"{label} {row['rmse']:.4f}" for label, row in rows.items())
-    sentence = f"Per-pixel RMSE: {errors}."
-    if len(rows) == 1:
-        return sentence
-    nearest = {
-        "RMSE": min(rows, key=lambda label: rows[label]["rmse"]),
-        "SSIM": max(rows, key=lambda label: rows[label]["ssim"]),
-        "feature distance": min(rows, key=lambda label: rows[label]["feature_distance"]),
-    }
-    if len(set(nearest.values())) == 1:
-        return f"{sentence} {nearest['RMSE']} is nearest to the originals by every measure."
-    by = ", ".join(f"{label} by {name}" for name, label in nearest.items())
-    return f"{sentence} Nearest to the originals: {by}."
+    """The result as a sentence; `rows` holds measures by label."""
+    errors = ", ".join(
+        f"{label} {markdown.with_interval(row['rmse'], row['intervals']['rmse'])}"
+        for label, row in rows.items()
+    )
+    return f"Per-pixel RMSE: {errors}."

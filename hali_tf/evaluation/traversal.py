@@ -104,7 +104,7 @@ class Traversal(Question):
 def _measure(coder, z, level, components):
     """A level's part of the answer; arguments as of `varied`."""
     found = [
-        (spectrum(after - before), beyond_colours(before, after))
+        (spectrum(after - before).sum(axis=0), beyond_colours(before, after).sum())
         for before, after in varied(coder, z, level, components)
     ]
     spectra, beyond = map(np.stack, zip(*found))
@@ -196,7 +196,7 @@ def effects(coder: Coder, z: np.ndarray, level: int, components: Iterable[int]) 
       images and both ends of the range.
     """
     pairs = varied(coder, z, level, components)
-    return np.stack([spectrum(after - before) for before, after in pairs])
+    return np.stack([spectrum(after - before).sum(axis=0) for before, after in pairs])
 
 
 def strips(coder: Coder, z: np.ndarray, level: int, components: Iterable[int]) -> Strips:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from sklearn.metrics import recall_score
 
 
 def accuracy(truth: np.ndarray, decisions: np.ndarray) -> np.ndarray:
@@ -18,12 +17,29 @@ def balanced_accuracy(truth: np.ndarray, decisions: np.ndarray) -> np.ndarray:
 
     Both arrays are [N, A] of class numbers, 0 and 1 for attributes; in per cent, float64 [A].
     """
-    return 100 * np.array(
-        [
-            recall_score(t, d, labels=np.unique(t), average="macro")
-            for t, d in zip(truth.T, decisions.T)
-        ]
-    )
+    return balanced(recalls(truth, decisions).mean(axis=0))
+
+
+def recalls(truth: np.ndarray, decisions: np.ndarray) -> np.ndarray:
+    """What `balanced` is computed from, of each image.
+
+    Args:
+      truth: [N, A] of class numbers, 0 and 1 for attributes.
+      decisions: the same.
+
+    Returns:
+      bool [N, 2, V, A]: for each of the V values, whether it is the truth; and whether it also is
+      the decision.
+    """
+    is_value = truth[:, np.newaxis] == np.unique(truth)[:, np.newaxis]
+    return np.stack([is_value, is_value & (truth == decisions)[:, np.newaxis]], axis=1)
+
+
+def balanced(means: np.ndarray) -> np.ndarray:
+    """Balanced accuracy in per cent, [..., A], from means [..., 2, V, A] over `recalls`."""
+    occurs, found = means[..., 0, :, :], means[..., 1, :, :]
+    recall = np.divide(found, occurs, out=np.zeros_like(found), where=occurs > 0)
+    return 100 * recall.sum(axis=-2) / (occurs > 0).sum(axis=-2)
 
 
 def summary(columns: Mapping[str, Sequence[float]]) -> dict[str, dict]:

@@ -30,7 +30,7 @@ def wave(u, v, side=16):
     "u, v, place", [(0, 0, 0), (1, 0, 1), (0, 2, 2), (1, 1, 2), (3, 4, 5), (8, 8, 12)]
 )
 def test_energy_lies_at_its_frequency(u, v, place):
-    energy = spectrum(wave(u, v))
+    (energy,) = spectrum(wave(u, v))
     assert energy.shape == (13,)  # the longest: 8 and 8 cycles, 11.3
     np.testing.assert_allclose(energy[place], np.sum(wave(u, v) ** 2))
     np.testing.assert_allclose(np.delete(energy, place), 0, atol=1e-9)
@@ -38,7 +38,8 @@ def test_energy_lies_at_its_frequency(u, v, place):
 
 def test_energies_sum_to_the_squares():
     differences = np.random.default_rng(0).standard_normal((5, 8, 8, 3))
-    np.testing.assert_allclose(spectrum(differences).sum(), np.sum(differences**2))
+    expected = np.sum(differences**2, axis=(1, 2, 3))
+    np.testing.assert_allclose(spectrum(differences).sum(axis=1), expected)
 
 
 def test_low_share_is_pooled_over_components():
@@ -62,7 +63,7 @@ def test_effects_by_hand():
     z_2 = np.array([[0.5, 1.0]], np.float32)
     spectra = traversal.effects(Coder(Linear()), z_2, 2, range(2))
     pairs = traversal.varied(Coder(Linear()), z_2, 2, range(2))
-    beyond = [beyond_colours(*pair) for pair in pairs]
+    beyond = [beyond_colours(*pair).sum() for pair in pairs]
     squares = 4 * (40**2 + 20**2) / 255**2
     # A constant is added; the chessboard is there already, and is scaled. Both are maps of colours.
     np.testing.assert_allclose(beyond, 0, atol=1e-9)
@@ -76,15 +77,15 @@ def test_what_is_beyond_colours():
     rng = np.random.default_rng(0)
     image = rng.random((1, 8, 8, 3))
     saturated = image @ np.array([[2.0, -0.5, 0.1], [0, 1, 0], [0.3, 0, 1]]) - 0.2
-    assert beyond_colours(image, saturated) == pytest.approx(0, abs=1e-9)
+    assert beyond_colours(image, saturated) == pytest.approx([0], abs=1e-9)
     # A pattern that is orthogonal to the image's colours is beyond them, whole.
     colours = np.concatenate([image.reshape(-1, 3), np.ones((64, 1))], axis=1)
     pattern = rng.standard_normal((64, 3))
     pattern -= colours @ np.linalg.pinv(colours) @ pattern
     changed = saturated + pattern.reshape(1, 8, 8, 3)
-    assert beyond_colours(image, changed) == pytest.approx(np.sum(pattern**2))
+    assert beyond_colours(image, changed) == pytest.approx([np.sum(pattern**2)])
     both = np.concatenate([image, image]), np.concatenate([changed, saturated])
-    assert beyond_colours(*both) == pytest.approx(np.sum(pattern**2))
+    assert beyond_colours(*both) == pytest.approx([np.sum(pattern**2), 0], abs=1e-9)
 
 
 def test_pixelwise_share_is_pooled_over_components():

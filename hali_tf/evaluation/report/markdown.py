@@ -26,3 +26,13 @@ def _cell(value):
     if value is None:
         return "–"
     return f"{value:#.4g}" if isinstance(value, float) else str(value)
+
+
+def with_interval(
+    value: float | None, interval: Sequence[float] | None, form: str = "#.4g"
+) -> str | None:
+    """A cell: the number with the ends of its interval, as far as there are any."""
+    if value is None:
+        return None
+    ends = f" [{', '.join(format(end, form) for end in interval)}]" if interval else ""
+    return f"{value:{form}}{ends}"

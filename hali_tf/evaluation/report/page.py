@@ -15,11 +15,14 @@ from hali_tf.evaluation.report.html import write_html
 from hali_tf.files import write_text
 
 
-def write_report(context: Context, texts: dict[str, str], missing: dict[str, str]) -> None:
+def write_report(
+    context: Context, summary: str, texts: dict[str, str], missing: dict[str, str]
+) -> None:
     """Writes report.md, and the same as report.html.
 
     Args:
       context: the evaluation.
+      summary: the first section, without its heading; "" for none.
       texts: title of each question that has an answer to its report, in the order of the page.
       missing: name of each other question to why it has no answer.
     """
@@ -39,6 +42,7 @@ def write_report(context: Context, texts: dict[str, str], missing: dict[str, str
         f"# Evaluation of {context.subject.run_dir}",
         models,
         f"Data: {context.source.name}, {'x'.join(map(str, context.source.image_shape))}{limit}.",
+        summary and f"## Summary\n\n{summary}",
         *sections,
     )
     write_text(context.path("report.md"), page + "\n")

@@ -1,0 +1,51 @@
+"""What the paper claims, and what an evaluation found of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hali_tf.measures.intervals import verdict
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What was found of a claim.
+
+    Attributes:
+      figure: the numbers that are compared, in words.
+      interval: of the number that is above 0 if the claim holds; None where there is none.
+      verdict: "holds", "does not hold" or "undecided".
+    """
+
+    figure: str
+    interval: Sequence[float] | None
+    verdict: str
+
+    @classmethod
+    def of(cls, figure: str, difference: Mapping[str, Any]) -> Finding:
+        """From {"value", "interval"}; without an interval nothing is decided."""
+        interval = difference["interval"]
+        return cls(figure, interval, verdict(interval) if interval else "undecided")
+
+
+def roles(labels: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Which row of a table is which of the paper's models.
+
+    Args:
+      labels: name of each subject, the run's own first, to the labels of its levels.
+
+    Returns:
+      Of "z_1", "z_2" (the top level), "ALI", "VAE" those that there are, with their labels; nothing
+      if the run has one level.
+    """
+    own, *others = labels
+    if len(labels[own]) < 2:
+        return {}
+    found = {"z_1": labels[own][0], "z_2": labels[own][-1]}
+    for name in others:
+        kind = name.split()[0]
+        if kind in ("ALI", "VAE"):
+            found.setdefault(kind, labels[name][0])
+    return found

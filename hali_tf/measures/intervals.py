@@ -1,0 +1,55 @@
+"""How far a number would be off with other images: intervals at 95 %."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.stats import t
+from sklearn.utils import gen_batches
+
+_PERCENTILES = (2.5, 97.5)
+_RESAMPLES = 1000
+_AT_A_TIME = 100  # resamples
+
+
+def bootstrap(
+    values: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray] = np.asarray, seed: int = 0
+) -> np.ndarray:
+    """Percentile bootstrap over images (Efron, 1979) of anything that is a function of means.
+
+    Images are drawn with replacement, each with all of its numbers: where these are of several
+    models, the interval of a difference is the paired one.
+
+    Args:
+      values: [N, *numbers] of each image.
+      statistic: from means float64 [R, *numbers] to [R, *results]; by default the means themselves.
+      seed: of the draws.
+
+    Returns:
+      float64 [2, *results]: the lower and the upper ends; NaN for a single image.
+    """
+    count = len(values)
+    flat = np.reshape(values, [count, -1]).astype(np.float64)
+    rng = np.random.default_rng(seed)
+    means = []
+    for part in gen_batches(_RESAMPLES, _AT_A_TIME):
+        drawn = rng.integers(0, count, [part.stop - part.start, count])
+        times = np.stack([np.bincount(images, minlength=count) for images in drawn])
+        means.append(times.astype(np.float64) @ flat / count)
+    results = statistic(np.concatenate(means).reshape(_RESAMPLES, *np.shape(values)[1:]))
+    return np.percentile(results if count > 1 else results * np.nan, _PERCENTILES, axis=0)
+
+
+def of_mean(values: Sequence[float]) -> list[float] | None:
+    """Student's t interval of the mean of a few values; None of a single one."""
+    if len(values) < 2:
+        return None
+    reach = t.ppf(_PERCENTILES[1] / 100, len(values) - 1) * np.std(values, ddof=1)
+    return [float(np.mean(values) + sign * reach / np.sqrt(len(values))) for sign in (-1, 1)]
+
+
+def verdict(interval: Sequence[float]) -> str:
+    """What an interval says of the claim that the number is above 0."""
+    low, high = interval
+    return "holds" if low > 0 else "does not hold" if high < 0 else "undecided"

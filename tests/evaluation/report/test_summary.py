@@ -1,0 +1,46 @@
+"""Every claim stands in the summary, whatever was found of it."""
+
+from hali_tf.evaluation.claims import Finding, roles
+from hali_tf.evaluation.registry import QUESTIONS
+from hali_tf.evaluation.report import summary
+
+
+class Toy:
+    title = "Toys (section 9.1, Table 7)"
+    claims = {"a": "It flies", "b": "It swims", "c": "It sings"}
+
+
+def test_what_holds_what_does_not_and_what_is_not_known():
+    findings = {
+        "a": Finding.of("2 and 1", {"value": 1.0, "interval": [0.5, 1.5]}),
+        "b": Finding.of("1 and 2", {"value": -1.0, "interval": [-1.5, 0.5]}),
+    }
+    text = summary.claims({"toy": Toy()}, {"toy": findings}, {})
+    assert text.startswith("Of the paper's 3 claims: 1 holds, 1 not measured, 1 undecided.\n")
+    assert "| 9.1 | It flies | 2 and 1 | [0.5, 1.5] | holds |" in text
+    assert "| 9.1 | It swims | 1 and 2 | [-1.5, 0.5] | undecided |" in text
+    assert "| 9.1 | It sings | – | – | not measured: the run has one level" in text
+    text = summary.claims({"toy": Toy()}, {}, {"toy": "failed: no way"})
+    assert text.count("not measured: failed: no way") == 3
+
+
+def test_claims_of_every_question_are_listed_where_nothing_was_answered():
+    text = summary.claims(QUESTIONS, {}, dict.fromkeys(QUESTIONS, "not asked"))
+    for question in QUESTIONS.values():
+        for statement in question.claims.values():
+            assert statement in text
+
+
+def test_without_an_interval_nothing_is_decided():
+    assert Finding.of("1 and 2", {"value": 1.0, "interval": None}).verdict == "undecided"
+
+
+def test_roles_are_those_of_the_run_and_the_first_baseline_of_each_kind():
+    labels = {
+        "HALI a": ["HALI a z_1", "HALI a z_2"],
+        "HALI b": ["HALI b z_1", "HALI b z_2"],
+        "ALI c": ["ALI c"],
+        "ALI d": ["ALI d"],
+    }
+    assert roles(labels) == {"z_1": "HALI a z_1", "z_2": "HALI a z_2", "ALI": "ALI c"}
+    assert roles({"ALI": ["ALI"], **labels}) == {}
