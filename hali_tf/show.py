@@ -1,24 +1,27 @@
-"""Shows what a trained run makes of your own pictures: one labelled PNG.
+"""Shows what a trained run makes of your own pictures: one labelled PNG, or a film as GIF.
 
 python -m hali_tf.show --run_dir=RUN VERB [IMAGE ...] --out=FILE.png
 
   reconstruct IMAGE...        each picture, and its reconstruction from every level
   sample                      64 samples of the model; --seed=1 for others
-  interpolate IMAGE IMAGE...  the way from each picture to the next, in the latents of every level
+  interpolate IMAGE IMAGE...  the way from each picture to the next, in the latents of every level;
+                              with --out=FILE.gif it moves
   inpaint IMAGE...            the centre of each picture predicted from the rest, or with
                               --mask=FILE.png, of the size of the model's images, what is white
   traverse IMAGE...           components of the top level's latent multiplied by -3 to 3, or with
                               --level=1 feature maps of z_1 by -4 to 4
   innovate IMAGE...           entries of the top level's latent multiplied, and the change of z_1
                               that follows applied to the picture's own z_1, which keeps details
+  film                        the samples of every evaluation during training, --out=FILE.gif
 
 traverse and innovate show --component=K, or the components that change the pictures most.
 
 A picture has any size and any format that Pillow reads, such as JPEG and PNG. It is turned
 upright, laid on white where it is transparent, cropped to its central square, and brought to the
-size and the channels of the model. An existing FILE.png is replaced.
+size and the channels of the model. An existing file is replaced.
 
   python -m hali_tf.show --run_dir=runs/faces reconstruct me.jpg you.png --out=us.png
+  python -m hali_tf.show --run_dir=runs/faces interpolate me.jpg you.png --out=between.gif
   python -m hali_tf.show --run_dir=runs/faces inpaint me.jpg --mask=hat.png --out=hat_off.png
   python -m hali_tf.show --run_dir=runs/faces innovate me.jpg --component=17 --out=smile.png
 """
@@ -29,14 +32,15 @@ from hali_tf import command
 from hali_tf import config as configuration
 from hali_tf.errors import UsageError, UserError
 
-# Of each verb: the fewest pictures, the most, and the flags of its own.
+# Of each verb: the fewest pictures, the most, the flags of its own, and what it writes.
 _VERBS = {
-    "reconstruct": (1, None, ()),
-    "sample": (0, 0, ("seed",)),
-    "interpolate": (2, None, ()),
-    "inpaint": (1, None, ("mask",)),
-    "traverse": (1, None, ("level", "component")),
-    "innovate": (1, None, ("component",)),
+    "reconstruct": (1, None, (), ("png",)),
+    "sample": (0, 0, ("seed",), ("png",)),
+    "interpolate": (2, None, (), ("png", "gif")),
+    "inpaint": (1, None, ("mask",), ("png",)),
+    "traverse": (1, None, ("level", "component"), ("png",)),
+    "innovate": (1, None, ("component",), ("png",)),
+    "film": (0, 0, (), ("gif",)),
 }
 
 
@@ -45,7 +49,29 @@ def main(verb: str = "", *pictures: str) -> None:
     flags = configuration.run_flags()
     _check(verb, pictures, flags)
     command.import_tensorflow()
-    from hali_tf.drawing.strips import save_strips
+    from hali_tf.drawing.films import save_gif
+    from hali_tf.drawing.grids import save_picture
+    from hali_tf.evaluation import training_film
+
+    frames = training_film.draw(flags.run_dir) if verb == "film" else _draw(verb, pictures, flags)
+    try:
+        if _format(flags.out) == "gif":
+            save_gif(flags.out, frames)
+        else:
+            save_picture(flags.out, frames[0])
+    except OSError as error:
+        raise UserError(f"--out={flags.out}: cannot be written ({error.strerror})") from error
+    print(f"written to {flags.out}")
+
+
+def _format(out):
+    return os.path.splitext(out)[1][1:].lower()
+
+
+def _draw(verb, pictures, flags):
+    """The frames of a film, or one picture."""
+    from hali_tf.drawing.films import there_and_back
+    from hali_tf.drawing.strips import draw_strips
     from hali_tf.evaluation import own_pictures
     from hali_tf.models.coder import Coder
     from hali_tf.runs.reopening import load_run
@@ -54,12 +80,10 @@ def main(verb: str = "", *pictures: str) -> None:
     coder, own = Coder(model), {name: flags[name].value for name in _VERBS[verb][2]}
     images = own_pictures.read(pictures, coder.image_shape, config.data.name)
     names = [os.path.basename(path) for path in pictures]
-    strips = getattr(own_pictures, verb)(coder, images, names, **own)
-    try:
-        save_strips(flags.out, strips)
-    except OSError as error:
-        raise UserError(f"--out={flags.out}: cannot be written ({error.strerror})") from error
-    print(f"written to {flags.out}")
+    if _format(flags.out) == "gif":
+        frames = own_pictures.interpolate_film(coder, images, names)
+        return there_and_back([draw_strips(strips) for strips in frames])
+    return [draw_strips(getattr(own_pictures, verb)(coder, images, names, **own))]
 
 
 def _check(verb, pictures, flags):
@@ -67,7 +91,7 @@ def _check(verb, pictures, flags):
     verbs = ", ".join(_VERBS)
     if verb not in _VERBS:
         raise UsageError(f"expected a verb, one of {verbs}; received {verb or 'none'} (see --help)")
-    fewest, most, own = _VERBS[verb]
+    fewest, most, own, formats = _VERBS[verb]
     if len(pictures) < fewest or most is not None and len(pictures) > most:
         expected = "no pictures" if most == 0 else f"{fewest} or more pictures"
         raise UsageError(f"{verb}: expected {expected}; received {len(pictures)}")
@@ -76,8 +100,14 @@ def _check(verb, pictures, flags):
             raise UsageError(f"--{name}: {verb} has no use for it; drop it (see --help)")
     if flags.seed < 0:
         raise UsageError(f"--seed={flags.seed}: expected at least 0")
-    if not flags.out.lower().endswith(".png"):
-        raise UsageError(f"--out={flags.out}: expected the name of a file to write, ending in .png")
+    if flags.format and flags.format not in formats:
+        raise UsageError(f"--format={flags.format}: {verb} writes {' or '.join(formats)}")
+    endings = [f".{name}" for name in ([flags.format] if flags.format else formats)]
+    if not flags.out.lower().endswith(tuple(endings)):
+        raise UsageError(
+            f"--out={flags.out}: expected the name of a file to write, ending in "
+            f"{' or '.join(endings)}"
+        )
     if not os.path.isdir(os.path.dirname(flags.out) or "."):
         raise UsageError(f"--out={flags.out}: its folder does not exist; make it first")
 
@@ -85,7 +115,8 @@ def _check(verb, pictures, flags):
 if __name__ == "__main__":
     configuration.define_run_flags(
         "hali_tf.show",
-        out=("", "PNG file to write; replaced if it is there."),
+        out=("", "File to write, .png or .gif; replaced if it is there."),
+        format=("", "png or gif; empty: by the ending of --out."),
         mask=(
             "",
             "inpaint: image of the model's size, white where the picture is to be predicted; "

@@ -106,7 +106,7 @@ def test_report_as_html_has_the_same_and_is_opened(evaluated):
     folder, out = evaluated
     page, report = read(folder, "report.html"), read(folder, "report.md")
     assert page.count('src="data:image/png;base64,') == report.count(".png)")
-    assert page.count("<table>") == report.count("| --- |")
+    assert page.count("<table>") == report.count("\n| --- |")
     for heading in re.findall("^## (.*)$", report, re.MULTILINE):
         assert f">{heading}</h2>" in page
     assert f"opens file://{folder}/report.html" in out

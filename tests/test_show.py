@@ -59,6 +59,22 @@ def test_inpaint_replaces_the_figure(run_dir, pictures, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["figure.png"]
 
 
+def test_interpolation_moves(run_dir, pictures, tmp_path):
+    out = tmp_path / "film.gif"
+    arguments = [pictures / "a.jpg", pictures / "b.png", f"--out={out}", "--format=gif"]
+    code, printed, err = show(f"--run_dir={run_dir}", "interpolate", *arguments)
+    assert (code, printed) == (0, f"written to {out}\n"), err
+    with Image.open(out) as film:
+        assert film.format == "GIF" and film.n_frames > 20
+        assert 0 < film.width - 4 * 108 < 200  # from, level 1, level 2, to
+        frames = []
+        for i in (0, film.n_frames // 2, film.n_frames - 1):
+            film.seek(i)
+            frames.append(np.asarray(film.convert("L"), np.int64))
+    middle, last = (np.abs(frames[0] - frame).mean() for frame in frames[1:])
+    assert 0 < last < middle  # there and back
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments, columns, rows",
@@ -87,7 +103,8 @@ def test_every_verb_draws(run_dir, pictures, tmp_path, arguments, columns, rows)
     [
         (
             (),
-            "expected a verb, one of reconstruct, sample, interpolate, inpaint, traverse, innovate",
+            "expected a verb, one of reconstruct, sample, interpolate, inpaint, traverse, "
+            "innovate, film",
         ),
         (("paint", "a"), "received paint"),
         (("reconstruct",), "reconstruct: expected 1 or more pictures; received 0"),
@@ -96,7 +113,11 @@ def test_every_verb_draws(run_dir, pictures, tmp_path, arguments, columns, rows)
         (("reconstruct", "a", "--mask=m.png"), "--mask: reconstruct has no use for it"),
         (("innovate", "a", "--level=1"), "--level: innovate has no use for it"),
         (("reconstruct", "a", "--out="), "--out=: expected the name of a file"),
-        (("reconstruct", "a", "--out=figure.jpg"), "ending in .png"),
+        (("reconstruct", "a", "--out=figure.gif"), "ending in .png"),
+        (("interpolate", "a", "b", "--out=figure.jpg"), "ending in .png or .gif"),
+        (("interpolate", "a", "b", "--format=gif"), "ending in .gif"),
+        (("sample", "--format=gif"), "--format=gif: sample writes png"),
+        (("film",), "ending in .gif"),
         (("reconstruct", "a", "--out=no/such/figure.png"), "its folder does not exist"),
         (("traverse", "a", "--component=x"), "component"),
         (("sample", "--seed=-1"), "--seed=-1: expected at least 0"),

@@ -9,6 +9,8 @@ from PIL import Image
 
 from hali_tf.config import Config
 from hali_tf.errors import UserError
+from hali_tf.evaluation import training_film
+from hali_tf.runs import logged_images
 from hali_tf.runs.metrics_file import read
 from hali_tf.runs.reopening import load_run
 from hali_tf.runs.run_folder import open_run
@@ -57,6 +59,19 @@ def test_run_folder_is_complete(run):
         with Image.open(folder / "figures" / name) as picture:
             assert min(picture.size) > 100
     assert not list(folder.rglob("*.tmp"))
+
+
+def test_samples_of_every_evaluation_make_a_film(run):
+    folder, _ = run
+    evaluated = [line["step"] for line in read(folder / "metrics.jsonl") if "rmse_1" in line]
+    pictures = logged_images.read(folder, "samples")
+    assert [*pictures] == evaluated
+    with Image.open(folder / "figures" / "samples.png") as last:
+        shown = last.resize(pictures[4].size, Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(shown, pictures[4])
+    frames = training_film.draw(folder)
+    assert len({frame.tobytes() for frame in frames}) == len(evaluated)
+    assert len({frame.size for frame in frames}) == 1
 
 
 def test_metrics_have_a_line_a_step_and_an_evaluation(run):

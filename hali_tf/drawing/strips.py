@@ -32,7 +32,12 @@ class Strips(NamedTuple):
 
 
 def save_strips(path: str | os.PathLike, strips: Strips) -> None:
-    """Writes strips as PNG, the images enlarged by a whole factor; an existing file is replaced."""
+    """Writes strips as PNG; an existing file is replaced."""
+    save_picture(path, draw_strips(strips))
+
+
+def draw_strips(strips: Strips) -> Image.Image:
+    """Strips as a picture, the images enlarged by a whole factor."""
     rows, columns, labels = strips
     _, count, height, width, channels = rows.shape
     factor = -(-_SMALLEST // width)
@@ -51,4 +56,4 @@ def save_strips(path: str | os.PathLike, strips: Strips) -> None:
     for i, label in enumerate(labels):
         y = top + factor * (i * (height + _GAP) + height / 2)
         draw.multiline_text((left - _MARGIN, y), label, "black", font, "rm", align="right")
-    save_picture(path, page)
+    return page

@@ -21,7 +21,7 @@ from hali_tf.models.coder import Coder
 from hali_tf.progress import progress_bar
 
 _SAMPLES = 8  # in a row; as many rows
-_STEPS = 8  # of an interpolation, both ends included
+_STEPS, _FRAMES = 8, 24  # of an interpolation, in a picture and in a film, both ends included
 _COMPONENTS = 4  # shown where none is named
 
 
@@ -85,6 +85,24 @@ def interpolate(coder: Coder, images: np.ndarray, names: Sequence[str]) -> Strip
             labels.append(f"{names[i]}\nto {names[i + 1]}\nlevel {level}")
     columns = ["from", *(f"{100 * i / (_STEPS - 1):.0f} %" for i in range(_STEPS)), "to"]
     return Strips(np.array(rows), columns, labels)
+
+
+def interpolate_film(coder: Coder, images: np.ndarray, names: Sequence[str]) -> list[Strips]:
+    """The same as a film: one row per pair of pictures, one column per level, moving at once."""
+    zs, pairs = coder.encode(images), range(len(images) - 1)
+    ways = np.array(
+        [
+            [coder.decode(latents.path(z[i], z[i + 1], _FRAMES), level) for i in pairs]
+            for level, z in enumerate(zs, start=1)
+        ]
+    )  # [level, pair, frame, H, W, C]
+    columns = ["from", *(f"level {level}" for level in range(1, len(zs) + 1)), "to"]
+    labels = [f"{names[i]}\nto {names[i + 1]}" for i in pairs]
+    ends = images[:-1], images[1:]
+    return [
+        Strips(np.stack([ends[0], *moved, ends[1]], axis=1), columns, labels)
+        for moved in np.moveaxis(ways, 2, 0)
+    ]
 
 
 def inpaint(coder: Coder, images: np.ndarray, names: Sequence[str], mask: str) -> Strips:

@@ -16,7 +16,11 @@ from markdown.treeprocessors import Treeprocessor
 from hali_tf.files import write_text
 
 _LONG = 15  # rows; a table with more is folded
-_VERDICTS = {"holds": "holds", "does not hold": "fails"}  # text of a cell to its class
+_VERDICTS = {
+    "holds": "holds",
+    "does not hold": "fails",
+    "undecided": "open",
+}  # text of a cell to its class
 
 
 def write_html(path: str | os.PathLike, text: str) -> None:
@@ -68,19 +72,18 @@ class _Figures(Treeprocessor):
 
 
 class _Tables(Treeprocessor):
-    """Makes wide tables scroll, folds long ones, and marks the verdicts in them."""
+    """Makes wide tables scroll, folds long ones but those of claims, and marks the verdicts."""
 
     def run(self, root):
         for table in list(root.iter("table")):
-            for cell in table.iter("td"):
-                verdict = _VERDICTS.get("".join(cell.itertext()).strip())
-                if verdict:
-                    cell.set("class", verdict)
+            verdicts = [cell for cell in table.iter("td") if cell.text in _VERDICTS]
+            for cell in verdicts:
+                cell.set("class", _VERDICTS[cell.text])
             parent = next(element for element in root.iter() if table in element)
             around = _wrap(parent, table, "div")
             around.set("class", "table")
             rows = len(table.findall("tbody/tr"))
-            if rows > _LONG:
+            if rows > _LONG and not verdicts:
                 summary = ElementTree.Element("summary")
                 summary.text = f"Table of {rows} rows"
                 _wrap(parent, around, "details", before=summary)

@@ -11,14 +11,16 @@ def page(*parts: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str | float | None]]) -> str:
-    """A table.
+    """A table, its first column and those with words aligned to the left.
 
     Args:
       head: names of the columns; "" above row labels.
       rows: cells: text, an integer, a float (written with four digits), or None (a dash).
     """
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    lines = [head, rule, *([_cell(value) for value in row] for row in rows)]
+    cells = [[_cell(value) for value in row] for row in rows]
+    words = [any(row[i][:1].isalpha() for row in cells) for i in range(len(head))]
+    rule = ["---", *("---" if text else "---:" for text in words[1:])]
+    lines = [head, rule, *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -7,3 +7,10 @@ def test_table():
     assert markdown.table(["", "rmse", "n"], [["z_1", 0.012345, 12], ["z_2", None, 0]]) == (
         "|  | rmse | n |\n| --- | ---: | ---: |\n| z_1 | 0.01235 | 12 |\n| z_2 | – | 0 |"
     )
+
+
+def test_columns_of_words_are_aligned_to_the_left():
+    rows = [["z_1", "–", "-0.1 [-0.2, 0.1]"], ["z_2", "holds", "+1"]]
+    rule = markdown.table(["", "verdict", "value"], rows).splitlines()[1]
+    assert rule == "| --- | --- | ---: |"
+    assert markdown.table(["", "value"], []) == "|  | value |\n| --- | ---: |"
