@@ -22,9 +22,11 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes `text` to `path`."""
+    """Writes `text` to `path`, and waits until it is on the disk."""
     with replacing(path) as partial, open(partial, "w", encoding="utf-8") as f:
         f.write(text)
+        f.flush()
+        os.fsync(f.fileno())
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

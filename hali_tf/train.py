@@ -10,11 +10,17 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING, Any
 
 from hali_tf import command
 from hali_tf import config as configuration
 from hali_tf.config import Config
-from hali_tf.errors import UsageError
+from hali_tf.errors import UsageError, UserError
+
+if TYPE_CHECKING:  # imports TensorFlow
+    import tensorflow as tf
+
+    from hali_tf.data import Source
 
 
 def main() -> None:
@@ -25,10 +31,10 @@ def main() -> None:
 
     from hali_tf import data
     from hali_tf.measures import labels, reconstruction
+    from hali_tf.runs.lock import locked
     from hali_tf.runs.reopening import open_data
-    from hali_tf.runs.run_folder import open_run, record_start
-    from hali_tf.training import callbacks, devices
-    from hali_tf.training.fit import fit
+    from hali_tf.runs.run_folder import open_run
+    from hali_tf.training import devices
 
     strategy = devices.make_strategy(config.optimisation.virtual_devices)
     batch_size = config.optimisation.batch_size
@@ -41,22 +47,35 @@ def main() -> None:
     config = config.replace(channels=source.image_shape[-1])
     if config.labels.per_class:
         config = config.replace(classes=data.count_classes(source))
-    config = devices.resolve_auto(open_run(config))
     if config.run.dry_run:
-        return describe_run(config)
-    record_start(config)
-    tf.get_logger().setLevel("ERROR")
-    try:
-        summary = fit(config, source, strategy)
-    except callbacks.Interrupted as stop:
-        print(f"hali_tf: {stop}; the same command goes on", file=sys.stderr)
-        sys.exit(stop.exit_code)
+        return describe_run(devices.resolve_auto(open_run(config)))
+    with locked(config.run_dir):
+        config = devices.resolve_auto(open_run(config))
+        tf.get_logger().setLevel("ERROR")
+        summary = train(config, source, strategy)
     print(reconstruction.table(config.data.name, summary))
     if config.labels.per_class:
         print(labels.sentence(config.labels.per_class, summary))
     figures = os.path.join(config.run_dir, "figures")
     print(f"figures: {figures}/reconstructions.png, {figures}/samples.png")
     print(f"all of the run: {config.run_dir}")
+
+
+def train(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dict[str, Any]:
+    """`fit` as a command: a signal ends it with its exit code, a full disk with one line."""
+    from hali_tf.training import callbacks
+    from hali_tf.training.fit import fit
+
+    try:
+        return fit(config, source, strategy)
+    except callbacks.Interrupted as stop:
+        print(f"hali_tf: {stop}; the same command goes on", file=sys.stderr)
+        sys.exit(stop.exit_code)
+    except OSError as error:
+        raise UserError(
+            f"--run_dir={config.run_dir}: cannot be written ({error}); make room, and the same "
+            "command goes on from the last checkpoint"
+        ) from error
 
 
 def describe_run(config: Config) -> None:

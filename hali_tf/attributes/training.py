@@ -141,7 +141,7 @@ def _fit(config, classifier, split):
     classifier.compile(keras.optimizers.Adam(rate))
     classifier.optimizer.build(classifier.trainable_variables)
     checkpoints = Checkpoints(config.out, classifier)
-    first_step = checkpoints.restore()
+    first_step = checkpoints.restore() or 0
     if config.frozen_blocks:
         split = _features(classifier.trunk, split, _features_path(config), config.seed)
     batches = data.train_batches(

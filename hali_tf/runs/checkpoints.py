@@ -1,17 +1,27 @@
-"""Checkpoints of a run: the last few and the best, each whole or not at all."""
+"""Checkpoints of a run: the last few and the best, each whole or not at all.
+
+A checkpoint of step N is the files ckpt-N.data-* and ckpt-N.index, and the files in the folder
+alone decide which there are. The list `checkpoint` beside them is for TensorFlow's tools.
+"""
 
 from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
+from absl import logging
 
 from hali_tf import keras_versions
 from hali_tf.errors import UserError
+from hali_tf.files import write_text
+
+_KEPT = {"last": 3, "best": 1}
 
 
 class Checkpoints:
@@ -23,18 +33,20 @@ class Checkpoints:
     Args:
       run_dir: folder of the run.
       model: `Autoencoder`, compiled if it is to go on training.
+      window: further variables by name, which a checkpoint need not have.
+
+    Raises:
+      UserError: TensorFlow cannot read from a folder of this name.
     """
 
-    def __init__(self, run_dir, model):
+    def __init__(self, run_dir: str, model: Any, window: Mapping[str, tf.Variable] | None = None):
+        check_name(run_dir)
         self._model = model
-        self._checkpoint = tf.train.Checkpoint(model=variables_of(model))
+        self._required = tf.train.Checkpoint(model=variables_of(model))
+        self._further = tf.train.Checkpoint(window=dict(window or {}))
+        self._all = tf.train.Checkpoint(model=self._required.model, window=self._further.window)
         folder = os.path.join(run_dir, "checkpoints")
-        self._managers = {
-            "last": tf.train.CheckpointManager(self._checkpoint, folder, max_to_keep=3),
-            "best": tf.train.CheckpointManager(
-                self._checkpoint, os.path.join(folder, "best"), max_to_keep=1
-            ),
-        }
+        self._folders = {"last": folder, "best": os.path.join(folder, "best")}
 
     def save(self, which: str = "last") -> None:
         """Writes a checkpoint of the present step.
@@ -42,26 +54,48 @@ class Checkpoints:
         Raises:
           UserError: it cannot be written; those before it are untouched.
         """
-        manager, step = self._managers[which], int(self._model.step.numpy())
+        folder, step = self._folders[which], int(self._model.step.numpy())
+        temporary = os.path.join(folder, f"ckpt-{step}.tmp")
         try:
-            manager.save(checkpoint_number=step)
+            shutil.rmtree(temporary, ignore_errors=True)
+            os.makedirs(temporary)
+            self._all.write(os.path.join(temporary, f"ckpt-{step}"))
+            for name in sorted(os.listdir(temporary)):  # the index last: with it, it is whole
+                _write_through(os.path.join(temporary, name))
+                os.replace(os.path.join(temporary, name), os.path.join(folder, name))
+            _write_through(folder)
+            os.rmdir(temporary)
+            for old in [n for n in _steps(folder) if n != step][: 1 - _KEPT[which] or None]:
+                _remove(folder, old)
+            write_text(
+                os.path.join(folder, "checkpoint"), f'model_checkpoint_path: "ckpt-{step}"\n'
+            )
         except (tf.errors.OpError, OSError) as error:
-            for path in glob.glob(os.path.join(manager.directory, f"ckpt-{step}*")):
-                shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
-            kept = manager.latest_checkpoint or "none"
+            shutil.rmtree(temporary, ignore_errors=True)
+            kept = [os.path.join(folder, f"ckpt-{n}") for n in _steps(folder)] or ["none"]
             raise UserError(
-                f"{manager.directory}: the checkpoint of step {step} cannot be written "
-                f"({_first_line(error)}); free some disk and start again to go on from the last "
-                f"one ({kept})"
+                f"{folder}: the checkpoint of step {step} cannot be written ({_reason(error)}); "
+                f"free some disk and start again to go on from the last one ({kept[-1]})"
             ) from error
 
-    def restore(self) -> int:
-        """Restores the last checkpoint; returns its step, 0 if there is none.
+    def restore(self) -> int | None:
+        """Restores the last checkpoint that can be read; returns its step, None if there is none.
+
+        To be called by the one process that trains. What an earlier one left half written is
+        removed. Checkpoints that cannot be read are moved to the folder `damaged`, and it is said.
 
         Raises:
-          UserError: the checkpoint is damaged or of another model.
+          UserError: no checkpoint can be read, or they are of another model.
         """
-        return self._restore("last") or 0
+        for folder in self._folders.values():
+            for path in glob.glob(os.path.join(folder, "ckpt-*.tmp")):
+                shutil.rmtree(path)
+            for path in glob.glob(os.path.join(folder, "ckpt-*_temp")):  # of earlier versions
+                shutil.rmtree(path)
+        step, damaged = self._restore("last")
+        for bad in damaged:
+            _set_aside(self._folders["last"], bad)
+        return step
 
     def restore_for_use(self, which: str) -> None:
         """Restores the weights of a checkpoint, without optimisers.
@@ -70,34 +104,43 @@ class Checkpoints:
           which: "last" or "best".
 
         Raises:
-          UserError: there is none, or it is damaged or of another model.
+          UserError: there is none that can be read, or they are of another model.
         """
-        if self._restore(which) is None:
+        if self._restore(which)[0] is None:
             raise UserError(
-                f"{self._managers[which].directory}: no checkpoint; train the run first "
+                f"{self._folders[which]}: no checkpoint; train the run first "
                 "(python -m hali_tf.train with its flags)"
             )
 
     def _restore(self, which):
-        manager = self._managers[which]
-        path, index = manager.latest_checkpoint, os.path.join(manager.directory, "checkpoint")
-        if path is None and os.path.exists(index):  # TensorFlow would start anew
-            raise UserError(f"{index}: damaged; {_remedy(index, _complete(manager.directory))}")
-        if path is None:
-            return None
-        try:
-            status = self._checkpoint.restore(path)
-            status.assert_existing_objects_matched()
-            status.expect_partial()  # optimisers, for use; metrics, of older checkpoints
-        except (tf.errors.OpError, ValueError, AssertionError, IndexError, RuntimeError) as error:
-            others = [
-                name for name in _complete(manager.directory) if name != os.path.basename(path)
-            ]
+        """Returns the step restored, None if there is no checkpoint, and those that are damaged."""
+        folder, damaged = self._folders[which], {}
+        for step in reversed(_steps(folder, whole=False)):
+            path = os.path.join(folder, f"ckpt-{step}")
+            try:
+                self._read(path)
+            except _UNREADABLE as error:
+                damaged[step] = (
+                    f"{path}: damaged, or of another model than config.json says ({_reason(error)})"
+                )
+                continue
+            for words in damaged.values():
+                logging.warning("%s; %s is used", words, path)
+            return step, list(damaged)
+        if damaged:
             raise UserError(
-                f"{path}: damaged, or of another model than config.json says "
-                f"({_first_line(error)}); {_remedy(index, others)}"
-            ) from error
-        return int(self._model.step.numpy())
+                f"{next(iter(damaged.values()))}; there is no other that can be read: start again "
+                "in a new --run_dir"
+            )
+        return None, []
+
+    def _read(self, path):
+        if not os.path.exists(f"{path}.index"):
+            raise OSError("its index is missing")
+        status = self._required.read(path)
+        status.assert_existing_objects_matched()
+        status.expect_partial()  # optimisers, for use; metrics, of older checkpoints
+        self._further.read(path).expect_partial()
 
 
 def variables_of(node: Any) -> Any:
@@ -129,18 +172,56 @@ def _all_layers(value):
     )
 
 
-def _complete(folder):
-    """Names of the checkpoints in `folder`, by step; the index of each is written last."""
-    names = (os.path.basename(path)[: -len(".index")] for path in glob.glob(f"{folder}/*.index"))
-    return sorted(names, key=lambda name: int(name.split("-")[-1]))
+_UNREADABLE = (
+    tf.errors.OpError, OSError, ValueError, AssertionError, IndexError, RuntimeError,
+)  # fmt: skip
 
 
-def _remedy(index, names):
-    """What a user can do about a checkpoint that cannot be read."""
-    if not names:
-        return "there is no other; start again in a new --run_dir"
-    return f'to use the one before, make the text of {index}: model_checkpoint_path: "{names[-1]}"'
+def check_name(run_dir: str) -> None:
+    """Raises UserError if TensorFlow would take the name of a folder for a pattern of names."""
+    if re.search(r"[\[*?\\]", run_dir):
+        raise UserError(
+            f"--run_dir={run_dir}: TensorFlow cannot read checkpoints from a path with [, *, ? or "
+            "\\; rename the folder, or name it relative to the working folder"
+        )
 
 
-def _first_line(error):
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def _steps(folder, whole=True):
+    """Steps of the checkpoints in a folder, ascending; if asked, of those without index as well."""
+    pattern = re.compile(r"ckpt-(\d+)\." + ("index" if whole else r"(index|data-.*)"))
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return sorted({int(found[1]) for found in map(pattern.fullmatch, names) if found})
+
+
+def _files(folder, step):
+    return glob.glob(os.path.join(folder, f"ckpt-{step}.index")) + glob.glob(
+        os.path.join(folder, f"ckpt-{step}.data-*")
+    )
+
+
+def _remove(folder, step):
+    for path in _files(folder, step):  # the index first: without it there is no checkpoint
+        os.remove(path)
+
+
+def _set_aside(folder, step):
+    """Moves a damaged checkpoint, so that nothing is written over it."""
+    aside = os.path.join(folder, "damaged")
+    os.makedirs(aside, exist_ok=True)
+    for path in _files(folder, step):
+        os.replace(path, os.path.join(aside, os.path.basename(path)))
+
+
+def _write_through(path):
+    """Waits until a file or folder is on the disk, so that a loss of power cannot empty it."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _reason(error):
+    """The first line of an error; of a very long one both ends, for the reason comes last."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= 400 else f"{line[:200]} ... {line[-200:]}"

@@ -2,13 +2,14 @@
 
 RUN/
   config.json     the resolved flags
-  run.json        for each start: command, time, versions, git commit, machine
+  run.json        for each start: command, time, versions, git commit, machine, training images
   labelled.json   positions in the train split of the images with a label, if some have one
   checkpoints/    the last few, and best/
   logs/           TensorBoard
   figures/        of the last evaluation
   metrics.jsonl   a line each --log_every steps, and each evaluation
   summary.json    the numbers at the end
+  lock            which process trains
 """
 
 from __future__ import annotations
@@ -23,13 +24,17 @@ import sys
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from absl import logging
 
 import hali_tf
 from hali_tf import keras_versions
 from hali_tf.config import Config
+from hali_tf.data import Split
 from hali_tf.errors import UserError
 from hali_tf.files import read_json, write_json, write_text
+from hali_tf.runs.checkpoints import check_name
 
 
 def read_config(run_dir: str) -> Config:
@@ -42,7 +47,7 @@ def read_config(run_dir: str) -> Config:
 
 
 def open_run(config: Config) -> Config:
-    """Makes the run folder or goes on in the one that is there.
+    """Checks that the run folder is a new one or holds this run.
 
     Args:
       config: a `Config` with nothing left to decide but what is "auto" or 0.
@@ -51,9 +56,11 @@ def open_run(config: Config) -> Config:
       The config to use: in a folder that is there, "auto" is what it was there.
 
     Raises:
-      UserError: the folder holds a run of another configuration, or one whose training cannot go
-        on with this Keras.
+      UserError: the folder holds a run of another configuration, one whose training cannot go
+        on with this Keras, or parts of a run without its configuration; or no folder can be read
+        again under this name.
     """
+    check_name(config.run_dir)
     if os.path.exists(os.path.join(config.run_dir, "config.json")):
         earlier = read_config(config.run_dir)
         decided, asked = earlier.flat(), config.flat()
@@ -66,7 +73,63 @@ def open_run(config: Config) -> Config:
                 "repeat its flags. " + "; ".join(differences)
             )
         _check_keras(config.run_dir)
+    elif trained(config.run_dir) or os.path.exists(os.path.join(config.run_dir, "checkpoints")):
+        raise UserError(
+            f"{config.run_dir} holds parts of a run, but no config.json; put that back, or name "
+            "another --run_dir"
+        )
     return config
+
+
+def trained(run_dir: str) -> list[str]:
+    """Returns names of the files in a folder that only steps of training write."""
+    names = ("metrics.jsonl", "summary.json", "checkpoints/best")
+    return [name for name in names if os.path.exists(os.path.join(run_dir, name))]
+
+
+def check_images(config: Config, train: Split, replicas: int) -> None:
+    """Compares with the run's first start what this one trains on.
+
+    On another number of devices, it warns that results will differ slightly.
+
+    Args:
+      config: as of `record_start`.
+      train: the training images.
+      replicas: how many devices share the batch.
+
+    Raises:
+      UserError: these are other images.
+    """
+    for start in [start for start in read_starts(config.run_dir) if "images" in start][:1]:
+        began = start["images"]
+        if not _same(began, _describe(train)):
+            raise UserError(
+                f"--data_dir={config.data.data_dir}: these are not the training images that "
+                f"{config.run_dir} was begun with ({len(train.images)} here, {began['count']} "
+                "there); name the ones it was begun with, or another --run_dir"
+            )
+        if start["replicas"] != replicas:
+            logging.warning(
+                "%s was begun on %d devices and goes on on %d: its weights will not equal those "
+                "of a run that stayed on as many",
+                config.run_dir,
+                start["replicas"],
+                replicas,
+            )
+
+
+def _describe(train):
+    """What tells one set of images from another: their number, and the means of a few.
+
+    Means, not bits: libraries of another version may decode a pixel differently.
+    """
+    count = len(train.images)
+    few = train.images[np.linspace(0, count - 1, min(count, 32)).astype(int)]
+    return {"count": count, "means": few.mean(axis=(1, 2, 3)).round(2).tolist()}
+
+
+def _same(began, now):
+    return began["count"] == now["count"] and np.allclose(began["means"], now["means"], atol=0.5)
 
 
 def _check_keras(run_dir):
@@ -81,20 +144,41 @@ def _check_keras(run_dir):
             )
 
 
-def record_start(config: Config) -> None:
-    """Writes config.json and adds this start to run.json, with its command and versions."""
+def record_start(config: Config, train: Split, replicas: int) -> None:
+    """Writes config.json and adds this start to run.json, with its command and versions.
+
+    To be called when nothing of the configuration can fail any more: a folder with config.json
+    is that run's.
+
+    Args:
+      config: of the run.
+      train: the training images.
+      replicas: how many devices share the batch.
+    """
     try:
         os.makedirs(os.path.join(config.run_dir, "figures"), exist_ok=True)
         write_text(os.path.join(config.run_dir, "config.json"), config.to_json())
         path = os.path.join(config.run_dir, "run.json")
-        write_json(path, [*read_starts(config.run_dir), _start()])
+        start = {**_start(), "replicas": replicas, "images": _describe(train)}
+        write_json(path, [*read_starts(config.run_dir), start])
     except OSError as error:
         raise UserError(f"--run_dir={config.run_dir}: cannot be written ({error})") from error
 
 
 def read_starts(run_dir: str) -> list[dict[str, Any]]:
-    """What run.json holds: a dict for each start of the run, the first one first."""
-    return read_json(os.path.join(run_dir, "run.json"), missing=[])
+    """What run.json holds: a dict for each start of the run, the first one first.
+
+    Raises:
+      UserError: it is damaged.
+    """
+    path = os.path.join(run_dir, "run.json")
+    try:
+        return read_json(path, missing=[])
+    except ValueError as error:
+        raise UserError(
+            f"{path}: damaged ({error}); remove it, and the command and versions of earlier "
+            "starts are lost but nothing else"
+        ) from error
 
 
 def _start():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import tensorflow as tf
 
 from hali_tf.config import Config
@@ -14,8 +16,14 @@ def make_strategy(virtual_devices: int) -> tf.distribute.Strategy:
     To be called before TensorFlow has used a device.
 
     Raises:
-      UsageError: virtual devices were asked for where there are GPUs.
+      UsageError: virtual devices were asked for where there are GPUs, or TF_CONFIG names several
+        machines.
     """
+    if os.environ.get("TF_CONFIG"):
+        raise UsageError(
+            f"TF_CONFIG={os.environ['TF_CONFIG']}: training uses the devices of one machine and no "
+            "cluster; unset TF_CONFIG"
+        )
     gpus = tf.config.list_logical_devices("GPU") if virtual_devices == 1 else []
     if gpus:
         return tf.distribute.MirroredStrategy([d.name for d in gpus])

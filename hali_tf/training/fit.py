@@ -13,9 +13,11 @@ from tensorboard.plugins.hparams import api as hparams
 from hali_tf import data
 from hali_tf.config import Config
 from hali_tf.data import Source
+from hali_tf.errors import UserError
 from hali_tf.files import write_json
 from hali_tf.measures import labels, reconstruction
 from hali_tf.models.autoencoder import Autoencoder
+from hali_tf.runs import run_folder
 from hali_tf.runs.checkpoints import Checkpoints
 from hali_tf.runs.metrics_file import MetricsFile
 from hali_tf.runs.reopening import make_model
@@ -48,7 +50,7 @@ def fit(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dic
     """Trains until --steps and writes what a run folder holds.
 
     Args:
-      config: resolved `Config`, its run folder made.
+      config: resolved `Config`; its run folder is locked by this process.
       source: `data.Source`.
       strategy: `tf.distribute.Strategy`.
 
@@ -61,12 +63,10 @@ def fit(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dic
       callbacks.Interrupted: a signal asked to stop; the run is saved.
     """
     train, validation, test = (source.load(name) for name in data.SPLITS)
+    run_folder.check_images(config, train, strategy.num_replicas_in_sync)
     model = build(config, strategy)
     checkpoints = Checkpoints(config.run_dir, model)
-    first_step = checkpoints.restore()
-    if first_step == 0:
-        with strategy.scope():
-            model.initialize_from_data(train.images[: config.optimisation.batch_size])
+    first_step = _begin(config, model, train, checkpoints, strategy)
     logs = os.path.join(config.run_dir, "logs")
     writer = tf.summary.create_file_writer(logs)
     if first_step < config.optimisation.steps:
@@ -82,6 +82,24 @@ def fit(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dic
                 tf.summary.scalar(f"test/{name}", value, step=summary["step"])
     write_json(os.path.join(config.run_dir, "summary.json"), summary)
     return summary
+
+
+def _begin(config, model, train, checkpoints, strategy):
+    """Restores the last checkpoint, or makes that of step 0; returns the step."""
+    first_step = checkpoints.restore()
+    trained = run_folder.trained(config.run_dir)
+    if first_step is None and trained:
+        raise UserError(
+            f"{config.run_dir}: {trained[0]} is there, but no checkpoint; put the checkpoints "
+            "back, or name another --run_dir"
+        )
+    if first_step is None:
+        with strategy.scope():
+            model.initialize_from_data(train.images[: config.optimisation.batch_size])
+    run_folder.record_start(config, train, strategy.num_replicas_in_sync)
+    if first_step is None:  # from here on, a folder without a checkpoint has lost it
+        checkpoints.save()
+    return first_step or 0
 
 
 def _batches(config, train, first_step):

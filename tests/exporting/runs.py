@@ -3,6 +3,7 @@
 import numpy as np
 
 from hali_tf.config import Config
+from hali_tf.data import Split
 from hali_tf.runs.checkpoints import Checkpoints
 from hali_tf.runs.reopening import make_model
 from hali_tf.runs.run_folder import record_start
@@ -20,7 +21,7 @@ def make_run(folder, **flags):
             **flags,
         }
     ).validate()
-    record_start(config)
+    record_start(config, Split(np.zeros((1, 16, 16, 1), np.uint8)), 1)
     model = make_model(config)
     rng = np.random.default_rng(0)
     for variable in model.average.encoder.weights + model.average.decoder.weights:

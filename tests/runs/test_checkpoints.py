@@ -1,6 +1,5 @@
 """Checkpoints: whole or not at all, the last few and the best, and what is said when one is bad."""
 
-import pathlib
 import subprocess
 import sys
 import textwrap
@@ -37,7 +36,7 @@ def save_steps(folder, steps, which="last"):
 
 
 def test_fresh_folder_restores_nothing(tmp_path):
-    assert Checkpoints(str(tmp_path), Model()).restore() == 0
+    assert Checkpoints(str(tmp_path), Model()).restore() is None
 
 
 def test_last_checkpoint_comes_back(tmp_path):
@@ -62,39 +61,85 @@ def test_use_without_checkpoint_says_what_to_do(tmp_path):
         Checkpoints(str(tmp_path), Model()).restore_for_use("last")
 
 
-@pytest.mark.parametrize("what", ["cut short", "overwritten", "gone", "another shape"])
-def test_damaged_checkpoint_is_named(tmp_path, what):
+DAMAGE = {
+    "cut short": lambda data, index: data.write_bytes(data.read_bytes()[:3]),
+    "overwritten": lambda data, index: data.write_bytes(bytes(b ^ 0xFF for b in data.read_bytes())),
+    "gone": lambda data, index: data.unlink(),
+    "empty": lambda data, index: data.write_bytes(b""),
+    "index gone": lambda data, index: index.unlink(),
+    "index empty": lambda data, index: index.write_bytes(b""),
+    "index cut short": lambda data, index: index.write_bytes(index.read_bytes()[:30]),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_the_one_before_a_damaged_checkpoint_is_used_and_it_is_said(tmp_path, said, what):
     save_steps(tmp_path, [1, 2])
-    data = tmp_path / "checkpoints" / "ckpt-2.data-00000-of-00001"
-    size = 4
-    if what == "cut short":
-        data.write_bytes(data.read_bytes()[:3])
-    elif what == "overwritten":
-        data.write_bytes(bytes(b ^ 0xFF for b in data.read_bytes()))
-    elif what == "gone":
-        data.unlink()
-    else:
-        size = 7
+    folder = tmp_path / "checkpoints"
+    DAMAGE[what](folder / "ckpt-2.data-00000-of-00001", folder / "ckpt-2.index")
+    left = {path.name: path.read_bytes() for path in folder.glob("ckpt-2*")}
+    model = Model()
+    Checkpoints(str(tmp_path), model).restore_for_use("last")
+    assert int(model.step) == 1
+    assert set(left) == {path.name for path in folder.glob("ckpt-2*")}  # reading moves nothing
+    assert Checkpoints(str(tmp_path), model).restore() == 1
+    np.testing.assert_array_equal(model.weight, np.full(4, 1.0))
+    assert "ckpt-2: damaged" in said() and "ckpt-1 is used" in said()
+    save_steps(tmp_path, [2])  # is written over nothing
+    assert {p.name: p.read_bytes() for p in (folder / "damaged").iterdir()} == left
+    assert Checkpoints(str(tmp_path), Model()).restore() == 2
+
+
+@pytest.mark.parametrize("what", [*DAMAGE, "another shape"])
+def test_where_no_checkpoint_can_be_read_it_is_named_and_stays(tmp_path, what):
+    save_steps(tmp_path, [2])
+    folder = tmp_path / "checkpoints"
+    if what in DAMAGE:
+        DAMAGE[what](folder / "ckpt-2.data-00000-of-00001", folder / "ckpt-2.index")
+    left = sorted(folder.rglob("*"))
+    model = Model(7 if what == "another shape" else 4)
     with pytest.raises(UserError, match="ckpt-2: damaged, or of another model") as error:
-        Checkpoints(str(tmp_path), Model(size)).restore()
+        Checkpoints(str(tmp_path), model).restore()
     assert "\n" not in str(error.value)
+    assert sorted(folder.rglob("*")) == left
 
 
-def test_damaged_list_of_checkpoints_is_named(tmp_path):
-    save_steps(tmp_path, [1])
-    (tmp_path / "checkpoints" / "checkpoint").write_text("nonsense {")
-    with pytest.raises(UserError, match="checkpoints/checkpoint: damaged"):
-        Checkpoints(str(tmp_path), Model()).restore()
-
-
-def test_what_is_said_about_a_damaged_checkpoint_helps(tmp_path):
+@pytest.mark.parametrize("text", [None, "", "nonsense {", 'model_checkpoint_path: "ckpt-1"'])
+def test_the_folder_decides_and_not_its_list(tmp_path, text):
     save_steps(tmp_path, [1, 2])
-    (tmp_path / "checkpoints" / "ckpt-2.data-00000-of-00001").unlink()
-    with pytest.raises(UserError) as error:
-        Checkpoints(str(tmp_path), Model()).restore()
-    path, text = str(error.value).split("make the text of ")[1].split(": ", 1)
-    pathlib.Path(path).write_text(text)
-    assert Checkpoints(str(tmp_path), Model()).restore() == 1
+    path = tmp_path / "checkpoints" / "checkpoint"
+    path.unlink() if text is None else path.write_text(text)
+    assert Checkpoints(str(tmp_path), Model()).restore() == 2
+
+
+def test_tensorflow_finds_the_last_checkpoint(tmp_path):
+    save_steps(tmp_path, [1, 2])
+    assert tf.train.latest_checkpoint(str(tmp_path / "checkpoints")).endswith("ckpt-2")
+
+
+@pytest.mark.parametrize("name", ["run[1]", "run*", "run?", "back\\slash"])
+def test_folder_that_could_not_be_read_again_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match="rename the folder"):
+        Checkpoints(str(tmp_path / name), Model())
+
+
+@pytest.mark.parametrize("name", ["two words", "Zürich", "a]b", "{a}", "日本", "$HOME", "~"])
+def test_other_names_of_folders_work(tmp_path, name):
+    save_steps(tmp_path / name, [1, 2, 3, 4])
+    assert Checkpoints(str(tmp_path / name), Model()).restore() == 4
+    assert len(list((tmp_path / name).rglob("*.index"))) == 3
+
+
+def test_further_variables_come_back_where_a_checkpoint_has_them(tmp_path):
+    save_steps(tmp_path, [1])  # as of earlier versions
+    model, old, new = Model(), tf.Variable(7.0), tf.Variable(0.0)
+    checkpoints = Checkpoints(str(tmp_path), model, {"d_loss": old})
+    assert checkpoints.restore() == 1
+    assert old.numpy() == 7.0
+    model.advance(2)
+    checkpoints.save()
+    Checkpoints(str(tmp_path), Model(), {"d_loss": new}).restore()
+    assert new.numpy() == 7.0
 
 
 def test_full_disk_leaves_the_one_before(tmp_path):
@@ -138,15 +183,25 @@ def test_full_disk_leaves_the_one_before(tmp_path):
     np.testing.assert_array_equal(model.weight, np.ones(100000))
 
 
-def test_leftovers_of_a_kill_are_in_no_ones_way(tmp_path):
+@pytest.mark.parametrize("name", ["ckpt-2.tmp", "ckpt-2_temp"])  # the latter: TensorFlow's own
+def test_leftovers_of_a_kill_are_removed(tmp_path, name):
     save_steps(tmp_path, [1])
-    half = tmp_path / "checkpoints" / "ckpt-2_temp"
-    half.mkdir()
-    (half / "part-00000-of-00001.data-00000-of-00001").write_bytes(b"half")
-    (tmp_path / "checkpoints" / "ckpt-2.data-00000-of-00001").write_bytes(b"no index yet")
+    for folder in (tmp_path / "checkpoints", tmp_path / "checkpoints" / "best"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "part-00000-of-00001.data-00000-of-00001").write_bytes(b"half")
     assert Checkpoints(str(tmp_path), Model()).restore() == 1
+    assert not list(tmp_path.rglob(name))
     save_steps(tmp_path, [2])
     assert Checkpoints(str(tmp_path), Model()).restore() == 2
+
+
+def test_full_disk_is_named_however_long_the_path_is(tmp_path, monkeypatch):
+    def write(_, path):
+        raise tf.errors.ResourceExhaustedError(None, None, f"{path}; No space left on device")
+
+    monkeypatch.setattr(tf.train.Checkpoint, "write", write)
+    with pytest.raises(UserError, match="No space left on device"):
+        save_steps(tmp_path / ("long" * 50) / ("path" * 40), [1])
 
 
 def test_names_in_a_checkpoint_are_paths_by_attributes(tmp_path):
@@ -166,7 +221,7 @@ def test_names_in_a_checkpoint_are_paths_by_attributes(tmp_path):
         "model/discriminator/levels/0/body/stack/0/conv/g",
         "model/decoder/levels/0/body/stack/0/conv/kernel",
     } <= names
-    assert len(names) == 2 + sum(
+    assert len(names) == 1 + sum(
         len(network.weights)
         for network in (*model.networks.values(), model.average.encoder, model.average.decoder)
-    )  # the 2 are the step and a counter of TensorFlow's own
+    )  # the 1 is the step

@@ -1,10 +1,40 @@
 """What training starts from."""
 
 import numpy as np
+import pytest
 
 from hali_tf.config import Config
+from hali_tf.errors import UsageError, UserError
+from hali_tf.runs.reopening import open_data
 from hali_tf.training import devices
-from hali_tf.training.fit import build
+from hali_tf.training.fit import build, fit
+
+
+def config_of(folder, **flags):
+    tiny = {"width": 0.01, "channels": 1, "precision": "float32", "batch_size": 4, "steps": 4}
+    return Config.of(run_dir=str(folder), **{**tiny, **flags}).validate()
+
+
+@pytest.mark.parametrize("left", ["metrics.jsonl", "summary.json", "checkpoints/best"])
+def test_run_that_lost_its_checkpoints_is_not_begun_again(tmp_path, left):
+    config = config_of(tmp_path)
+    (tmp_path / left).mkdir(parents=True)
+    with pytest.raises(UserError, match=f"{left} is there, but no checkpoint"):
+        fit(config, open_data(config), devices.make_strategy(1))
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_start_that_fails_leaves_no_configuration(tmp_path):
+    config = config_of(tmp_path, optimizer="Foo")
+    with pytest.raises(UsageError, match="no optimiser 'Foo'"):
+        fit(config, open_data(config), devices.make_strategy(1))
+    assert not list(tmp_path.iterdir())
+
+
+def test_cluster_is_refused(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {}}')
+    with pytest.raises(UsageError, match="TF_CONFIG=.*unset TF_CONFIG"):
+        devices.make_strategy(1)
 
 
 def first_weights(seed):

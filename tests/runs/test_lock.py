@@ -1,0 +1,57 @@
+"""The lock of a run folder."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from hali_tf.errors import UserError
+from hali_tf.runs.lock import locked
+
+OTHER = """
+import sys
+from hali_tf.runs.lock import locked
+with locked(sys.argv[1]):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def other(tmp_path):
+    """A process that has locked the folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OTHER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "locked\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_second_training_in_a_folder_is_refused_and_told_of_the_first(tmp_path, other):
+    with pytest.raises(UserError, match=f"process {other.pid} on .* trains in this folder"):
+        with locked(str(tmp_path)):
+            pass
+    other.kill()
+    other.wait()
+    with locked(str(tmp_path)):
+        assert f"process {os.getpid()} on" in (tmp_path / "lock").read_text()
+    with locked(str(tmp_path)):
+        pass
+
+
+@pytest.mark.parametrize("name", ["run", "run[1]"])
+def test_what_a_kill_left_half_written_is_removed(tmp_path, name):
+    folder = tmp_path / name
+    for left in ("run.json.12.tmp", "figures/samples.png.12.tmp", "checkpoints/checkpoint.12.tmp"):
+        (folder / left).parent.mkdir(parents=True, exist_ok=True)
+        (folder / left).write_text("half")
+    (folder / "figures" / "samples.png").write_text("whole")
+    with locked(str(folder)):
+        files = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert files == {"samples.png", "lock"}

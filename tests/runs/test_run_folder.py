@@ -1,0 +1,72 @@
+"""What a run folder accepts."""
+
+import json
+
+import numpy as np
+import pytest
+
+from hali_tf.config import Config
+from hali_tf.data import Split
+from hali_tf.errors import UserError
+from hali_tf.runs.run_folder import check_images, open_run, read_starts, record_start
+
+
+def config_of(folder, **flags):
+    return Config.of(run_dir=str(folder), channels=1, precision="float32", **flags).validate()
+
+
+def images(seed, count=40):
+    return Split(np.random.default_rng(seed).integers(0, 256, (count, 16, 16, 1), np.uint8))
+
+
+def test_other_images_are_refused_wherever_they_lie(tmp_path):
+    config = config_of(tmp_path)
+    check_images(config, images(0), 1)
+    record_start(config, images(0), 1)
+    other_folder = config_of(tmp_path, data_dir="elsewhere")
+    check_images(other_folder, images(0), 1)
+    for other in (images(1), images(0, count=41)):
+        with pytest.raises(UserError, match="--data_dir=elsewhere: these are not the training"):
+            check_images(other_folder, other, 1)
+
+
+def test_images_that_another_library_decodes_are_the_same(tmp_path):
+    config = config_of(tmp_path)
+    record_start(config, images(0), 1)
+    near = images(0)
+    near.images[:, ::4] ^= 1
+    check_images(config, near, 1)
+
+
+def test_run_of_before_without_a_record_of_images_goes_on(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps([{"time": "2026-01-01"}]))
+    check_images(config_of(tmp_path), images(0), 1)
+
+
+def test_another_number_of_devices_is_said(tmp_path, said):
+    config = config_of(tmp_path)
+    record_start(config, images(0), 2)
+    check_images(config, images(0), 2)
+    assert said() == ""
+    check_images(config, images(0), 1)
+    assert "begun on 2 devices and goes on on 1" in said()
+
+
+@pytest.mark.parametrize("left", ["metrics.jsonl", "summary.json", "checkpoints/ckpt-4.index"])
+def test_parts_of_a_run_without_configuration_are_left_alone(tmp_path, left):
+    (tmp_path / left).parent.mkdir(exist_ok=True)
+    (tmp_path / left).write_text("")
+    with pytest.raises(UserError, match="but no config.json"):
+        open_run(config_of(tmp_path))
+
+
+def test_folder_that_could_not_be_read_again_is_refused(tmp_path):
+    with pytest.raises(UserError, match="rename the folder"):
+        open_run(config_of(tmp_path / "run[1]"))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[{"])
+def test_damaged_record_of_starts_is_named(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(UserError, match="run.json: damaged"):
+        read_starts(str(tmp_path))
