@@ -70,6 +70,7 @@ def _format(out):
 
 def _draw(verb, pictures, flags):
     """The frames of a film, or one picture."""
+    from hali_tf.data.pictures import read
     from hali_tf.drawing.films import there_and_back
     from hali_tf.drawing.strips import draw_strips
     from hali_tf.evaluation import own_pictures
@@ -78,7 +79,7 @@ def _draw(verb, pictures, flags):
 
     config, model = load_run(flags.run_dir, flags.checkpoint)
     coder, own = Coder(model), {name: flags[name].value for name in _VERBS[verb][2]}
-    images = own_pictures.read(pictures, coder.image_shape, config.data.name)
+    images = read(pictures, coder.image_shape, config.data.name)
     names = [os.path.basename(path) for path in pictures]
     if _format(flags.out) == "gif":
         frames = own_pictures.interpolate_film(coder, images, names)

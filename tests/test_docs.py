@@ -20,6 +20,9 @@ PROGRAMS = (
     "hali_tf.evaluate",
     "hali_tf.show",
     "hali_tf.export",
+    "hali_tf.encode",
+    "hali_tf.decode",
+    "hali_tf.sample",
     "hali_tf.attributes",
 )
 OTHER_PROGRAMS = (

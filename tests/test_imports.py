@@ -10,9 +10,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 # From the commands down to what stands alone. A module may import from its own package, and from
 # packages of a lower layer; packages of one layer do not know each other.
 LAYERS = (
-    ("hali_tf.train", "hali_tf.evaluate", "hali_tf.show", "hali_tf.export",
-     "hali_tf.attributes.__main__"),
-    ("hali_tf.evaluation", "hali_tf.exporting"),
+    ("hali_tf.train", "hali_tf.evaluate", "hali_tf.show", "hali_tf.export", "hali_tf.encode",
+     "hali_tf.decode", "hali_tf.sample", "hali_tf.attributes.__main__"),
+    ("hali_tf.evaluation", "hali_tf.exporting", "hali_tf.bulk"),
     ("hali_tf.attributes",),
     ("hali_tf.training",),
     ("hali_tf.drawing", "hali_tf.measures", "hali_tf.runs"),

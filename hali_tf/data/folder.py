@@ -65,7 +65,7 @@ def open_folder(
     if not data_dir.is_dir():
         raise UserError(f"--data_dir={data_dir}: no such folder; expected one with images")
     roots = _split_roots(data_dir)
-    files = {split: _list_images(root) for split, root in roots.items()}
+    files = {split: list_images(root) for split, root in roots.items()}
     label_names = _class_names(roots, files)
     parts = _parts(roots, files)
     shape = (image_size, image_size, channels or 3)
@@ -124,7 +124,7 @@ def _split_roots(data_dir: pathlib.Path) -> dict[str, pathlib.Path]:
     return {"train": data_dir}
 
 
-def _list_images(root: pathlib.Path) -> list[str]:
+def list_images(root: pathlib.Path) -> list[str]:
     """Lists the images below a folder by relative name, in the order of their names' hashes."""
     names, others = [], 0
     for folder, subfolders, files in os.walk(root, onerror=_fail, followlinks=True):

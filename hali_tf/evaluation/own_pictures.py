@@ -10,10 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hali_tf.data import images as image_files
-from hali_tf.data.crops import celeba_face, central_square
 from hali_tf.drawing.strips import Strips
-from hali_tf.errors import BadImage, UsageError, UserError
+from hali_tf.errors import UsageError, UserError
 from hali_tf.evaluation import innovation, inpainting, traversal
 from hali_tf.evaluation.masks import read_mask, standard_masks
 from hali_tf.measures import latents, spectra
@@ -23,41 +21,6 @@ from hali_tf.progress import progress_bar
 _SAMPLES = 8  # in a row; as many rows
 _STEPS, _FRAMES = 8, 24  # of an interpolation, in a picture and in a film, both ends included
 _COMPONENTS = 4  # shown where none is named
-
-
-def read(paths: Sequence[str], image_shape: tuple[int, int, int], data: str) -> np.ndarray:
-    """Pictures, read as the run's own images were: see `hali_tf.data.images`.
-
-    Args:
-      paths: of image files.
-      image_shape: (H, W, C) of the model; H = W.
-      data: `--data` of the run. The aligned faces of CelebA are cropped as in training; all other
-        pictures to their central square.
-
-    Returns:
-      uint8 [N, H, W, C].
-
-    Raises:
-      UserError: a file is missing or no image.
-    """
-    crop = _celeba_crop if data == "celeba" else central_square
-    shape = (len(paths), *image_shape)
-    return np.reshape([_read(path, *image_shape[1:], crop) for path in paths], shape)
-
-
-def _celeba_crop(width, height):
-    aligned = (width, height) == (178, 218)
-    return (celeba_face if aligned else central_square)(width, height)
-
-
-def _read(path, size, channels, crop):
-    try:
-        with open(path, "rb") as f:
-            return image_files.decode(f.read(), size, channels, crop)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); expected a picture") from error
-    except BadImage as error:
-        raise UserError(f"{path}: {error}; expected a picture, such as a JPEG or PNG") from error
 
 
 def reconstruct(coder: Coder, images: np.ndarray, names: Sequence[str]) -> Strips:

@@ -64,9 +64,9 @@ class Averaged(keras.Model):
         """See `Generative.reconstruct`."""
         return self.average.reconstruct(images, level)
 
-    def sample(self, seeds: tf.Tensor) -> tf.Tensor:
+    def sample(self, seeds: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """See `Generative.sample`."""
-        return self.average.sample(seeds)
+        return self.average.sample(seeds, labels)
 
     def _averaged(self):
         """Pairs of moving average and the weight (or batch norm statistic) that it follows."""

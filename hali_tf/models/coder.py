@@ -7,8 +7,6 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-_BATCH = 64
-
 
 class Coder:
     """A model's encoder and decoder for any number of images: arrays in, arrays out.
@@ -17,6 +15,7 @@ class Coder:
 
     Args:
       model: `Averaged`, or another model with its methods.
+      batch_size: images at a time.
 
     Attributes:
       image_shape: (H, W, C).
@@ -24,12 +23,15 @@ class Coder:
       latent_shapes: of each z_l, without the batch.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, batch_size=64):
+        self._batch_size = batch_size
         self.image_shape, self.latent_shapes = tuple(model.image_shape), model.latent_shapes
         self.num_levels = model.num_levels
         images = tf.TensorSpec([None, *self.image_shape], tf.uint8)
         zs = [tf.TensorSpec([None, *shape], tf.float32) for shape in self.latent_shapes]
-        self._sample = _graph(model.sample, tf.TensorSpec([None], tf.int64))
+        numbers = tf.TensorSpec([None], tf.int64)
+        self._sample = _graph(model.sample, numbers)
+        self._sample_labelled = _graph(lambda s, y: model.sample(s, y), numbers, numbers)
         self._encode = _graph(lambda x: tuple(q.mean for q in model.encode(x)), images)
         self._reconstruct, self._decode, self._decode_latents = (
             [_graph(functools.partial(method, level=l), spec) for l, spec in enumerate(specs, 1)]
@@ -46,29 +48,36 @@ class Coder:
         Args:
           images: uint8 [N, H, W, C].
         """
-        return [np.concatenate(level) for level in zip(*_in_batches(self._encode, images))]
+        return [np.concatenate(level) for level in zip(*self._in_batches(self._encode, images))]
 
     def decode(self, z: np.ndarray, level: int) -> np.ndarray:
         """uint8 [N, H, W, C] from z_l, float32 [N, *latent], by the means of the levels below."""
-        return np.concatenate(_in_batches(self._decode[level - 1], z))
+        return np.concatenate(self._in_batches(self._decode[level - 1], z))
 
     def decode_latents(self, z: np.ndarray, level: int) -> list[np.ndarray]:
         """[z_1, ..., z_l] on the way of `decode`, each float32 [N, *latent]."""
-        parts = _in_batches(self._decode_latents[level - 1], z)
+        parts = self._in_batches(self._decode_latents[level - 1], z)
         return [np.concatenate(latents) for latents in zip(*parts)]
 
     def reconstruct(self, images: np.ndarray, level: int) -> np.ndarray:
         """uint8 [N, H, W, C], encoded up to z_l and decoded from it."""
-        return np.concatenate(_in_batches(self._reconstruct[level - 1], images))
+        return np.concatenate(self._in_batches(self._reconstruct[level - 1], images))
 
-    def sample(self, seeds: np.ndarray) -> np.ndarray:
-        """uint8 [N, H, W, C]; image i follows from seeds[i], int64, alone."""
-        return np.concatenate(_in_batches(self._sample, seeds))
+    def sample(self, seeds: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """uint8 [N, H, W, C]; image i follows from seeds[i] alone, and labels[i] (`Generative`).
+
+        Args:
+          seeds: int64 [N].
+          labels: int64 [N], or None.
+        """
+        if labels is None:
+            return np.concatenate(self._in_batches(self._sample, seeds))
+        return np.concatenate(self._in_batches(self._sample_labelled, seeds, labels))
+
+    def _in_batches(self, function, *arrays):
+        begins = range(0, len(arrays[0]), self._batch_size)
+        return [function(*(array[i : i + self._batch_size] for array in arrays)) for i in begins]
 
 
-def _graph(function, spec):
-    return tf.function(function, input_signature=[spec])
-
-
-def _in_batches(function, array):
-    return [function(array[i : i + _BATCH]) for i in range(0, len(array), _BATCH)]
+def _graph(function, *specs):
+    return tf.function(function, input_signature=specs)

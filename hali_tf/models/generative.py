@@ -34,6 +34,7 @@ class Generative(tf.Module):
         super().__init__()
         self.image_shape = architecture.image
         self.latent_shapes = tuple(level.latent for level in architecture.levels)
+        self.classes = architecture.classes
         self.encoder = Encoder(architecture, BatchNorms())
         self.decoder = Decoder(architecture, BatchNorms())
 
@@ -61,11 +62,12 @@ class Generative(tf.Module):
         """Encodes up to z_l and decodes from it (paper, section 3.2), by the means throughout."""
         return self.decode(self.encode(images)[level - 1].mean, level)
 
-    def sample(self, seeds: tf.Tensor) -> tf.Tensor:
+    def sample(self, seeds: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """Draws z_L from the prior, then each level below it, then x (ancestral sampling).
 
         Args:
           seeds: int64 [B]; image i follows from seeds[i] alone.
+          labels: int64 [B], the y of each image, where the model has one; None draws y too.
 
         Returns:
           uint8 [B, H, W, C].
@@ -80,4 +82,7 @@ class Generative(tf.Module):
             )
             for level, shape in enumerate(self.latent_shapes, start=1)
         ]
+        if labels is not None:
+            y = tf.one_hot(labels, self.classes)
+            noises[-1] = tf.concat([noises[-1][:, : -self.classes], y], axis=-1)
         return to_uint8(self.decoder(noises[-1], noises[:-1])[0])

@@ -1,0 +1,37 @@
+"""The flags that encode, decode and sample share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from absl import flags
+
+from hali_tf import config as configuration
+from hali_tf.bulk.formats import KINDS
+from hali_tf.bulk.shards import Target
+from hali_tf.errors import UsageError
+
+
+def define(module: str, **extra: tuple[Any, str]) -> None:
+    """Defines them, and `extra` flags, name=(default, help), for the command `module`."""
+    configuration.define_run_flags(
+        module,
+        out=("", f"File to write, ending in .{', .'.join(KINDS)}, or folder for shards."),
+        format=("", f"{', '.join(KINDS)}; empty: by the ending of --out, npz in a folder."),
+        shard_size=(1024, "Rows of each file of a folder."),
+        batch_size=(64, "Rows at a time."),
+        checkpoint=("last", "last or best."),
+        **extra,
+    )
+
+
+def read() -> tuple[flags.FlagValues, Target]:
+    """The values of all flags, and where the files go.
+
+    Raises:
+      UsageError: one of the shared flags cannot work.
+    """
+    values = configuration.run_flags()
+    if values.batch_size < 1:
+        raise UsageError(f"--batch_size={values.batch_size}: expected at least 1")
+    return values, Target.of(values.out, values.format, values.shard_size)

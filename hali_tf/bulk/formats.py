@@ -1,0 +1,199 @@
+"""Arrays with a row for each example, in one file: npz, TFRecord or Parquet.
+
+An array is of numbers, [N, ...], or of text, [N]. In a TFRecord file each row is a
+`tf.train.Example`, whose features are bytes (uint8, text), int64 or float lists; in a Parquet file
+each array is a column, of fixed-shape tensors where it has more axes than the first.
+"""
+
+from __future__ import annotations
+
+import types
+import zipfile
+import zlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hali_tf.errors import UsageError, UserError
+from hali_tf.files import replacing
+
+
+class Array(NamedTuple):
+    """What an array holds: its dtype ("float32", "int64", "uint8" or "str") and a row's shape."""
+
+    dtype: str
+    shape: tuple[int, ...] = ()
+
+
+Layout = dict[str, Array]
+
+
+def write(path: str, arrays: dict[str, np.ndarray], kind: str) -> None:
+    """Writes a file, whole or not at all; equal arrays give equal bytes.
+
+    Args:
+      path: of the file; replaced if it is there.
+      arrays: by name, all of N rows: float32, int64 or uint8 [N, ...], or text [N].
+      kind: one of `KINDS`.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    try:
+        with replacing(path) as partial:
+            _WRITERS[kind](partial, arrays)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def read(path: str, layout: Layout, rows: int, kind: str) -> dict[str, np.ndarray]:
+    """Reads a file that `write` wrote.
+
+    Args:
+      path: of the file.
+      layout: what the arrays are, by name.
+      rows: N.
+      kind: one of `KINDS`.
+
+    Raises:
+      UserError: the file is missing, damaged, or holds something else.
+    """
+    try:
+        arrays = _READERS[kind](path, layout, rows)
+        found = {name: (array.dtype, array.shape) for name, array in arrays.items()}
+        for name, (dtype, shape) in layout.items():
+            if dtype != "str" and found[name][0] != dtype or found[name][1] != (rows, *shape):
+                raise ValueError(f"{name}: expected {dtype} {[rows, *shape]}")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found") from error
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        words = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: damaged ({words})") from error
+    return arrays
+
+
+def check_importable(kind: str) -> None:
+    """Raises UsageError if what a format needs is not installed."""
+    if kind == "parquet":
+        _pyarrow()
+
+
+def _pyarrow() -> types.ModuleType:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UsageError(
+            f"--format=parquet: needs pyarrow ({error}); install it with "
+            "pip install 'hali-tf[parquet]', or choose npz or tfrecord"
+        ) from error
+    return pyarrow
+
+
+def _write_npz(path, arrays):
+    with open(path, "wb") as f:  # to a name, savez would add an ending
+        np.savez(f, **arrays)
+
+
+def _read_npz(path, layout, rows):
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in layout}
+
+
+def _write_tfrecord(path, arrays):
+    import tensorflow as tf
+
+    columns = {name: _features(array) for name, array in arrays.items()}
+    try:
+        with tf.io.TFRecordWriter(path) as writer:
+            for row in zip(*columns.values()):
+                example = tf.train.Example(
+                    features=tf.train.Features(feature=dict(zip(columns, row)))
+                )
+                writer.write(example.SerializeToString(deterministic=True))
+    except tf.errors.OpError as error:
+        raise OSError(error.message) from error
+
+
+def _features(array):
+    """Yields the `tf.train.Feature` of each row."""
+    import tensorflow as tf
+
+    for row in array:
+        if array.dtype.kind == "U":
+            yield tf.train.Feature(bytes_list=tf.train.BytesList(value=[str(row).encode()]))
+        elif array.dtype == np.uint8:
+            yield tf.train.Feature(bytes_list=tf.train.BytesList(value=[row.tobytes()]))
+        elif array.dtype == np.int64:
+            yield tf.train.Feature(int64_list=tf.train.Int64List(value=np.ravel(row)))
+        else:
+            yield tf.train.Feature(float_list=tf.train.FloatList.FromString(_float_list(row)))
+
+
+def _float_list(row):
+    """A `tf.train.FloatList` as it is serialised: from values it takes a hundred times as long."""
+    values = np.ascontiguousarray(row, "<f4").tobytes()
+    length, rest = bytearray(), len(values)
+    while rest > 127:
+        length.append(rest & 127 | 128)
+        rest >>= 7
+    return b"\x0a" + bytes(length) + bytes([rest]) + values  # field 1, packed
+
+
+def _read_tfrecord(path, layout, rows):
+    import tensorflow as tf
+
+    text = {"str", "uint8"}
+    features = {
+        name: tf.io.FixedLenFeature(*([], tf.string) if dtype in text else (shape, dtype))
+        for name, (dtype, shape) in layout.items()
+    }
+    try:
+        examples = tf.data.TFRecordDataset(path).batch(rows)
+        parsed = tf.io.parse_example(examples.get_single_element(), features)
+    except tf.errors.NotFoundError as error:
+        raise FileNotFoundError(path) from error
+    except (tf.errors.OpError, ValueError) as error:
+        raise ValueError(getattr(error, "message", error)) from error
+    arrays = {name: value.numpy() for name, value in parsed.items()}
+    for name, (dtype, shape) in layout.items():
+        if dtype == "str":
+            arrays[name] = np.array([value.decode() for value in arrays[name]])
+        elif dtype == "uint8":
+            arrays[name] = np.frombuffer(b"".join(arrays[name]), np.uint8).reshape(-1, *shape)
+    return arrays
+
+
+def _write_parquet(path, arrays):
+    pyarrow = _pyarrow()
+    columns = {name: _column(pyarrow, array) for name, array in arrays.items()}
+    settings = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
+    pyarrow.parquet.write_table(pyarrow.table(columns), path, write_page_checksum=True, **settings)
+
+
+def _column(pyarrow: types.ModuleType, array: np.ndarray) -> Any:
+    if array.dtype.kind == "U":
+        return pyarrow.array(array.tolist())
+    if array.ndim == 1:
+        return pyarrow.array(array)
+    return pyarrow.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(array))
+
+
+def _read_parquet(path, layout, rows):
+    parquet = _pyarrow().parquet
+    table = parquet.read_table(path, page_checksum_verification=True)
+    arrays = {}
+    for name, (dtype, shape) in layout.items():
+        column = table[name].combine_chunks()
+        if dtype == "str":
+            arrays[name] = np.array(column.to_pylist())
+        elif shape:
+            arrays[name] = column.storage.flatten().to_numpy().reshape(len(table), *shape)
+        else:
+            arrays[name] = column.to_numpy()
+    return arrays
+
+
+_WRITERS = {"npz": _write_npz, "tfrecord": _write_tfrecord, "parquet": _write_parquet}
+_READERS = {"npz": _read_npz, "tfrecord": _read_tfrecord, "parquet": _read_parquet}
+KINDS = tuple(_WRITERS)

@@ -1,0 +1,83 @@
+"""The images that are encoded: a split of an image set, or picture files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hali_tf.bulk.formats import Array, Layout
+from hali_tf.data import Split, cache, pictures
+from hali_tf.data.folder import list_images
+from hali_tf.errors import UserError
+
+
+class SplitImages:
+    """The images of a split, with `index` and, where there are some, `label`.
+
+    Args:
+      split: `data.Split`.
+      identity: what says which split it is.
+    """
+
+    def __init__(self, split: Split, identity: dict[str, Any]):
+        self._split, self.rows = split, len(split.images)
+        self.layout: Layout = {"index": Array("int64")}
+        if split.labels is not None:
+            self.layout["label"] = Array(str(split.labels.dtype), split.labels.shape[1:])
+        some = np.asarray(split.images[:: max(1, self.rows // 64)])
+        self.identity = {**identity, "some_images": hashlib.sha256(some.tobytes()).hexdigest()}
+
+    def load(self, begin: int, end: int) -> dict[str, np.ndarray]:
+        """`image`, uint8 [end - begin, H, W, C], and what `layout` says."""
+        arrays = {
+            "image": np.array(self._split.images[begin:end]),
+            "index": np.arange(begin, end, dtype=np.int64),
+        }
+        if self._split.labels is not None:
+            arrays["label"] = np.array(self._split.labels[begin:end])
+        return arrays
+
+
+class PictureImages:
+    """Picture files, each with its `path`.
+
+    Args:
+      paths: of files, and of folders, which stand for the images below them by name.
+      image_shape: (H, W, C) of the model.
+      data: `--data` of the run (`pictures.read`).
+
+    Raises:
+      UserError: a file is missing.
+    """
+
+    def __init__(self, paths: Sequence[str], image_shape: tuple[int, int, int], data: str):
+        self._paths = [file for path in paths for file in _files(path)]
+        self._image_shape, self._data = image_shape, data
+        self.rows, self.layout = len(self._paths), {"path": Array("str")}
+        files = cache.fingerprint(pathlib.Path(), self._paths)
+        self.identity = {"files": files}
+
+    def load(self, begin: int, end: int) -> dict[str, np.ndarray]:
+        """`image`, uint8 [end - begin, H, W, C], and `path`.
+
+        Raises:
+          UserError: a file is no image.
+        """
+        paths = self._paths[begin:end]
+        return {
+            "image": pictures.read(paths, self._image_shape, self._data),
+            "path": np.array(paths),
+        }
+
+
+def _files(path):
+    if os.path.isdir(path):
+        return [os.path.join(path, name) for name in sorted(list_images(pathlib.Path(path)))]
+    if not os.path.exists(path):
+        raise UserError(f"{path}: not found; expected a picture, or a folder of some")
+    return [path]

@@ -1,0 +1,91 @@
+"""Runs a task over all rows that are missing, while the next are read and the last are written."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import tensorflow as tf
+
+import hali_tf
+from hali_tf.bulk.shards import Shards, Target, joined
+from hali_tf.bulk.tasks import Task
+from hali_tf.errors import UserError
+from hali_tf.models.averaged import Averaged
+from hali_tf.progress import progress_bar
+from hali_tf.runs.checkpoints import variables_of
+
+
+def weights_digest(model: Averaged) -> str:
+    """SHA-256 of all weights that encode and decode, the same in every version of Keras."""
+    digest = hashlib.sha256()
+    for variable in tf.nest.flatten(variables_of(model.average)):
+        digest.update(variable.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def make(task: Task, target: Target, model: Averaged, batch_size: int) -> str:
+    """Computes what is missing of a task's files.
+
+    Args:
+      task: what to compute.
+      target: where it goes.
+      model: whose `Coder` the task has.
+      batch_size: rows at a time; the values depend on it, in the last bits.
+
+    Returns:
+      A sentence that says what was made.
+
+    Raises:
+      UserError: the files are of another job, an input is unusable, or they cannot be written.
+    """
+    job = {
+        "task": task.name,
+        "weights": weights_digest(model),
+        "step": int(model.step.numpy()),
+        "batch_size": batch_size,
+        **task.identity,
+        "hali_tf": hali_tf.__version__,
+        "tensorflow": tf.__version__,
+    }
+    shards = Shards.create(target, task.layout, task.rows, json.loads(json.dumps(job)))
+    with open(target.manifest, encoding="utf-8") as manifest:
+        try:
+            fcntl.flock(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"--out={target.out}: another command is writing it") from error
+        shards.remove_partial()
+        missing = shards.missing()
+        _run(task, shards, missing, batch_size)
+    files = len(shards.ranges())
+    there = files - len(missing)
+    words = f", {there} of which were there" if there else ""
+    return f"{task.rows:,} rows in {files} file{'s' * (files > 1)}{words}: {target.out}"
+
+
+def _run(task, shards, missing, batch_size):
+    done = task.rows - sum(end - begin for begin, end in missing)
+    bar = progress_bar(words=task.name, total=task.rows, initial=done, unit="row")
+    with bar, ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        loading = [reader.submit(task.load, *rows) for rows in missing[:1]]
+        written = None
+        for number, (begin, _) in enumerate(missing):
+            inputs = loading.pop().result()
+            loading += [reader.submit(task.load, *rows) for rows in missing[number + 1 :][:1]]
+            outputs = _compute(task, inputs, batch_size, bar)
+            if written:
+                written.result()
+            written = writer.submit(shards.write, begin, outputs)
+        if written:
+            written.result()
+
+
+def _compute(task, inputs, batch_size, bar):
+    rows, parts = len(next(iter(inputs.values()))), []
+    for begin in range(0, rows, batch_size):
+        batch = {name: array[begin : begin + batch_size] for name, array in inputs.items()}
+        parts.append(task.compute(batch))
+        bar.update(min(batch_size, rows - begin))
+    return joined(parts)
