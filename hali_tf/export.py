@@ -3,8 +3,8 @@
 python -m hali_tf.export --run_dir=runs/digits --export_dir=export/hali
 
 Writes EXPORT_DIR/<version>/, whole or not at all: a SavedModel of the averaged weights in float32
-with the signatures encode, decode, reconstruct, sample and, where the data has labels, classify
-and classify_examples; warm-up requests and a model card in assets.extra/.
+with the signatures encode, decode, reconstruct, sample and, where the data can be read and has
+labels, classify and classify_examples; warm-up requests and a model card in assets.extra/.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 
 from hali_tf import command
 from hali_tf import config as configuration
-from hali_tf.errors import UsageError
+from hali_tf.errors import UsageError, UserError
 from hali_tf.files import read_json
 
 
@@ -26,15 +26,30 @@ def main() -> None:
         raise UsageError(
             f"--version={flags.version}: expected a positive number, or 0 for the next"
         )
+    configuration.check("classify", flags.classify, {"one_of": ("auto", "true", "false")})
     command.import_tensorflow()
-    path = export(flags.run_dir, flags.export_dir, flags.version, flags.checkpoint)
+    path = export(
+        flags.run_dir,
+        flags.export_dir,
+        flags.version,
+        flags.checkpoint,
+        flags.data_dir,
+        flags.classify,
+    )
     print(f"exported {path}")
     print(
         f"serve it: python -m serving.server --model_base_path={os.path.abspath(flags.export_dir)}"
     )
 
 
-def export(run_dir: str, export_dir: str, version: int = 0, checkpoint: str = "last") -> str:
+def export(
+    run_dir: str,
+    export_dir: str,
+    version: int = 0,
+    checkpoint: str = "last",
+    data_dir: str = "",
+    classify: str = "auto",
+) -> str:
     """Exports a run; returns the path of the version.
 
     Args:
@@ -42,45 +57,54 @@ def export(run_dir: str, export_dir: str, version: int = 0, checkpoint: str = "l
       export_dir: folder that the server watches.
       version: positive integer, or 0 for the next free one.
       checkpoint: "last" or "best".
+      data_dir: where the run's data are now; "" for where they were in training.
+      classify: "true", "false", or "auto": where the data can be read and have labels.
 
     Raises:
-      UserError: the run has no checkpoint, its data cannot be read, the version cannot be written.
+      UserError: the run has no checkpoint, the version cannot be written, or with `classify`
+        "true" the data cannot be read or have no labels.
     """
-    from hali_tf.exporting import classifier
+    from hali_tf.data.crops import own_boxes
     from hali_tf.exporting import version as versions
     from hali_tf.exporting.servable import Servable
-    from hali_tf.runs.reopening import load_run, open_data
+    from hali_tf.runs.reopening import load_run
     from hali_tf.runs.run_folder import read_starts
 
     config, model = load_run(run_dir, checkpoint)
-    source = open_data(config)
-    train = source.load("train")
-    head, accuracy = None, None
-    if train.labels is None:
-        print(f"{config.data.name} has no labels: no classify")
-    else:
-        if config.labels.per_class:
-            names = source.label_names or [str(i) for i in range(config.labels.classes)]
-            head, words = classifier.OwnLabel(names), "the model's own label"
-        else:
-            head = classifier.fit(model.average, source, train)
-            words = "linear on the encoder's features"
-        accuracy = classifier.accuracy(model.average, head, source.load("test"))
-        print(f"classify: {words}, test accuracy {accuracy:.4f}")
+    head, accuracy = _classifier(config, model, data_dir, classify)
     starts = read_starts(run_dir)
     card = {
         "model": f"{config.model.kind} ({config.model.architecture}, width {config.model.width})",
         "step": int(model.step.numpy()),
         "checkpoint": checkpoint,
         "levels": model.num_levels,
-        "classify_test_accuracy": accuracy,
+        "classify_test_accuracy": None,
+        **{f"classify_{name}_accuracy": value for name, value in accuracy.items()},
         "metrics": read_json(os.path.join(run_dir, "summary.json")),
         "config": config.flat(),
         "training": starts[-1] if starts else None,
     }
-    crop = (15, 35, 148, 178, 218) if config.data.name == "celeba" else None
-    servable = Servable(model.average, head, crop)
+    servable = Servable(model.average, head, own_boxes(config.data.name))
     return versions.write(servable, export_dir, version, "hali", card)
+
+
+def _classifier(config, model, data_dir, classify):
+    """What `classifier.of_run` gives, or (None, {}); says which."""
+    from hali_tf.exporting import classifier
+
+    if classify == "false":
+        return None, {}
+    config = config.replace(data_dir=data_dir or config.data.data_dir)
+    try:
+        head, accuracy = classifier.of_run(config, model.average)
+    except UserError as error:
+        if classify == "true":
+            raise
+        print(f"no classify: {error}")
+        return None, {}
+    for name, value in accuracy.items():
+        print(f"classify: {name} accuracy {value:.4f}")
+    return head, accuracy
 
 
 if __name__ == "__main__":
@@ -89,5 +113,11 @@ if __name__ == "__main__":
         export_dir=("", "Folder that the server watches; the version becomes a folder in it."),
         version=(0, "Number of the version; 0 takes the next free one."),
         checkpoint=("last", "last or best."),
+        data_dir=("", "Where the run's data are now, if no longer where they were in training."),
+        classify=(
+            "auto",
+            "Whether to fit classify to the run's data, which no other signature needs: true, "
+            "false, or auto: where the data can be read and have labels.",
+        ),
     )
     command.run(main, __doc__)

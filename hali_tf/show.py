@@ -16,7 +16,7 @@ python -m hali_tf.show --run_dir=RUN VERB [IMAGE ...] --out=FILE.png
 
 traverse and innovate show --component=K, or the components that change the pictures most.
 
-A picture has any size and any format that Pillow reads, such as JPEG and PNG. It is turned
+A picture is a JPEG, PNG, GIF, BMP, WebP, TIFF or PPM of any size up to 2^26 pixels. It is turned
 upright, laid on white where it is transparent, cropped to its central square, and brought to the
 size and the channels of the model. An existing file is replaced.
 

@@ -54,7 +54,7 @@ def main() -> None:
         tf.get_logger().setLevel("ERROR")
         summary = train(config, source, strategy)
     print(reconstruction.table(config.data.name, summary))
-    if config.labels.per_class:
+    if "label_errors" in summary:
         print(labels.sentence(config.labels.per_class, summary))
     figures = os.path.join(config.run_dir, "figures")
     print(f"figures: {figures}/reconstructions.png, {figures}/samples.png")

@@ -131,3 +131,15 @@ def test_set_without_classes_is_refused_in_one_line(tmp_path):
     )
     assert (code, out) == (1, "")
     assert len(err.splitlines()) == 1 and "has no labels" in err
+
+
+@pytest.mark.slow
+def test_test_images_without_labels_are_not_counted(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, 16, 16, 1)).astype(np.uint8)
+    np.savez(tmp_path / "x.npz", x_train=images, y_train=np.arange(60) % 3, x_test=images[:9])
+    data = ("--data=npz", f"--data_dir={tmp_path / 'x.npz'}", "--image_size=16")
+    code, out, err = train(tmp_path / "run", *FLAGS, *data, "--steps=2")
+    assert code == 0, err
+    assert "errors of" not in out
+    assert "label_errors" not in (tmp_path / "run" / "summary.json").read_text()

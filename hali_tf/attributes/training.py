@@ -71,8 +71,8 @@ def train(
       on the splits "validation" and "test".
 
     Raises:
-      UserError: the weights cannot be had, the folder has another configuration or cannot be
-        written, or the loss is not finite.
+      UserError: a split has no labels, the weights cannot be had, the folder has another
+        configuration or cannot be written, or the loss is not finite.
       callbacks.Interrupted: a signal asked to stop; the same call goes on.
     """
     if config.precision == "auto":
@@ -80,6 +80,13 @@ def train(
     _check_folder(config)
     if os.path.exists(os.path.join(config.out, "classifier.json")):
         return classifiers.card(config.out)
+    splits = {name: source.load(name) for name in data.SPLITS}
+    for name, split in splits.items():
+        if split.labels is None:
+            raise UserError(
+                f"--data={source.name}: its {name} images have no attributes; expected attributes "
+                "of all three splits, to train and to measure with"
+            )
     keras.utils.set_random_seed(config.seed)
     if encoder:
         trunk = classifiers.EncoderTrunk(source.image_shape, **encoder, precision=config.precision)
@@ -88,13 +95,12 @@ def train(
             source.image_shape, config.weights, config.frozen_blocks, config.precision
         )
     _make_folder(config)
-    split = source.load("train")
-    shares = np.mean(np.asarray(split.labels), axis=0)
+    shares = np.mean(np.asarray(splits["train"].labels), axis=0)
     classifier = classifiers.AttributeClassifier(
         trunk, source.label_names or (), source.image_shape, shares, config.seed
     )
-    _fit(config, classifier, split)
-    measured = {name: _measure(classifier, source.load(name)) for name in ("validation", "test")}
+    _fit(config, classifier, splits["train"])
+    measured = {name: _measure(classifier, splits[name]) for name in ("validation", "test")}
     card = {"encoder": encoder, **measured, "config": dataclasses.asdict(config)}
     classifiers.save(config.out, classifier, card)
     shutil.rmtree(os.path.join(config.out, "checkpoints"))

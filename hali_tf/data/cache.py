@@ -31,11 +31,12 @@ from typing import Callable
 import numpy as np
 from absl import logging
 
+from hali_tf.data import images
 from hali_tf.data.source import Split
 from hali_tf.errors import BadImage, UserError
 from hali_tf.progress import progress_bar
 
-_FORMAT = 1
+_FORMAT = 2  # of entries, and of what `images.decode` makes of a file
 _GROUP, _GROUPS_AT_ONCE = 32, 32
 
 
@@ -194,12 +195,10 @@ def _decode(job: Job, records: list[Record]) -> list[np.ndarray | BadImage]:
     decoded: list[np.ndarray | BadImage] = []
     for record in records:
         try:
-            data = record.data if isinstance(record.data, bytes) else record.data.read_bytes()
+            data = record.data if isinstance(record.data, bytes) else images.read(record.data)
             decoded.append(job.decode(data))
         except BadImage as bad:
             decoded.append(bad)
-        except OSError as error:
-            decoded.append(BadImage(f"cannot be read: {error.strerror or error}"))
     return decoded
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Callable
 
 from hali_tf.errors import BadImage
@@ -10,6 +11,7 @@ Box = tuple[int, int, int, int]
 Crop = Callable[[int, int], Box]
 
 CELEBA_SIZE = 64
+_ALIGNED, _FACE = (178, 218), (15, 35, 163, 183)
 
 
 def central_square(width: int, height: int) -> Box:
@@ -25,11 +27,37 @@ def celeba_face(width: int, height: int) -> Box:
     Raises:
       BadImage: the image has another size.
     """
-    if (width, height) == (178, 218):
-        return 15, 35, 163, 183
+    if (width, height) == _ALIGNED:
+        return _FACE
     if width == height:
         return 0, 0, width, height
     raise BadImage(
         "expected an aligned CelebA image of 178x218 pixels, or a square one; "
         f"received {width}x{height}"
     )
+
+
+def crop_of(data: str) -> Crop:
+    """Returns what training keeps of the images of `--data`."""
+    return celeba_face if own_boxes(data) else central_square
+
+
+def own_boxes(data: str) -> dict[tuple[int, int], Box]:
+    """Returns the boxes that training keeps where they are not the central square.
+
+    Args:
+      data: as `--data` names it.
+
+    Returns:
+      From (width, height) to the box that is kept of images of this size.
+    """
+    of_celeba = re.fullmatch(r"celeba|tfds:celeb_?a\b.*", data, re.IGNORECASE)
+    return {_ALIGNED: _FACE} if of_celeba else {}
+
+
+def crop_of_any(data: str) -> Crop:
+    """Returns `crop_of`, but for pictures of any size: others keep their central square."""
+    boxes = own_boxes(data)
+    if not boxes:
+        return central_square
+    return lambda width, height: boxes.get((width, height)) or central_square(width, height)

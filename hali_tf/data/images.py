@@ -1,6 +1,7 @@
 """One image file, whatever is inside, to uint8 [size, size, channels].
 
-What happens to each kind:
+The client (`serving.client.pictures`) and exported graphs (`hali_tf.exporting.pictures`) do the
+same in code of their own, and tests compare them. What happens to each kind:
 - turned by an EXIF tag: turned upright;
 - palette, CMYK, YCbCr, black and white: converted to RGB (grey among colour too), or to grey with
   the weights of ITU-R 601 where one channel is asked for;
@@ -9,12 +10,15 @@ What happens to each kind:
 - animated: the first frame;
 - larger or smaller: the central square (or the set's own crop), then Lanczos; but 28x28 at 32x32
   (MNIST and its kin) is padded with zeros, which keeps strokes as they are;
-- broken, truncated, empty, not an image, floating point: BadImage says which.
+- broken, truncated, empty, too large, not an image, floating point: BadImage says which.
 """
 
 from __future__ import annotations
 
 import io
+import os
+import stat
+import warnings
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -22,12 +26,41 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from hali_tf.data.crops import Crop, central_square
 from hali_tf.errors import BadImage
 
+# Not all that Pillow reads: some of its readers start other programs.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+# What decoding may cost: a small file can say that it is of any size.
+MAX_PIXELS = 2**26
+MAX_BYTES = 2**29
+_MAX_SCANS = 1000  # of a progressive JPEG, each of which costs a pass over all pixels
+# Pillow warns of what is refused here, and refuses what is larger still.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def read(path: str | os.PathLike) -> bytes:
+    """Reads a file that is to be an image.
+
+    Raises:
+        BadImage: If it cannot be read, is no file (but a pipe, say), or has too many bytes.
+    """
+    try:
+        status = os.stat(path)  # Before it is opened: opening a pipe waits for a writer.
+        if stat.S_ISDIR(status.st_mode):
+            raise BadImage("is a folder")
+        if not stat.S_ISREG(status.st_mode):
+            raise BadImage("not a file, but a pipe, a socket or a device")
+        if status.st_size > MAX_BYTES:
+            raise BadImage(f"the file has {status.st_size:,} bytes; at most {MAX_BYTES:,} are read")
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise BadImage(f"cannot be read: {error.strerror or error}") from error
+
 
 def decode(data: bytes, size: int, channels: int, crop: Crop = central_square) -> np.ndarray:
     """Decodes an image file.
 
     Args:
-        data: The bytes of a file in any format that Pillow reads.
+        data: The bytes of a file in one of `FORMATS`.
         size: Height and width of the result.
         channels: 1 or 3.
         crop: From (width, height) of the upright image to the box that is kept, a square.
@@ -41,15 +74,17 @@ def decode(data: bytes, size: int, channels: int, crop: Crop = central_square) -
     if not data:
         raise BadImage("the file is empty")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with _open(data) as image:
             if crop is central_square:
                 _shrink_while_decoding(image, size)
             ImageOps.exif_transpose(image, in_place=True)
             return fit(_to_8_bits(image), size, channels, crop)
-    except (BadImage, MemoryError):
+    except BadImage:
         raise
     except UnidentifiedImageError:
         raise BadImage("not an image in a known format") from None
+    except Image.DecompressionBombError:
+        raise BadImage(f"more than {MAX_PIXELS:,} pixels") from None
     # Pillow's readers let many kinds of error out on broken files (struct, zlib, index ...).
     except Exception as error:  # pylint: disable=broad-except
         raise BadImage(" ".join(str(error).split()) or type(error).__name__) from error
@@ -67,17 +102,26 @@ def fit(image: Image.Image, size: int, channels: int, crop: Crop = central_squar
     # Cropped before it is resized: resize(box=...) would blend in what lies beside the box.
     image = image.crop(crop(*image.size))
     if image.size != (size, size):
-        # reducing_gap first averages whole blocks: far faster on large photographs, looks equal.
-        image = image.resize((size, size), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        image = image.resize((size, size), Image.Resampling.LANCZOS)
     return np.asarray(image).reshape(size, size, channels)
+
+
+def _open(data: bytes) -> Image.Image:
+    """Opens an image without decoding it; raises if decoding could cost too much."""
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        raise BadImage(f"{image.width}x{image.height} pixels; at most {MAX_PIXELS:,} are decoded")
+    if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > _MAX_SCANS:
+        raise BadImage(f"a JPEG of more than {_MAX_SCANS} scans")
+    return image
 
 
 def _shrink_while_decoding(image: Image.Image, size: int) -> None:
     """Lets the JPEG decoder skip detail far below what is kept: at least twice `size` remains."""
-    scale = 2 * size / min(image.size)
-    if scale < 1:
-        width, height = image.size
-        image.draft(None, (int(np.ceil(width * scale)), int(np.ceil(height * scale))))
+    smallest, enough = min(image.size), 2 * size
+    if smallest > enough:
+        width, height = (-(-side * enough // smallest) for side in image.size)
+        image.draft(None, (width, height))
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
@@ -85,7 +129,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise BadImage("floating-point pixels, whose range is unknown")
     if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
+        values = np.asarray(image)
         if values.min() < 0 or values.max() > 0xFFFF:
             raise BadImage("more than 16 bits a channel")
         return Image.fromarray((values >> 8).astype(np.uint8))

@@ -140,6 +140,8 @@ def _find_keys(
         raise UserError(
             f"{file}: expected an array x_train or images; received {', '.join(headers) or 'none'}"
         )
+    if keys["train"][1] is None:  # Labels that nothing was trained with have no use.
+        keys = {split: (image_key, None) for split, (image_key, _) in keys.items()}
     return keys
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hali_tf.data import images
-from hali_tf.data.crops import celeba_face, central_square
+from hali_tf.data.crops import crop_of_any
 from hali_tf.errors import BadImage, UserError
 
 
@@ -26,21 +26,12 @@ def read(paths: Sequence[str], image_shape: tuple[int, int, int], data: str) -> 
     Raises:
       UserError: a file is missing or no image.
     """
-    crop = _celeba_crop if data == "celeba" else central_square
     shape = (len(paths), *image_shape)
-    return np.reshape([_read(path, *image_shape[1:], crop) for path in paths], shape)
-
-
-def _celeba_crop(width, height):
-    aligned = (width, height) == (178, 218)
-    return (celeba_face if aligned else central_square)(width, height)
+    return np.reshape([_read(path, *image_shape[1:], crop_of_any(data)) for path in paths], shape)
 
 
 def _read(path, size, channels, crop):
     try:
-        with open(path, "rb") as f:
-            return images.decode(f.read(), size, channels, crop)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); expected a picture") from error
+        return images.decode(images.read(path), size, channels, crop)
     except BadImage as error:
         raise UserError(f"{path}: {error}; expected a picture, such as a JPEG or PNG") from error

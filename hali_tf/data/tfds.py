@@ -27,7 +27,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from hali_tf.data import cache, images
-from hali_tf.data.crops import CELEBA_SIZE, celeba_face, central_square
+from hali_tf.data.crops import CELEBA_SIZE, crop_of
 from hali_tf.data.source import SPLITS, Source, Split
 from hali_tf.data.splits import cut_size
 from hali_tf.errors import UsageError, UserError
@@ -80,7 +80,6 @@ def _job(
     """Returns what is to be decoded for a split of a prepared set."""
     part = _part(builder, split)
     image_key, (label_key, _) = _image_key(name, builder), _labels(builder)
-    crop = celeba_face if builder.name == "celeb_a" else central_square
     return cache.Job(
         title=f"{builder.name} {split}",
         identity={
@@ -92,7 +91,9 @@ def _job(
         records=functools.partial(_records, builder, part, image_key, label_key),
         count=builder.info.splits[part].num_examples,
         image_shape=shape,
-        decode=functools.partial(images.decode, size=shape[0], channels=shape[2], crop=crop),
+        decode=functools.partial(
+            images.decode, size=shape[0], channels=shape[2], crop=crop_of(name)
+        ),
     )
 
 

@@ -40,6 +40,8 @@ class Attributes(Question):
         """Without attributes or without a classifier of them."""
         if not context.source.multi_label:
             return "the data has no attributes"
+        if context.split("validation").labels is None:
+            return "the data has no attributes in its validation split"
         if not context.classifier_dir:
             return (
                 "no attribute classifier; train one by python -m hali_tf.attributes and "

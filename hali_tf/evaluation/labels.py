@@ -28,9 +28,11 @@ class Labels(Question):
     title = "Few labels (section 7.2)"
 
     def unanswerable(self, context: Context) -> str | None:
-        """A run that learned from no labels."""
+        """A run that learned from no labels, or test images without any."""
         if not context.subject.config.labels.per_class:
             return "the run learned from no labels (--labels_per_class)"
+        if context.split("test").labels is None:
+            return "the data has no labels in its test split"
         return None
 
     def answer(self, context: Context) -> dict:

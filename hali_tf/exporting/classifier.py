@@ -8,9 +8,12 @@ import numpy as np
 import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
+from hali_tf.config import Config
 from hali_tf.data import Source, Split
+from hali_tf.errors import UserError
 from hali_tf.layers.gaussian import Gaussian
 from hali_tf.models.generative import Generative
+from hali_tf.runs.reopening import open_data
 
 _POOLED = 4  # feature maps are averaged down to 4x4
 _LARGEST_FIT = 20000
@@ -68,8 +71,42 @@ def features(gaussians: Sequence[Gaussian]) -> tf.Tensor:
     return tf.concat(parts, axis=1)
 
 
+def of_run(
+    config: Config, generative: Generative
+) -> tuple[Classifier | OwnLabel, dict[str, float]]:
+    """What classifies for a run, and how well.
+
+    Args:
+      config: of the run; its data are read.
+      generative: `models.generative.Generative`.
+
+    Returns:
+      The model's own label if it learned one, or else what `fit` makes of the training images; and
+      its `accuracy`, by the name of the split that it was measured on: the test images, or the
+      validation images where those have no labels.
+
+    Raises:
+      UserError: the data cannot be read, or have no labels.
+    """
+    source = open_data(config)
+    train = source.load("train")
+    if train.labels is None:
+        raise UserError(f"--data={config.data.name} has no labels")
+    classifier: Classifier | OwnLabel
+    if config.labels.per_class:
+        names = source.label_names or [str(i) for i in range(config.labels.classes)]
+        classifier = OwnLabel(names)
+    else:
+        classifier = fit(generative, source, train)
+    for name in ("test", "validation"):
+        split = source.load(name)
+        if split.labels is not None:
+            return classifier, {name: accuracy(generative, classifier, split)}
+    return classifier, {}
+
+
 def fit(generative: Generative, source: Source, split: Split) -> Classifier:
-    """Fits the classifier to labelled images, at most 20,000 from the first.
+    """Fits the classifier to labelled images, at most 20,000, chosen by a fixed draw.
 
     Args:
       generative: `models.generative.Generative`.
@@ -80,10 +117,12 @@ def fit(generative: Generative, source: Source, split: Split) -> Classifier:
       `Classifier`.
     """
     assert split.labels is not None
-    labels = split.labels[:_LARGEST_FIT]
-    x = _over(split.images[:_LARGEST_FIT], lambda images: features(generative.encode(images)))
+    # Not the first ones: a file may have its images in order of class.
+    rows = np.sort(np.random.default_rng(0).permutation(len(split.images))[:_LARGEST_FIT])
+    labels = split.labels[rows]
+    x = _over(split.images, rows, lambda images: features(generative.encode(images)))
     mean, deviation = x.mean(axis=0), x.std(axis=0) + 1e-6
-    classes = labels.shape[1] if source.multi_label else int(labels.max()) + 1
+    classes = labels.shape[1] if source.multi_label else int(split.labels.max()) + 1
     names = source.label_names or [str(i) for i in range(classes)]
     regress = _fit_attributes if source.multi_label else _fit_classes
     weights, bias = regress((x - mean) / deviation, labels, len(names))
@@ -91,9 +130,10 @@ def fit(generative: Generative, source: Source, split: Split) -> Classifier:
     return Classifier(names, source.multi_label, weights, bias - mean @ weights)
 
 
-def accuracy(generative: Generative, classifier: Classifier, split: Split) -> float:
+def accuracy(generative: Generative, classifier: Classifier | OwnLabel, split: Split) -> float:
     """Share of right decisions on a labelled split: of classes, or of attributes at one half."""
-    scores = _over(split.images, lambda images: classifier.scores(generative.encode(images)))
+    rows = np.arange(len(split.images))
+    scores = _over(split.images, rows, lambda images: classifier.scores(generative.encode(images)))
     assert split.labels is not None
     if split.labels.ndim == 2:
         return float(np.mean((scores > 0.5) == split.labels))
@@ -107,12 +147,15 @@ def _regression():
 
 def _fit_classes(x, labels, count):
     """Weights [F, K] and bias [K] of a softmax; a class without an image gets none of it."""
+    weights, bias = np.zeros([x.shape[1], count]), np.full(count, _NEVER)
+    if labels.min() == labels.max():
+        bias[labels[0]] = -_NEVER
+        return weights, bias
     fitted = _regression().fit(x, labels)
     coefficients, intercepts = fitted.coef_, fitted.intercept_
     if len(fitted.classes_) == 2:  # scikit-learn has one logit then, the second class's
         coefficients = np.concatenate([-coefficients, coefficients]) / 2
         intercepts = np.concatenate([-intercepts, intercepts]) / 2
-    weights, bias = np.zeros([x.shape[1], count]), np.full(count, _NEVER)
     weights[:, fitted.classes_], bias[fitted.classes_] = coefficients.T, intercepts
     return weights, bias
 
@@ -126,7 +169,7 @@ def _fit_attributes(x, labels, count):
     return weights, bias
 
 
-def _over(images, function):
-    """`function` of batches of images, its results concatenated."""
+def _over(images, rows, function):
+    """`function` of batches of the images at `rows`, its results concatenated."""
     function = tf.function(function)
-    return np.concatenate([function(images[i : i + 128]) for i in range(0, len(images), 128)])
+    return np.concatenate([function(images[rows[i : i + 128]]) for i in range(0, len(rows), 128)])

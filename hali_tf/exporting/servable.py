@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from hali_tf import keras_versions
+from hali_tf.exporting import pictures
 from hali_tf.layers.label import LabelledGaussian
 
 
@@ -20,17 +21,17 @@ class Servable(tf.Module):
     Args:
       generative: `models.generative.Generative`, float32.
       classifier: `Classifier`, `OwnLabel`, or None.
-      crop: (left, upper, side, width, height): the square kept of encoded images of width x height;
-        others keep their central square.
+      boxes: what is kept of encoded pictures; see `pictures.prepare`.
     """
 
-    def __init__(self, generative, classifier=None, crop=None):
+    def __init__(self, generative, classifier=None, boxes=None):
         super().__init__()
         # The layers stay out of reach of tf.saved_model: it would save what Keras needs to train.
         self._served = lambda: generative
         weights = generative.encoder.weights + generative.decoder.weights
         self.weights = [keras_versions.tf_variable(weight) for weight in weights]
-        self._crop = crop
+        # Not an attribute of its own: tf.Module would wrap the dictionary.
+        self._boxes = lambda: boxes or {}
         self.classifier = classifier
 
     def signatures(self) -> dict[str, Any]:
@@ -92,8 +93,9 @@ class Servable(tf.Module):
         )
         shape = self._served().image_shape
         images = tf.map_fn(
-            lambda encoded: prepare(encoded, shape, self._crop),
+            lambda encoded: pictures.prepare(encoded, shape, self._boxes()),
             features["image/encoded"],
+            parallel_iterations=1,  # a decoded picture can take hundreds of megabytes
             fn_output_signature=tf.TensorSpec(shape, tf.uint8),
         )
         return self._classify(images)
@@ -102,43 +104,3 @@ class Servable(tf.Module):
 def _concrete(function, spec):
     """The traced function, its argument named after the spec."""
     return tf.function(lambda x: function(x), autograph=False).get_concrete_function(spec)
-
-
-def prepare(
-    encoded: tf.Tensor, shape: tuple[int, int, int], crop: tuple[int, ...] | None = None
-) -> tf.Tensor:
-    """A JPEG or PNG as training saw it: cropped to a square, resized, in the model's channels.
-
-    Args:
-      encoded: string scalar.
-      shape: (H, W, C) of the model's images, H = W.
-      crop: as for `Servable`.
-
-    Returns:
-      uint8 [H, W, C].
-    """
-    size, _, channels = shape
-    image = tf.image.decode_image(encoded, channels, expand_animations=False)
-    image = tf.ensure_shape(image, [None, None, channels])
-    height, width = tf.shape(image)[0], tf.shape(image)[1]
-    side = tf.minimum(height, width)
-    left, upper = (width - side) // 2, (height - side) // 2
-    if crop is not None:
-        known = tf.logical_and(tf.equal(width, crop[3]), tf.equal(height, crop[4]))
-        left, upper, side = (
-            tf.where(known, mine, central) for mine, central in zip(crop[:3], (left, upper, side))
-        )
-    image = image[upper : upper + side, left : left + side]
-
-    def resize():
-        # Lanczos overshoots at edges; Pillow, which made the training images, clips too.
-        resized = tf.image.resize(image, [size, size], "lanczos3", antialias=True)
-        return tf.cast(tf.round(tf.clip_by_value(resized, 0.0, 255.0)), tf.uint8)
-
-    def pad():
-        return tf.image.resize_with_crop_or_pad(image, size, size)
-
-    if size != 32:
-        return resize()
-    # 28x28 is MNIST and its kin, which training pads.
-    return tf.ensure_shape(tf.cond(tf.equal(side, 28), pad, resize), shape)

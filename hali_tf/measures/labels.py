@@ -32,7 +32,12 @@ def confusion(model: keras.Model, split: Split, batch_size: int = 128) -> np.nda
 
 
 def count_errors(model: keras.Model, split: Split) -> dict[str, int]:
-    """Images whose class the encoder mistakes, as "label_errors", of "label_images"."""
+    """Images whose class the encoder mistakes, as "label_errors", of "label_images".
+
+    A split without labels has no such numbers: the dict is empty.
+    """
+    if split.labels is None:
+        return {}
     counts = confusion(model, split)
     return {"label_errors": int(counts.sum() - np.trace(counts)), "label_images": int(counts.sum())}
 

@@ -28,8 +28,9 @@ _EPILOG = """examples:
   python -m serving.client classify --image=face.jpg
   python -m serving.client sample --count=64 --out=samples.png --label=canary
 
-Pictures of any size and mode are turned upright (EXIF), cut to the model's aspect ratio about
-their centre and resized. Exit status: 0 done, 1 a file or the server failed, 2 wrong usage."""
+Pictures are turned upright (EXIF), laid on white, cut to the model's aspect ratio about their
+centre and resized, as those of training were.
+Exit status: 0 done, 1 a file or the server failed, 2 wrong usage."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -152,6 +153,11 @@ def _add_image(command: argparse.ArgumentParser) -> None:
         metavar="FILE|FOLDER",
         help="a picture, or a folder of pictures (taken in order of name)",
     )
+    command.add_argument(
+        "--celeba",
+        action="store_true",
+        help="the model is of CelebA: of aligned pictures (178x218) keep the face, as training did",
+    )
 
 
 def _add_seeds(command: argparse.ArgumentParser) -> None:
@@ -228,8 +234,12 @@ def _client_of(arguments: argparse.Namespace) -> HaliClient:
     )
 
 
+def _load(client: HaliClient, arguments: argparse.Namespace) -> tuple[list[str], np.ndarray]:
+    return pictures.load(arguments.image, client.image_shape, arguments.celeba)
+
+
 def _run_encode(client: HaliClient, arguments: argparse.Namespace) -> None:
-    names, images = pictures.load(arguments.image, client.image_shape)
+    names, images = _load(client, arguments)
     arrays = {}
     for level, (mean, stddev) in enumerate(client.encode(images), start=1):
         arrays[f"z_{level}"], arrays[f"z_{level}_stddev"] = mean, stddev
@@ -237,13 +247,13 @@ def _run_encode(client: HaliClient, arguments: argparse.Namespace) -> None:
 
 
 def _run_classify(client: HaliClient, arguments: argparse.Namespace) -> None:
-    names, images = pictures.load(arguments.image, client.image_shape)
+    names, images = _load(client, arguments)
     classes, scores = client.classify(images)
     _write_numbers(arguments.out, names, {"classes": classes, "scores": scores})
 
 
 def _run_reconstruct(client: HaliClient, arguments: argparse.Namespace) -> None:
-    _, images = pictures.load(arguments.image, client.image_shape)
+    _, images = _load(client, arguments)
     levels = client.reconstruct(images)
     if arguments.out.lower().endswith(".npz"):
         named = {f"reconstruction_{l}": array for l, array in enumerate(levels, start=1)}

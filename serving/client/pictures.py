@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
+import stat
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -12,6 +14,12 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
+# Not all that Pillow reads: some of its readers start other programs.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+# What decoding may cost: a small file can say that it is of any size.
+MAX_PIXELS = 2**26
+MAX_BYTES = 2**29
+_MAX_SCANS = 1000  # of a progressive JPEG, each of which costs a pass over all pixels
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _GAP = 2  # pixels between the pictures of a grid
 
@@ -20,12 +28,15 @@ class PictureError(Exception):
     """A picture that cannot be used; the message names the file."""
 
 
-def load(path: str, image_shape: tuple[int, int, int]) -> tuple[list[str], np.ndarray]:
+def load(
+    path: str, image_shape: tuple[int, int, int], celeba: bool = False
+) -> tuple[list[str], np.ndarray]:
     """Reads a picture, or each picture of a folder in order of name.
 
     Args:
         path: file or folder.
         image_shape: (H, W, C) to bring them to; C is 1 or 3.
+        celeba: see `decode`.
 
     Returns:
         (file names, uint8 [B, H, W, C]).
@@ -41,39 +52,100 @@ def load(path: str, image_shape: tuple[int, int, int]) -> tuple[list[str], np.nd
         paths = [os.path.join(path, name) for name in names]
     else:
         paths = [path]
-    images = np.stack([_load_one(file, image_shape) for file in paths])
+    images = np.stack([_load_one(file, image_shape, celeba) for file in paths])
     return [os.path.basename(file) for file in paths], images
 
 
-def _load_one(path: str, image_shape: tuple[int, int, int]) -> np.ndarray:
-    height, width, channels = image_shape
+def _load_one(path: str, image_shape: tuple[int, int, int], celeba: bool) -> np.ndarray:
     try:
-        with warnings.catch_warnings():
-            # Pillow warns from 90 megapixels and refuses from 180; the refusal is enough.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                upright = ImageOps.exif_transpose(picture)
-                flat = _flat(upright, "L" if channels == 1 else "RGB")
-                fitted = ImageOps.fit(flat, (width, height), Image.Resampling.LANCZOS)
+        status = os.stat(path)  # before it is opened: opening a pipe waits for a writer
+        if not stat.S_ISREG(status.st_mode):
+            raise PictureError(f"{path}: not a file with a picture")
+        if status.st_size > MAX_BYTES:
+            raise PictureError(f"{path}: has {status.st_size:,} bytes; at most {MAX_BYTES:,}")
+        with open(path, "rb") as file:
+            return decode(file.read(), image_shape, celeba)
     except FileNotFoundError:
         raise PictureError(f"{path}: no such file or folder") from None
-    # Pillow's decoders raise many kinds of errors on broken files.
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except PictureError:
+        raise
+    except Image.DecompressionBombError:
+        raise PictureError(f"{path}: has more than {MAX_PIXELS:,} pixels") from None
+    # Pillow's readers raise many kinds of errors on broken files.
+    except Exception as error:
         raise PictureError(f"{path}: cannot be read as a picture: {error}") from None
-    return np.asarray(fitted, np.uint8).reshape(image_shape)
 
 
-def _flat(picture: Image.Image, mode: str) -> Image.Image:
-    """To grey or RGB; what is transparent shows white."""
-    if picture.mode.startswith("I") or picture.mode == "F":  # 16 bits a pixel: keep the high 8
-        levels = np.asarray(picture, np.float64)
-        scale = 255 / 65535 if levels.max(initial=0) > 255 else 1
-        return Image.fromarray(np.clip(levels * scale, 0, 255).astype(np.uint8)).convert(mode)
-    if "A" in picture.mode or "a" in picture.mode or "transparency" in picture.info:
-        coloured = picture.convert("RGBA")
-        white = Image.new("RGBA", coloured.size, "white")
-        picture = Image.alpha_composite(white, coloured)
-    return picture.convert(mode)
+def decode(data: bytes, image_shape: tuple[int, int, int], celeba: bool = False) -> np.ndarray:
+    """Brings a picture to a model's shape, as hali_tf does with the images of its training.
+
+    It is turned upright (EXIF), laid on white where it is transparent, cut to the model's aspect
+    ratio about its centre, and resized; 28x28 at 32x32 gets a black border. Of 16 bits a channel
+    the upper 8 stay.
+
+    Args:
+        data: the bytes of a file in one of `FORMATS`.
+        image_shape: (H, W, C); C is 1 or 3.
+        celeba: whether to keep the face alone of CelebA's aligned pictures, which have 178x218
+            pixels.
+
+    Returns:
+        uint8 [H, W, C].
+
+    Raises:
+        ValueError: it has too many pixels, or pixels of an unknown range; and whatever Pillow
+            raises where it is no picture.
+    """
+    height, width, channels = image_shape
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    with picture:
+        if picture.width * picture.height > MAX_PIXELS:
+            raise ValueError(
+                f"{picture.width}x{picture.height} pixels; at most {MAX_PIXELS:,} are decoded"
+            )
+        if picture.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > _MAX_SCANS:
+            raise ValueError(f"a JPEG of more than {_MAX_SCANS} scans")
+        smallest, enough = min(picture.size), 2 * max(width, height)
+        if smallest > enough and not celeba:
+            # The JPEG decoder skips detail far below what is kept.
+            wide, high = (-(-side * enough // smallest) for side in picture.size)
+            picture.draft(None, (wide, high))
+        ImageOps.exif_transpose(picture, in_place=True)
+        flat = _flat(picture).convert("L" if channels == 1 else "RGB")
+    if flat.size == (28, 28) and (width, height) == (32, 32):
+        flat = ImageOps.expand(flat, border=2, fill=0)
+    aligned = celeba and flat.size == (178, 218)
+    flat = flat.crop((15, 35, 163, 183) if aligned else _centre(*flat.size, width, height))
+    if flat.size != (width, height):
+        flat = flat.resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(flat, np.uint8).reshape(image_shape)
+
+
+def _centre(width: int, height: int, box_width: int, box_height: int) -> tuple[int, int, int, int]:
+    """The largest box in the middle with the sides' ratio."""
+    if width * box_height > height * box_width:
+        inner_width, inner_height = max(1, height * box_width // box_height), height
+    else:
+        inner_width, inner_height = width, max(1, width * box_height // box_width)
+    left, upper = (width - inner_width) // 2, (height - inner_height) // 2
+    return left, upper, left + inner_width, upper + inner_height
+
+
+def _flat(picture: Image.Image) -> Image.Image:
+    """To 8 bits, grey or RGB; what is transparent shows white."""
+    if picture.mode == "F":
+        raise ValueError("floating-point pixels, whose range is unknown")
+    if picture.mode.startswith("I"):
+        values = np.asarray(picture)
+        if values.min() < 0 or values.max() > 0xFFFF:
+            raise ValueError("more than 16 bits a channel")
+        return Image.fromarray((values >> 8).astype(np.uint8))
+    if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture.convert("RGBA"))
+    return picture if picture.mode == "L" else picture.convert("RGB")
 
 
 def write_grid(path: str, images: np.ndarray, columns: int | None = None) -> None:

@@ -56,6 +56,10 @@ def split_of(read, own):
 SPLIT = split_of(read=[0, 1, 2, 2, 0, 1, 1], own=[0, 1, 2, 1, 0, 2, 1])
 
 
+def test_images_without_labels_have_no_errors():
+    assert count_errors(Reader(), Split(SPLIT.images, None)) == {}
+
+
 def test_confusion_by_hand():
     expected = [[2, 0, 0], [0, 2, 1], [0, 1, 1]]
     np.testing.assert_array_equal(confusion(Reader(), SPLIT, batch_size=3), expected)

@@ -15,10 +15,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from hali_tf import data, export
-from hali_tf.data import crops
-from hali_tf.data import images as image_files
 from hali_tf.errors import UsageError, UserError
-from hali_tf.exporting import classifier, servable, version, warmup
+from hali_tf.exporting import classifier, version, warmup
 from tests.exporting.runs import make_run
 
 BATCHES = (1, 7, 32)
@@ -207,6 +205,45 @@ def test_data_without_labels_exports_without_classify(tmp_path, capsys):
     assert "classify" not in loaded.signatures and "encode" in loaded.signatures
 
 
+def save_npz(path, **labels):
+    """An npz file of 60 training and 20 test images, and a run on it."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (80, 16, 16, 1)).astype(np.uint8)
+    np.savez(path / "x.npz", x_train=images[:60], x_test=images[60:], **labels)
+    return make_run(
+        path / "run",
+        data="npz",
+        data_dir=str(path / "x.npz"),
+        image_size=16,
+        labels_per_class=2,
+        classes=3,
+    )
+
+
+def test_test_images_without_labels_leave_the_accuracy_to_validation_images(tmp_path, capsys):
+    folder = save_npz(tmp_path, y_train=np.arange(60) % 3)
+    path = export.export(folder, str(tmp_path / "export"))
+    assert "classify: validation accuracy" in capsys.readouterr().out
+    card = json.loads(pathlib.Path(path, "assets.extra", "model_card.json").read_text())
+    assert card["classify_test_accuracy"] is None
+    assert 0 <= card["classify_validation_accuracy"] <= 1
+
+
+def test_the_run_folder_is_enough(tmp_path, capsys):
+    folder = save_npz(tmp_path, y_train=np.arange(60) % 3)
+    os.rename(tmp_path / "x.npz", tmp_path / "elsewhere.npz")
+    out = str(tmp_path / "export")
+    path = export.export(folder, out)
+    assert "no classify" in capsys.readouterr().out
+    assert "classify" not in tf.saved_model.load(path).signatures
+    with pytest.raises(UserError, match="x.npz: no such file"):
+        export.export(folder, out, classify="true")
+    path = export.export(folder, out, classify="true", data_dir=str(tmp_path / "elsewhere.npz"))
+    assert "classify" in tf.saved_model.load(path).signatures
+    path = export.export(folder, out, classify="false", data_dir=str(tmp_path / "elsewhere.npz"))
+    assert "classify" not in tf.saved_model.load(path).signatures
+
+
 def test_one_level_model_has_its_signatures(tmp_path):
     path = export.export(make_run(tmp_path / "run", model="ali"), str(tmp_path / "export"))
     names = set(tf.saved_model.load(path).signatures)
@@ -219,29 +256,6 @@ def test_one_level_model_has_its_signatures(tmp_path):
         "classify",
         "classify_examples",
     }
-
-
-@pytest.mark.parametrize(
-    "size, channels, shape, crop",
-    [
-        (16, 1, (16, 16, 1), None),
-        (32, 1, (28, 28, 1), None),  # padded, not enlarged
-        (32, 3, (60, 90, 3), None),
-        (64, 3, (218, 178, 3), (15, 35, 148, 178, 218)),
-    ],
-)
-def test_pictures_are_prepared_as_for_training(size, channels, shape, crop):
-    rng = np.random.default_rng(0)
-    noise = rng.integers(0, 256, (8, 8, shape[-1])).astype(np.uint8)
-    smooth = Image.fromarray(noise[..., 0] if shape[-1] == 1 else noise)
-    picture = np.asarray(smooth.resize(shape[1::-1], Image.Resampling.BICUBIC)).reshape(shape)
-    box = (lambda w, h: (15, 35, 163, 183)) if crop else crops.central_square
-    ours = image_files.decode(png(picture), size, channels, box)
-    served = servable.prepare(tf.constant(png(picture)), (size, size, channels), crop).numpy()
-    difference = np.abs(served.astype(int) - ours.astype(int))
-    assert difference.max() <= 2, "TensorFlow and Pillow round Lanczos differently, by this much"
-    if shape[0] in (size, 28):
-        assert difference.max() == 0
 
 
 def test_classifier_separates_what_is_separable():
@@ -268,6 +282,25 @@ def test_classifier_separates_what_is_separable():
     fitted = classifier.fit(Encoder, source, split)
     assert classifier.accuracy(Encoder, fitted, split) > 0.98
     assert fitted.scores(Encoder.encode(images)).numpy()[:, 2].min() > 0.999
+
+
+def test_classifier_is_fitted_to_all_classes_of_a_sorted_set(monkeypatch):
+    monkeypatch.setattr(classifier, "_LARGEST_FIT", 100)
+    labels = np.repeat(np.arange(3), 100)
+    images = (labels[:, None, None, None] * np.full((2, 2, 1), 80)).astype(np.uint8)
+
+    class Encoder:
+        @staticmethod
+        def encode(x):
+            flat = tf.reshape(tf.cast(x, tf.float32), [-1, 4])
+            return [type("Q", (), {"mean": flat})]
+
+    source, split = data.Source("toy", (2, 2, 1), None), data.Split(images, labels)
+    fitted = classifier.fit(Encoder, source, split)
+    assert classifier.accuracy(Encoder, fitted, split) == 1
+    one_class = data.Split(images[:100], labels[:100])
+    fitted = classifier.fit(Encoder, source, one_class)
+    assert classifier.accuracy(Encoder, fitted, one_class) == 1
 
 
 def run_command(*flags):
