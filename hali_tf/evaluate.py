@@ -2,11 +2,14 @@
 
 python -m hali_tf.evaluate --run_dir=runs/digits [--only=reconstruction,samples]
     [--baselines=runs/digits_ali,runs/digits_vae] [--limit=4000] [--open]
+python -m hali_tf.evaluate --compare=runs/a,runs/b,... [--open]
 
 Writes RUN_DIR/evaluation/: NAME.json for each question, pictures, and all of them in one page,
 report.html and report.md; prints the results. It can be stopped: what was answered for the same
 checkpoints and flags is not answered again. Exit code: 0 done, 1 a question failed or data or disk,
 2 a flag that cannot work.
+
+--compare puts trainings side by side: comparison/report.html and report.md, beside the first run.
 """
 
 from __future__ import annotations
@@ -30,7 +33,9 @@ if TYPE_CHECKING:  # imports TensorFlow
 
 def main() -> None:
     """Reads the flags and evaluates."""
-    flags = configuration.run_flags()
+    flags = configuration.run_flags(instead="compare")
+    if flags.compare:
+        return _compare(flags)
     if flags.limit < 0:
         raise UsageError(f"--limit={flags.limit}: expected a number of images, or 0 for all")
     # After the flags: --help and a wrong flag answer at once.
@@ -54,6 +59,20 @@ def main() -> None:
     evaluate(context, QUESTIONS, only)
     if flags.open:
         _open(context.path("report.html"))
+
+
+def _compare(flags):
+    from hali_tf.evaluation.comparison import compare
+
+    for name in ("run_dir", "only", "baselines", "checkpoint", "limit", "mask"):
+        if flags[name].present:
+            raise UsageError(
+                f"--{name} with --compare, which has no use for it; drop one of the two"
+            )
+    page = compare(_list(flags.compare))
+    print(f"the comparison: {page}, or report.md beside it")
+    if flags.open:
+        _open(page)
 
 
 def _open(page):
@@ -178,6 +197,7 @@ if __name__ == "__main__":
         limit=(0, "How many images of a held-out split are used; 0: all."),
         attribute_classifier=("", "Folder that hali_tf.attributes wrote."),
         mask=("", "PNG of a mask to inpaint as well, white where the image is missing."),
+        compare=("", "Folders of runs to put side by side: runs/a,runs/b; nothing is evaluated."),
         open=(False, "Show the report in the browser."),
     )
     command.run(main, __doc__)

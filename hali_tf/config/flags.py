@@ -47,13 +47,18 @@ def define_run_flags(module: str, **extra: tuple[Any, str]) -> None:
         _DEFINE[type(default)](name, default, help_text, module_name=module)
 
 
-def run_flags() -> flags.FlagValues:
+def run_flags(instead: str = "") -> flags.FlagValues:
     """Returns the values of the defined flags as a namespace, --run_dir checked.
+
+    Args:
+      instead: a flag that, where it has a value, needs no --run_dir.
 
     Raises:
       UsageError: --run_dir is empty or no folder, --checkpoint neither last nor best.
     """
     run_dir = flags.FLAGS.run_dir
+    if instead and flags.FLAGS[instead].value:
+        return flags.FLAGS
     if not run_dir or not os.path.isdir(run_dir):
         raise UsageError(
             f"--run_dir={run_dir}: no such folder; expected a folder that hali_tf.train made"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -54,6 +54,50 @@ def save_curves(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
     save_figure(path, figure)
+
+
+class Curves(NamedTuple):
+    """Repetitions of one measurement.
+
+    Attributes:
+      x: [P] whole numbers.
+      y: float [N, P].
+    """
+
+    x: Sequence[int]
+    y: np.ndarray
+
+
+def save_bands(path: str | os.PathLike, panels: Mapping[str, Mapping[str, Curves]]) -> bool:
+    """Writes plots by step as PNG: means of curves within the band of their values.
+
+    Args:
+      path: of the file.
+      panels: label of the y axis to the curves of a plot, by their legend; a legend has the same
+        colour in every plot.
+
+    Returns:
+      Whether there was something to draw, and a file was written.
+    """
+    panels = {
+        label: curves for label, curves in panels.items() if any(c.x for c in curves.values())
+    }
+    if not panels:
+        return False
+    columns = min(len(panels), 2)
+    rows = -(-len(panels) // columns)
+    figure = new_figure(5 * columns, 3 * rows + 0.5)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, (label, curves) in zip(grid, panels.items()):
+        for i, (legend, (x, y)) in enumerate(curves.items()):
+            draw_curve(axes, x, y.mean(axis=0), legend, color=f"C{i}", markersize=3)
+            axes.fill_between(x, y.min(axis=0), y.max(axis=0), color=f"C{i}", alpha=0.2, lw=0)
+        axes.set(xlabel="step", ylabel=label)
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    save_figure(path, figure)
+    return True
 
 
 def save_confusion(path: str | os.PathLike, counts: np.ndarray, names: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from markdown.treeprocessors import Treeprocessor
 from hali_tf.files import write_text
 
 _LONG = 15  # rows; a table with more is folded
+_SHORT = 30  # characters; a cell with no more stays on one line
 _VERDICTS = {
     "holds": "holds",
     "does not hold": "fails",
@@ -72,10 +73,13 @@ class _Figures(Treeprocessor):
 
 
 class _Tables(Treeprocessor):
-    """Makes wide tables scroll, folds long ones but those of claims, and marks the verdicts."""
+    """Makes wide tables scroll, folds long ones but those of claims, marks the verdicts."""
 
     def run(self, root):
         for table in list(root.iter("table")):
+            for cell in table.iter("td"):
+                if len("".join(cell.itertext())) <= _SHORT:
+                    cell.set("style", f"white-space: nowrap; {cell.get('style', '')}")
             verdicts = [cell for cell in table.iter("td") if cell.text in _VERDICTS]
             for cell in verdicts:
                 cell.set("class", _VERDICTS[cell.text])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+_BEGINNINGS = "0123456789+-–["  # of cells that are numbers
+
 
 def page(*parts: str) -> str:
     """Paragraphs, tables and pictures below each other; empty ones are left out."""
@@ -18,7 +20,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str | float | None]]) -> 
       rows: cells: text, an integer, a float (written with four digits), or None (a dash).
     """
     cells = [[_cell(value) for value in row] for row in rows]
-    words = [any(row[i][:1].isalpha() for row in cells) for i in range(len(head))]
+    words = [any(row[i][:1] not in _BEGINNINGS for row in cells) for i in range(len(head))]
     rule = ["---", *("---" if text else "---:" for text in words[1:])]
     lines = [head, rule, *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,219 @@
+"""Several trainings side by side: losses, errors and distances, from what the runs wrote down.
+
+Runs that differ in nothing but their seed are one group: its curve is their mean, within a band
+from the lowest to the highest of them.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import os
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from hali_tf.config import Config
+from hali_tf.drawing.plots import Curves, save_bands
+from hali_tf.errors import UsageError, UserError
+from hali_tf.evaluation.report import markdown
+from hali_tf.evaluation.report.html import write_html
+from hali_tf.files import read_json, write_text
+from hali_tf.runs import metrics_file
+
+_SAME = ("data", "image_size", "channels")  # flags that say which images a run has
+_METHOD = """\
+Runs that differ in nothing but the seed are one row: the mean, and in brackets the lowest and the
+highest of them. Errors are per-pixel RMSE of reconstructions of test images and distances those
+under the discriminator (Equation 8) of validation images at the last evaluation, both divided by
+that between random pairs of images. A dash: not measured in every run of the row."""
+_CURVES = """\
+Losses are means since the last logged step; errors and distances are of validation images and
+divided by those of random pairs. A band is from the lowest to the highest of the runs that differ
+in the seed alone, and the line is their mean, at the steps that all of them have."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a run folder says of a training.
+
+    Attributes:
+      run_dir: the folder.
+      config: its configuration.
+      losses: [{"step", name: value}], of each logged step.
+      evaluations: the same of each evaluation, the ratios to random pairs included.
+      final: numbers at the end by their name in a table; those that were measured.
+    """
+
+    run_dir: str
+    config: Config
+    losses: list[dict[str, float]]
+    evaluations: list[dict[str, float]]
+    final: dict[str, float]
+
+
+def compare(run_dirs: Sequence[str]) -> str:
+    """Writes comparison/report.md, report.html and curves.png beside the first run.
+
+    Args:
+      run_dirs: folders of two or more runs on the same images.
+
+    Returns:
+      Path of the HTML page.
+
+    Raises:
+      UserError: a folder is no run, or of other images, or the page cannot be written.
+    """
+    if len(set(map(os.path.realpath, run_dirs))) != len(run_dirs) or len(run_dirs) < 2:
+        raise UsageError(
+            f"--compare={','.join(run_dirs)}: expected two or more different folders of runs"
+        )
+    runs = [_open(run_dir) for run_dir in run_dirs]
+    for run in runs[1:]:
+        for flag in _SAME:
+            own, other = (one.config.flat()[flag] for one in (runs[0], run))
+            if own != other:
+                raise UserError(
+                    f"--compare: {run.run_dir} has --{flag}={other}, {runs[0].run_dir} "
+                    f"--{flag}={own}; name runs on the same images"
+                )
+    folder = os.path.join(os.path.dirname(os.path.normpath(run_dirs[0])), "comparison")
+    path = os.path.join(folder, "report.html")
+    try:
+        os.makedirs(folder, exist_ok=True)
+        text = _page(folder, _grouped(runs))
+        write_text(os.path.join(folder, "report.md"), text + "\n")
+        write_html(path, text)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error})") from error
+    return path
+
+
+def _open(run_dir):
+    config = Config.from_file(os.path.join(run_dir, "config.json"))
+    lines = metrics_file.read(os.path.join(run_dir, "metrics.jsonl"))
+    evaluations = [_with_ratios(line) for line in lines if "rmse_1" in line]
+    summary = read_json(os.path.join(run_dir, "summary.json"), {})
+    final = {
+        **_numbered(summary, "ratio", "error, level {}"),
+        **_numbered(evaluations[-1] if evaluations else {}, "distance", "distance, level {}"),
+    }
+    samples = read_json(os.path.join(run_dir, "evaluation", "samples.json"))
+    if samples:
+        own = samples["asked_of"]["subjects"][0]["name"]
+        final["Fréchet distance"] = samples["answer"]["rows"][own]["frechet_distance"]
+    return Run(run_dir, config, [l for l in lines if "rmse_1" not in l], evaluations, final)
+
+
+def _with_ratios(line):
+    """An evaluation with distance_l, the perceptual distance divided by that of random pairs."""
+    pairs = line.get("perceptual_pairs")
+    distances = _numbered(line, "perceptual", "distance_{}") if pairs else {}
+    return {**line, **{name: value / pairs for name, value in distances.items()}}
+
+
+def _numbered(values, prefix, name):
+    """The values of prefix_l, l = 1, 2, ..., under the name with l in it."""
+    found = ((re.fullmatch(rf"{prefix}_(\d+)", key), value) for key, value in values.items())
+    return {name.format(match[1]): value for match, value in found if match}
+
+
+def _grouped(runs):
+    """Dict of a group's name to its runs, in the order of the runs."""
+    by_flags = collections.defaultdict(list)
+    for run in runs:
+        by_flags[str({**_flags(run), "seed": None})].append(run)
+    groups = list(by_flags.values())
+    names = [_name(group) for group in groups]
+    if len(set(names)) < len(names):
+        names = [", ".join(run.run_dir for run in group) for group in groups]
+    return dict(zip(names, groups))
+
+
+def _flags(run):
+    return {**run.config.hyperparameters(), "steps": run.config.optimisation.steps}
+
+
+def _name(group):
+    """Of one run its folder; of several what their folders' names begin with."""
+    folders = [os.path.basename(os.path.normpath(run.run_dir)) for run in group]
+    if len(folders) == 1:
+        return folders[0]
+    common = re.sub(r"[\W_]*(seed)?[\W_]*$", "", os.path.commonprefix(folders))
+    return f"{common or folders[0]}, {len(folders)} seeds"
+
+
+def _page(folder, groups):
+    """The page as Markdown; draws the figure that it shows."""
+    runs = [run for group in groups.values() for run in group]
+    flags = [_flags(run) for run in runs]
+    differing = [flag for flag in flags[0] if len({str(values[flag]) for values in flags}) > 1]
+    rows = [
+        [name, run.run_dir, *(str(_flags(run)[flag]) for flag in differing), _last_step(run)]
+        for name, group in groups.items()
+        for run in group
+    ]
+    columns = list(dict.fromkeys(column for run in runs for column in run.final))
+    drawn = save_bands(os.path.join(folder, "curves.png"), _panels(groups))
+    return markdown.page(
+        f"# Comparison of {len(runs)} runs",
+        "## At the end",
+        _METHOD,
+        markdown.table(
+            ["", *columns],
+            [[name, *(_range(group, c) for c in columns)] for name, group in groups.items()],
+        ),
+        "## During training" if drawn else "",
+        _CURVES if drawn else "",
+        "![Losses, errors and distances by step](curves.png)" if drawn else "",
+        "## The runs",
+        "The flags in which they differ, and the last step that they logged or evaluated.",
+        markdown.table(["", "run", *(f"--{flag}" for flag in differing), "step"], rows),
+    )
+
+
+def _last_step(run):
+    return max((line["step"] for line in run.losses + run.evaluations), default=0)
+
+
+def _range(group, column):
+    """A cell: the mean, the lowest and the highest of a group; None if one has no value."""
+    values = [run.final.get(column) for run in group]
+    if None in values:
+        return None
+    ends = [min(values), max(values)] if len(values) > 1 else None
+    return markdown.with_interval(float(np.mean(values)), ends)
+
+
+def _panels(groups):
+    """Label of each panel to name of each group to its curves."""
+    runs = [run for group in groups.values() for run in group]
+    losses = {n: n for run in runs for line in run.losses for n in line if _is_loss(n)}
+    evaluated = {n for run in runs for line in run.evaluations for n in line}
+    names = [
+        *((name, name, "losses") for name in losses),
+        *(
+            (name, f"{words} / random pairs, level {name[-1]}", "evaluations")
+            for prefix, words in (("ratio_", "error"), ("distance_", "distance"))
+            for name in sorted(evaluated)
+            if name.startswith(prefix)
+        ),
+    ]
+    return {
+        label: {group: _curves(groups[group], lines, name) for group in groups}
+        for name, label, lines in names
+    }
+
+
+def _is_loss(name):
+    return name.endswith("_loss") or name == "elbo"
+
+
+def _curves(group, lines, name):
+    """The values of a group at the steps that all its runs have."""
+    of_runs = [
+        {line["step"]: line[name] for line in getattr(run, lines) if name in line} for run in group
+    ]
+    steps = sorted(set.intersection(*map(set, of_runs)))
+    return Curves(steps, np.array([[values[step] for step in steps] for values in of_runs]))

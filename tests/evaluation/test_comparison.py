@@ -1,0 +1,146 @@
+"""Runs side by side, from folders made by hand."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hali_tf.config import Config
+from hali_tf.errors import UserError
+from hali_tf.evaluation import comparison
+
+SHAPE = {"data": "digits", "image_size": 16, "channels": 1, "architecture": "hali16"}
+
+
+def make_run(folder, level, last_step=3, **flags):
+    """A run whose error of level 1 at the end is `level`, beside what else a training writes."""
+    folder.mkdir(parents=True)
+    config = Config.of(run_dir=str(folder), **{**SHAPE, **flags})
+    (folder / "config.json").write_text(config.to_json())
+    lines = [
+        {"step": step, "d_loss": level * step, "g_loss": 1.0, "sigma_1": 0.5}
+        for step in range(1, last_step + 1)
+    ]
+    evaluated = {"rmse_1": 0.1, "ratio_1": level, "perceptual_1": 3.0, "perceptual_pairs": 6.0}
+    lines.append({"step": last_step, **evaluated})
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "summary.json").write_text(json.dumps({"step": last_step, "ratio_1": level}))
+    return str(folder)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return [
+        make_run(tmp_path / "wide_seed0", 0.25, seed=0),
+        make_run(tmp_path / "narrow", 0.5, width=0.5),
+        make_run(tmp_path / "wide_seed1", 0.75, seed=1, last_step=2),
+    ]
+
+
+def rows_of(page, heading):
+    """Cells of the rows of the table below a heading."""
+    section = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_runs_that_differ_in_the_seed_are_one_row_with_their_range(runs, tmp_path):
+    comparison.compare(runs)
+    page = (tmp_path / "comparison" / "report.md").read_text(encoding="utf-8")
+    head, _, *rows = rows_of(page, "At the end")
+    assert head == ["", "error, level 1", "distance, level 1"]
+    assert rows == [
+        ["wide, 2 seeds", "0.5000 [0.2500, 0.7500]", "0.5000 [0.5000, 0.5000]"],
+        ["narrow", "0.5000", "0.5000"],
+    ]
+    head, _, *rows = rows_of(page, "The runs")
+    assert sorted(head) == sorted(["", "run", "--width", "--seed", "step"])
+    assert [row[1] for row in rows] == [runs[0], runs[2], runs[1]]
+    assert [row[-1] for row in rows] == ["3", "2", "3"]
+
+
+def test_panels_have_the_steps_that_all_seeds_have(runs):
+    groups = comparison._grouped([comparison._open(run) for run in runs])
+    panels = comparison._panels(groups)
+    assert list(panels) == [
+        "d_loss",
+        "g_loss",
+        "error / random pairs, level 1",
+        "distance / random pairs, level 1",
+    ]
+    wide = panels["d_loss"]["wide, 2 seeds"]
+    assert wide.x == [1, 2]
+    np.testing.assert_array_equal(wide.y, [[0.25, 0.5], [0.75, 1.5]])
+    assert panels["d_loss"]["narrow"].x == [1, 2, 3]
+    assert panels["error / random pairs, level 1"]["wide, 2 seeds"].x == []  # at other steps
+
+
+def test_samples_are_compared_where_every_seed_was_evaluated(runs, tmp_path):
+    answer = {
+        "asked_of": {"subjects": [{"name": "HALI"}]},
+        "answer": {"rows": {"HALI": {"frechet_distance": 1.5}}},
+    }
+    for run in runs[:2]:
+        (tmp_path / run / "evaluation").mkdir()
+        (tmp_path / run / "evaluation" / "samples.json").write_text(json.dumps(answer))
+    comparison.compare(runs)
+    page = (tmp_path / "comparison" / "report.md").read_text(encoding="utf-8")
+    _, _, wide, narrow = rows_of(page, "At the end")
+    assert (wide[-1], narrow[-1]) == ("–", "1.500")
+
+
+def test_groups_of_equal_names_are_told_apart_by_their_folders(tmp_path):
+    runs = [make_run(tmp_path / name / "run", 0.5, width=w) for name, w in (("a", 1.0), ("b", 2.0))]
+    assert list(comparison._grouped([comparison._open(run) for run in runs])) == runs
+
+
+def test_run_without_measurements_has_dashes_and_no_curves(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        config = Config.of(run_dir=name, **SHAPE, seed=ord(name))
+        (tmp_path / name / "config.json").write_text(config.to_json())
+    comparison.compare([str(tmp_path / name) for name in ("a", "b")])
+    assert sorted(path.name for path in (tmp_path / "comparison").iterdir()) == [
+        "report.html",
+        "report.md",
+    ]
+
+
+def command(*flags):
+    done = subprocess.run(
+        [sys.executable, "-m", "hali_tf.evaluate", *flags], capture_output=True, text=True
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_command_writes_page_and_figure_beside_the_first_run(runs, tmp_path):
+    code, out, err = command(f"--compare={','.join(runs)}")
+    assert (code, err) == (0, "")
+    folder = tmp_path / "comparison"
+    assert out == f"the comparison: {folder / 'report.html'}, or report.md beside it\n"
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "wide, 2 seeds" in page and page.count('src="data:image/png;base64,') == 1
+    with Image.open(folder / "curves.png") as picture:
+        assert picture.width > 1000
+
+
+def test_wrong_usage_is_one_line(runs):
+    for flags, words in (
+        ([f"--compare={runs[0]}"], "expected two or more different folders"),
+        ([f"--compare={runs[0]},{runs[0]}/"], "expected two or more different folders"),
+        ([f"--compare={','.join(runs)}", "--limit=3"], "--limit with --compare"),
+    ):
+        code, out, err = command(*flags)
+        assert (code, out, len(err.splitlines())) == (2, "", 1)
+        assert words in err
+
+
+def test_other_images_and_folders_that_are_no_runs_are_refused(runs, tmp_path):
+    other = make_run(tmp_path / "colour", 0.5, channels=3)
+    with pytest.raises(UserError, match="colour has --channels=3, .* --channels=1; name runs on"):
+        comparison.compare([runs[0], other])
+    with pytest.raises(UserError, match="none/config.json: not found"):
+        comparison.compare([runs[0], str(tmp_path / "none")])
