@@ -6,6 +6,7 @@ import base64
 import html
 import mimetypes
 import os
+import re
 import string
 from importlib.resources import files
 from xml.etree import ElementTree
@@ -16,7 +17,6 @@ from markdown.treeprocessors import Treeprocessor
 from hali_tf.files import write_text
 
 _LONG = 15  # rows; a table with more is folded
-_SHORT = 30  # characters; a cell with no more stays on one line
 _VERDICTS = {
     "holds": "holds",
     "does not hold": "fails",
@@ -77,12 +77,12 @@ class _Tables(Treeprocessor):
 
     def run(self, root):
         for table in list(root.iter("table")):
-            for cell in table.iter("td"):
-                if len("".join(cell.itertext())) <= _SHORT:
-                    cell.set("style", f"white-space: nowrap; {cell.get('style', '')}")
-            verdicts = [cell for cell in table.iter("td") if cell.text in _VERDICTS]
+            cells = list(table.iter("td"))
+            verdicts = [cell for cell in cells if cell.text in _VERDICTS]
             for cell in verdicts:
                 cell.set("class", _VERDICTS[cell.text])
+            for cell in cells:
+                _keep_intervals_whole(cell)
             parent = next(element for element in root.iter() if table in element)
             around = _wrap(parent, table, "div")
             around.set("class", "table")
@@ -91,6 +91,14 @@ class _Tables(Treeprocessor):
                 summary = ElementTree.Element("summary")
                 summary.text = f"Table of {rows} rows"
                 _wrap(parent, around, "details", before=summary)
+
+
+def _keep_intervals_whole(cell):
+    """The bracket of "[FROM, TO]" or "VALUE [FROM, TO]" in a cell becomes a span."""
+    interval = re.fullmatch(r"(\S+ )?(\[.*\])", cell.text or "")
+    if interval:
+        cell.text = interval[1]
+        ElementTree.SubElement(cell, "span", {"class": "interval"}).text = interval[2]
 
 
 def _wrap(parent, child, tag, before=None):

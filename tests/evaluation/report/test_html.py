@@ -22,7 +22,7 @@ TEXT = markdown.page(
     "## Curves",
     "The loss <script>alert(1)</script> fell; failed: <tf.Tensor>.",
     "![Curves](curves.png)",
-    markdown.table(["attribute", "value"], [[f"row {i}", i] for i in range(40)]),
+    markdown.table(["attribute", "value"], [[f"row {i}", f"{i} [0, 1]"] for i in range(40)]),
 )
 
 
@@ -103,6 +103,12 @@ def test_verdicts_are_marked(page):
     marks = [attributes.get("class") for attributes, _ in page.all("td")]
     assert marks[:9] == [*[None] * 2, "holds", *[None] * 2, "fails", *[None] * 2, "open"]
     assert not any(marks[3 * 3 * 8 :])
+
+
+def test_intervals_stay_whole(page):
+    spans = [(attributes, around[-1]) for attributes, around in page.all("span")]
+    assert spans == [({"class": "interval"}, "td")] * 40
+    assert "39 [0, 1]" in page.words
 
 
 def test_style_covers_dark_and_print(page):
