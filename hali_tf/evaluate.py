@@ -53,7 +53,7 @@ def main() -> None:
         _list(flags.baselines),
         flags.checkpoint,
         flags.limit,
-        flags.attribute_classifier,
+        _list(flags.attribute_classifier),
         flags.mask,
     )
     evaluate(context, QUESTIONS, only)
@@ -89,7 +89,7 @@ def open_context(
     baselines: Sequence[str] = (),
     checkpoint: str = "last",
     limit: int = 0,
-    classifier_dir: str = "",
+    classifier_dirs: Sequence[str] = (),
     mask: str = "",
 ) -> Context:
     """Loads what an evaluation works on, and makes its folder.
@@ -99,7 +99,7 @@ def open_context(
       baselines: folders of runs to compare with.
       checkpoint: "last" or "best", of each run.
       limit: how many images of a held-out split are used; 0 for all.
-      classifier_dir: folder of the attribute classifier; "" for none.
+      classifier_dirs: folders of attribute classifiers; none by default.
       mask: PNG file of a mask to inpaint; "" for none.
 
     Raises:
@@ -115,7 +115,8 @@ def open_context(
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error})") from error
-    return Context(subjects, open_data(subjects[0].config), folder, limit, classifier_dir, mask)
+    data = open_data(subjects[0].config)
+    return Context(subjects, data, folder, limit, tuple(classifier_dirs), mask)
 
 
 def evaluate(context: Context, questions: dict[str, Question], only: Sequence[str] = ()) -> None:
@@ -195,7 +196,11 @@ if __name__ == "__main__":
         baselines=("", "Folders of runs on the same data to compare with: runs/ali,runs/vae."),
         checkpoint=("last", "last or best."),
         limit=(0, "How many images of a held-out split are used; 0: all."),
-        attribute_classifier=("", "Folder that hali_tf.attributes wrote."),
+        attribute_classifier=(
+            "",
+            "Folders that hali_tf.attributes wrote; of two, such as one of clean images, both "
+            "readings are given.",
+        ),
         mask=("", "PNG of a mask to inpaint as well, white where the image is missing."),
         compare=("", "Folders of runs to put side by side: runs/a,runs/b; nothing is evaluated."),
         open=(False, "Show the report in the browser."),

@@ -38,9 +38,6 @@ _Shape = tuple[int, int, int]
 class VGG16(keras.layers.Layer):
     """VGG16's convolutions (Simonyan and Zisserman, 2014): uint8 [B, H, W, C] to [B, h, w, 512].
 
-    Attributes:
-      DEGRADED: whether it also learns from degraded images.
-
     Args:
       image_shape: (H, W, C), C = 1 or 3.
       weights: "imagenet", "none", or a file in Keras' format.
@@ -50,8 +47,6 @@ class VGG16(keras.layers.Layer):
     Raises:
       UserError: the images are too small, or the weights cannot be had.
     """
-
-    DEGRADED = True
 
     def __init__(
         self,
@@ -122,17 +117,12 @@ def _vgg16(image_shape, weights):
 class EncoderTrunk(keras.layers.Layer):
     """The encoder of a run's architecture: uint8 [B, H, W, C] to the mean of z_L.
 
-    Attributes:
-      DEGRADED: as of `VGG16`.
-
     Args:
       image_shape: (H, W, C).
       architecture: its name.
       width: of the run.
       precision: Keras policy.
     """
-
-    DEGRADED = False
 
     def __init__(
         self, image_shape: _Shape, architecture: str, width: float, precision: str = "float32"
@@ -164,9 +154,11 @@ class AttributeClassifier(keras.Model):
       image_shape: (H, W, C).
       thresholds: float [A].
       seed: of flips and dropout.
+      degraded: whether it also learns from degraded images.
 
     Attributes:
       VALUES: what training logs.
+      degraded: as above.
     """
 
     VALUES = ("loss",)
@@ -178,8 +170,10 @@ class AttributeClassifier(keras.Model):
         image_shape: _Shape,
         thresholds: Sequence[float],
         seed: int = 0,
+        degraded: bool = False,
     ):
         super().__init__()
+        self.degraded = degraded
         self.names = tuple(names)
         self.image_shape = tuple(image_shape)
         self.thresholds = np.asarray(thresholds, np.float32)
@@ -239,11 +233,11 @@ class AttributeClassifier(keras.Model):
         return {"loss": self._loss.result()}
 
     def _varied(self, images, seed):
-        """Mirrored at random and, for a trunk that asks for it, every second one degraded."""
+        """Mirrored at random and, if it learns from such, every second one degraded."""
         count = tf.shape(images)[0]
         mirrored = random.normal([count], random.fold(seed, _FLIP)) > 0
         images = _where(mirrored, images[:, :, ::-1], images)
-        if not self.trunk.DEGRADED:
+        if not self.degraded:
             return images
         return _where(
             tf.range(count) % 2 == 1, degraded(images, random.fold(seed, _DEGRADE)), images
@@ -325,7 +319,13 @@ def load(folder: str) -> AttributeClassifier:
             trunk = EncoderTrunk(shape, **about["encoder"])
         else:  # as it was trained: it decides the order of the weights
             trunk = VGG16(shape, frozen_blocks=about["config"]["frozen_blocks"])
-        classifier = AttributeClassifier(trunk, about["attributes"], shape, about["thresholds"])
+        classifier = AttributeClassifier(
+            trunk,
+            about["attributes"],
+            shape,
+            about["thresholds"],
+            degraded=about["config"].get("degrade", not about["encoder"]),  # it was no flag once
+        )
         with np.load(path) as arrays:
             weights = _weights(classifier)
             if len(weights) != len(arrays.files):

@@ -1,7 +1,7 @@
 """Trains an `AttributeClassifier` on the training split.
 
-VGG16, which judges reconstructions, also learns from degraded copies of the images; an encoder, the
-reference of what features are worth, from the images alone.
+VGG16, which judges reconstructions, also learns from degraded copies of the images unless --degrade
+is false; an encoder, the reference of what features are worth, from the images alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -97,7 +96,7 @@ def train(
     _make_folder(config)
     shares = np.mean(np.asarray(splits["train"].labels), axis=0)
     classifier = classifiers.AttributeClassifier(
-        trunk, source.label_names or (), source.image_shape, shares, config.seed
+        trunk, source.label_names or (), source.image_shape, shares, config.seed, config.degrade
     )
     _fit(config, classifier, splits["train"])
     measured = {name: _measure(classifier, splits[name]) for name in ("validation", "test")}
@@ -119,6 +118,7 @@ def _check_folder(config):
             earlier = json.load(f)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}); name another --out") from error
+    earlier.setdefault("degrade", not earlier.get("encoder_of"))  # it was no flag once
     differences = [
         f"--{name}: {value!r} here, {earlier.get(name)!r} there"
         for name, value in config.hyperparameters().items()
@@ -149,7 +149,7 @@ def _fit(config, classifier, split):
     checkpoints = Checkpoints(config.out, classifier)
     first_step = checkpoints.restore() or 0
     if config.frozen_blocks:
-        split = _features(classifier.trunk, split, _features_path(config), config.seed)
+        split = _features(classifier, split, _features_path(config), config.seed)
     batches = data.train_batches(
         split, config.batch_size, config.seed, first_step, steps, labels=True
     )
@@ -165,39 +165,41 @@ def _features_path(config):
     return os.path.join(config.out, "features.npy")
 
 
-def _features(trunk: classifiers.VGG16, split: data.Split, path: str, seed: int) -> data.Split:
-    """The output of the frozen blocks for all images, all mirrored ones, then both degraded.
+def _features(
+    classifier: classifiers.AttributeClassifier, split: data.Split, path: str, seed: int
+) -> data.Split:
+    """The output of the frozen blocks for all images and all mirrored ones, perhaps both degraded.
 
     It is computed once and kept in the file `path`, which is mapped into memory: 64 KiB per image
     for three blocks at 64x64.
 
     Returns:
-      float16 [4N, h, w, C] in place of images.
+      float16 [2N, h, w, C] in place of images, 4N with degraded ones.
     """
+    trunk = classifier.trunk
+    variants = [(worse, mirror) for worse in range(1 + classifier.degraded) for mirror in (1, -1)]
     if not os.path.exists(path):
         fixed = tf.function(trunk.fixed, reduce_retracing=True)
         shape = trunk.fixed(tf.constant(split.images[:1])).shape[1:]
         try:
             with replacing(path) as temporary:
-                _write_features(fixed, split.images, temporary, shape, seed)
+                _write_features(fixed, split.images, temporary, shape, seed, variants)
         except OSError as error:
-            size = 8 * len(split.images) * np.prod(shape) / 2**30
+            size = 2 * len(variants) * len(split.images) * np.prod(shape) / 2**30
             raise UserError(
                 f"{path}: cannot be written, {size:.1f} GiB ({error.strerror or error}); make "
                 "room, or name an --out on a larger disk"
             ) from error
     features = np.load(path, mmap_mode="r")
-    return data.Split(features, np.concatenate([split.labels] * 4))
+    return data.Split(features, np.concatenate([split.labels] * len(variants)))
 
 
-def _write_features(
-    fixed: Callable, images: np.ndarray, path: str, shape: tuple[int, ...], seed: int
-) -> None:
+def _write_features(fixed, images, path, shape, seed, variants):
+    """`variants` are (whether degraded, 1 or -1 if mirrored)."""
     count = len(images)
     with open(path, "wb") as f:
-        header = {"descr": "<f2", "fortran_order": False, "shape": (4 * count, *shape)}
+        header = {"descr": "<f2", "fortran_order": False, "shape": (len(variants) * count, *shape)}
         np.lib.format.write_array_header_1_0(f, header)
-        variants = [(worse, mirror) for worse in (False, True) for mirror in (1, -1)]
         starts = [(*variant, i) for variant in variants for i in range(0, count, _BATCH)]
         bar = progress_bar(starts, "frozen blocks", unit_scale=_BATCH, unit="image")
         for number, (worse, mirror, i) in enumerate(bar):

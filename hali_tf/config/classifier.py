@@ -37,6 +37,11 @@ class ClassifierConfig(Settings):
         at_least=0,
         below=6,
     )
+    degrade: bool = setting(
+        True,
+        "Whether it also learns from copies with blur and noise; false: clean images alone, as "
+        "the paper's.",
+    )
     encoder_of: str = setting(
         "",
         "Folder of a run: learn its data's attributes with its encoder, from random weights and "
@@ -92,5 +97,6 @@ class ClassifierConfig(Settings):
             out=self.out or os.path.join(self.encoder_of, "supervised"),
             weights="none",
             frozen_blocks=0,
+            degrade=False,
             learning_rate=self.learning_rate or 1e-3,
         )

@@ -1,4 +1,4 @@
-"""The attribute classifier that the user named by --attribute_classifier."""
+"""The attribute classifiers that the user named by --attribute_classifier."""
 
 from __future__ import annotations
 
@@ -9,30 +9,38 @@ from hali_tf.errors import UserError
 from hali_tf.evaluation.context import Context
 
 
-def load(context: Context) -> classifiers.AttributeClassifier:
-    """The classifier of the evaluation.
+def load_all(context: Context) -> dict[str, classifiers.AttributeClassifier]:
+    """The classifiers of the evaluation, by what they were trained on.
 
     Raises:
-      UserError: it is damaged, or of other attributes or images than the data.
+      UserError: one is damaged, or of other attributes or images than the data.
     """
-    classifier = classifiers.load(context.classifier_dir)
-    for what, own, expected in (
-        ("attributes", classifier.names, context.source.label_names or ()),
-        ("images", classifier.image_shape, context.source.image_shape),
-    ):
-        if tuple(own) != tuple(expected):
-            raise UserError(
-                f"--attribute_classifier={context.classifier_dir}: its {what} are "
-                f"{_short(own)}, those of {context.source.name} are {_short(expected)}; train one "
-                "on the data of the run, at its --image_size"
-            )
-    return classifier
+    found: dict[str, classifiers.AttributeClassifier] = {}
+    for folder in context.classifier_dirs:
+        classifier = classifiers.load(folder)
+        for what, own, expected in (
+            ("attributes", classifier.names, context.source.label_names or ()),
+            ("images", classifier.image_shape, context.source.image_shape),
+        ):
+            if tuple(own) != tuple(expected):
+                raise UserError(
+                    f"--attribute_classifier={folder}: its {what} are {_short(own)}, those of "
+                    f"{context.source.name} are {_short(expected)}; train one on the data of the "
+                    "run, at its --image_size"
+                )
+        name = "clean and degraded images" if classifier.degraded else "clean images"
+        found[name if name not in found else f"{name} ({folder})"] = classifier
+    return found
+
+
+def load(context: Context) -> classifiers.AttributeClassifier:
+    """The first classifier of the evaluation; raises as `load_all`."""
+    return next(iter(load_all(context).values()))
 
 
 def inputs(context: Context) -> dict[str, Any]:
-    """Which classifier it is and when it was made, for `Question.inputs`."""
-    folder = context.classifier_dir
-    return {"classifier": classifiers.identity(folder) if folder else None}
+    """Which classifiers there are and when they were made, for `Question.inputs`."""
+    return {"classifiers": [classifiers.identity(folder) for folder in context.classifier_dirs]}
 
 
 def _short(values):

@@ -10,31 +10,45 @@ from collections.abc import Sequence
 import numpy as np
 
 from hali_tf.evaluation import attribute_classifier
+from hali_tf.evaluation import rows as tables
+from hali_tf.evaluation.claims import Finding, above, compared, roles
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown, published
-from hali_tf.measures import scores
+from hali_tf.measures import intervals, scores
 
+CHANCE = 50  # per cent, balanced
 _BATCH = 128
+_MEASURES = ("balanced", "plain", "kept")
 _METHOD = """\
-The classifier decides on each validation image and on its reconstructions. It was trained on
-training images and on copies of them with blur and noise, so that it judges what an image shows and
-not how sharp it is. The paper does not say what its scores count. They are higher than the accuracy
-of its classifier, so they cannot be accuracies against the labels, and are read as agreement of the
-two decisions. *Balanced* agreement is the mean of two shares: of the images with the attribute (by
-the classifier) whose reconstruction has it, and of those without whose reconstruction lacks it. It
-is compared with the published scores, since *plain* agreement, the share of equal decisions, would
-be far higher for attributes that few faces have (Goatee, Sideburns). *Kept* is the first of the two
-shares alone. The classifier takes an attribute as present where its probability is above the share
-of training images that have it. Data is the classifier's own accuracy against the labels. Best:
-for how many attributes a row is the highest of the models; ties count for each. Deviations are
-those of a sample."""
+The classifier decides on each validation image and on its reconstructions. The paper's was trained
+on clean images; one that was also trained on copies with blur and noise judges what an image shows
+and not how sharp it is. The paper does not say what its scores count. They are higher than the
+accuracy of its classifier, so they cannot be accuracies against the labels, and are read as
+agreement of the two decisions. *Balanced* agreement is the mean of two shares: of the images with
+the attribute (by the classifier) whose reconstruction has it, and of those without whose
+reconstruction lacks it; chance is 50 %. It is compared with the published scores, since *plain*
+agreement, the share of equal decisions, would be far higher for attributes that few faces have
+(Goatee, Sideburns). *Kept* is the first of the two shares alone. The classifier takes an attribute
+as present where its probability is above the share of training images that have it. Data is the
+classifier's own accuracy against the labels. Best: for how many attributes a row is the highest of
+the models; ties count for each. Deviations are those of a sample, over attributes; in brackets 95 %
+intervals by the bootstrap over images."""
 
 
 class Attributes(Question):
     """How often a classifier decides equally on images and on their reconstructions."""
 
     title = "Attributes that reconstructions keep (section 5.2, Tables 1 and 5)"
+    claims = {
+        "ALI": "Reconstructions from z_1 keep more attributes than ALI's",
+        "VAE": "Reconstructions from z_1 keep more attributes than a VAE's",
+        "z_2": "Reconstructions from z_1 keep more attributes than those from z_2",
+        "most": "Reconstructions from z_1 are the best of all models for most attributes",
+        "top above ALI": "Reconstructions from z_2 keep more attributes than ALI's",
+        "top above VAE": "Reconstructions from z_2 keep more attributes than a VAE's",
+        "chance": f"Reconstructions from z_2 keep attributes: above chance, {CHANCE} %",
+    }
 
     def unanswerable(self, context: Context) -> str | None:
         """Without attributes or without a classifier of them."""
@@ -42,7 +56,7 @@ class Attributes(Question):
             return "the data has no attributes"
         if context.split("validation").labels is None:
             return "the data has no attributes in its validation split"
-        if not context.classifier_dir:
+        if not context.classifier_dirs:
             return (
                 "no attribute classifier; train one by python -m hali_tf.attributes and "
                 "name its folder by --attribute_classifier"
@@ -50,54 +64,91 @@ class Attributes(Question):
         return None
 
     def inputs(self, context: Context) -> dict:
-        """Which classifier it is and when it was made."""
+        """Which classifiers they are and when they were made."""
         return attribute_classifier.inputs(context)
 
     def answer(self, context: Context) -> dict:
-        """What `tabulate` makes of the decisions on validation images and reconstructions.
+        """What `tabulate` makes of the decisions of each classifier, by what it was trained on.
 
         Raises:
-          UserError: the classifier cannot be used.
+          UserError: a classifier cannot be used.
         """
-        classifier = attribute_classifier.load(context)
+        classifiers = attribute_classifier.load_all(context)
         split = context.split("validation")
-        decisions: dict[str, list] = {"Data": []}
+        found: dict[str, dict[str, list]] = {reading: {} for reading in classifiers}
         for start in context.progress(range(0, len(split.images), _BATCH), "attributes"):
             images = np.asarray(split.images[start : start + _BATCH])
-            decisions["Data"].append(classifier.decide(images))
+            shown = {"Data": images}
             for subject in context.subjects:
                 for label, level in subject.levels():
-                    rebuilt = subject.coder.reconstruct(images, level)
-                    decisions.setdefault(label, []).append(classifier.decide(rebuilt))
-        whole = {label: np.concatenate(parts) for label, parts in decisions.items()}
-        return tabulate(classifier.names, np.asarray(split.labels), whole)
+                    shown[label] = subject.coder.reconstruct(images, level)
+            for reading, classifier in classifiers.items():
+                for label, batch in shown.items():
+                    found[reading].setdefault(label, []).append(classifier.decide(batch))
+        readings = {}
+        for reading, parts_of in found.items():
+            whole = {label: np.concatenate(parts) for label, parts in parts_of.items()}
+            names = classifiers[reading].names
+            readings[reading] = tabulate(names, np.asarray(split.labels), whole)
+        return {"images": len(split.images), "labels": context.labels, "readings": readings}
 
     def report(self, answer: dict) -> str:
-        """The result in words, the summary (Table 1), the tables of attributes (Table 5)."""
+        """The result in words; for each classifier the summary (Table 1) and Table 5."""
+        readings = answer["readings"]
+        first, *_ = readings.values()
         paper = published.attribute_preservation()
-        if set(paper["Data"]) != set(answer["attributes"]):
+        if set(paper["Data"]) != set(first["attributes"]):
             paper = {}
-        means = ", ".join(
-            f"{label} {row['mean']:.1f} %" for label, row in answer["summary"]["balanced"].items()
-        )
+        means = "; ".join(_in_words(name, reading) for name, reading in readings.items())
         return markdown.page(
-            "Agreement of the classifier's decisions on images and reconstructions, balanced, mean "
-            f"of {len(answer['attributes'])} attributes: {means}.",
+            "Agreement of a classifier's decisions on images and reconstructions, balanced, mean "
+            f"of {len(first['attributes'])} attributes, where chance is {CHANCE} %: {means}.",
             _METHOD,
             f"{answer['images']} images. Published: {published.source('attribute_preservation')}.",
-            _summary(answer, paper),
-            " ".join(
-                f"{claim}: {'yes' if ok else 'no'}." for claim, ok in answer["orders"].items()
-            ),
-            "Balanced agreement for each attribute, with the published score in parentheses:",
-            _by_attribute(answer, "balanced", paper),
-            "Plain agreement:",
-            _by_attribute(answer, "plain", {}),
+            _side_by_side(readings) if len(readings) > 1 else "",
+            *(_of_reading(name, reading, paper) for name, reading in readings.items()),
         )
+
+    def findings(self, answer: dict) -> dict[str, Finding]:
+        """Of every classifier's decisions; where they do not agree nothing is decided."""
+        role = roles(answer["labels"])
+        by_reading = [_findings(reading, role) for reading in answer["readings"].values()]
+        found = {}
+        for key, first in by_reading[0].items():
+            of_all = [findings[key] for findings in by_reading]
+            verdicts = {finding.verdict for finding in of_all}
+            figures = [
+                f"{name}: {finding.figure}" for name, finding in zip(answer["readings"], of_all)
+            ]
+            verdict = verdicts.pop() if len(verdicts) == 1 else "undecided"
+            found[key] = Finding("; ".join(figures), first.interval, verdict)
+        return found
+
+
+def _findings(reading, role):
+    """Of one classifier; `role` is that of `roles`."""
+    if not role:
+        return {}
+
+    def over(own, other):
+        return compared(reading, role[own], role[other], "balanced", form=".1f")
+
+    found = {other: over("z_1", other) for other in ("ALI", "VAE", "z_2") if other in role}
+    others = [other for other in ("ALI", "VAE") if other in role]
+    found.update({f"top above {other}": over("z_2", other) for other in others})
+    if others:
+        share, interval = reading["best_share"]["value"], reading["best_share"]["interval"]
+        found["most"] = above(f"{share:.0%}", interval and [end - 0.5 for end in interval])
+    top = reading["rows"][role["z_2"]]
+    interval = top["intervals"]["balanced"]
+    found["chance"] = above(
+        f"{top['balanced']:.1f}", interval and [end - CHANCE for end in interval]
+    )
+    return found
 
 
 def tabulate(names: Sequence[str], labels: np.ndarray, decisions: dict[str, np.ndarray]) -> dict:
-    """The answer from the classifier's decisions.
+    """The answer from a classifier's decisions.
 
     Args:
       names: of the A attributes.
@@ -106,89 +157,136 @@ def tabulate(names: Sequence[str], labels: np.ndarray, decisions: dict[str, np.n
         model and level under its label; the run's own first.
 
     Returns:
-      Dict: "attributes", "images"; "data", the classifier's accuracies by measure; "levels",
-      agreement by label and measure; "summary" of each measure; "orders", whether the first label's
-      mean balanced agreement is above each other's. Per cent.
+      Dict: "attributes"; "rows" and "differences" of the means of each measure, see
+      `rows.measured`, where the row "Data" is the classifier's own accuracy; "summary" of each
+      measure without it; "levels", label to measure to the values of the attributes, and
+      "intervals" to theirs; "best_share", of the attributes for which the first label is the
+      highest. Per cent.
     """
     on_images = decisions["Data"]
+    rows = {label: (on_images, d) for label, d in decisions.items() if label != "Data"}
+    rows["Data"] = (labels, on_images)
+    values = np.stack([scores.recalls(*pair, (0, 1)) for pair in rows.values()], axis=1)
+    point = agreement(values.mean(axis=0))
+    ends = intervals.bootstrap(values, agreement)
     levels = {
-        label: {name: values.tolist() for name, values in agreement(on_images, d).items()}
-        for label, d in decisions.items()
-        if label != "Data"
+        label: {
+            **{name: point[i, :, m].tolist() for m, name in enumerate(_MEASURES)},
+            "intervals": {name: ends[:, i, :, m].T.tolist() for m, name in enumerate(_MEASURES)},
+        }
+        for i, label in enumerate(rows)
     }
-    summary = {
-        measure: scores.summary({label: rows[measure] for label, rows in levels.items()})
-        for measure in ("balanced", "plain", "kept")
-    }
-    means = {label: row["mean"] for label, row in summary["balanced"].items()}
-    first, *others = means
+    models = [label for label in rows if label != "Data"]
+
+    def best_share(means):
+        balanced = agreement(means)[..., :-1, :, 0]
+        return np.mean(balanced[..., 0, :] == balanced.max(axis=-2), axis=-1)
+
     return {
-        "images": len(labels),
         "attributes": list(names),
-        "data": {
-            "balanced": scores.balanced_accuracy(labels, on_images).tolist(),
-            "plain": scores.accuracy(labels, on_images).tolist(),
+        **tables.measured(
+            list(rows), values, lambda means: agreement(means).mean(axis=-2), _MEASURES
+        ),
+        "summary": {
+            name: scores.summary({label: levels[label][name] for label in models})
+            for name in _MEASURES
         },
         "levels": levels,
-        "summary": summary,
-        "orders": {f"{first} above {other}": means[first] > means[other] for other in others},
+        "best_share": {
+            "value": float(best_share(values.mean(axis=0))),
+            "interval": intervals.bootstrap(values, best_share).tolist(),
+        },
     }
 
 
-def agreement(on_images: np.ndarray, on_reconstructions: np.ndarray) -> dict[str, np.ndarray]:
+def agreement(means: np.ndarray) -> np.ndarray:
     """How far two sets of decisions agree.
 
     Args:
-      on_images: uint8 [N, A].
-      on_reconstructions: uint8 [N, A].
+      means: float64 [..., 2, 2, A], over `scores.recalls`.
 
     Returns:
-      Measure to per cent, float64 [A]. "kept" is 100 for an attribute that the classifier finds on
-      no image.
+      Per cent, float64 [..., A, 3]: "balanced", "plain", "kept"; the last is 100 for an attribute
+      that the classifier finds on no image.
     """
-    present = on_images.sum(axis=0)
-    kept = (on_images & on_reconstructions).sum(axis=0)
-    return {
-        "balanced": scores.balanced_accuracy(on_images, on_reconstructions),
-        "plain": scores.accuracy(on_images, on_reconstructions),
-        "kept": 100 * np.where(present > 0, kept / np.maximum(present, 1), 1.0),
-    }
+    found, present = means[..., 1, :, :], means[..., 0, 1, :]
+    kept = np.divide(found[..., 1, :], present, out=np.ones_like(present), where=present > 0)
+    plain = 100 * found.sum(axis=-2)
+    return np.stack([scores.balanced(means), plain, 100 * kept], axis=-1)
 
 
-def _summary(answer, paper):
+def _in_words(name, reading):
+    rows = [(label, reading["rows"][label]) for label in reading["levels"] if label != "Data"]
+    return f"by a classifier of {name} " + ", ".join(
+        f"{label} {markdown.with_interval(row['balanced'], row['intervals']['balanced'], '.1f')} %"
+        for label, row in rows
+    )
+
+
+def _side_by_side(readings):
+    """Balanced agreement of each label by each classifier."""
+    first, *_ = readings.values()
+    rows = []
+    for label in first["levels"]:
+        cells = [reading["rows"][label] for reading in readings.values()]
+        rows.append(
+            [
+                label,
+                *(
+                    markdown.with_interval(c["balanced"], c["intervals"]["balanced"], ".1f")
+                    for c in cells
+                ),
+            ]
+        )
+    rows.append(["chance", *[float(CHANCE)] * len(readings)])
+    return markdown.table(["balanced, by a classifier of", *readings], rows)
+
+
+def _of_reading(name, reading, paper):
+    """The tables of one classifier."""
+    return markdown.page(
+        f"### By a classifier of {name}",
+        _summary(reading, paper),
+        "Balanced agreement for each attribute, with the published score in parentheses:",
+        _by_attribute(reading, "balanced", paper),
+        "Plain agreement:",
+        _by_attribute(reading, "plain", {}),
+    )
+
+
+def _summary(reading, paper):
     """Table 1; a row that only the paper has is empty on our side."""
-    ours = {measure: dict(rows) for measure, rows in answer["summary"].items()}
-    for measure, values in answer["data"].items():
-        ours[measure]["Data"] = scores.mean_and_std(values)
     models = {label: list(c.values()) for label, c in paper.items() if label != "Data"}
     theirs = scores.summary(models) if paper else {}
     if paper:
         theirs["Data"] = scores.mean_and_std(list(paper["Data"].values()))
     rows = []
-    for label in dict.fromkeys(["Data", *answer["levels"], *theirs]):
-        balanced, plain, kept, of_paper = (
-            table.get(label, {})
-            for table in (ours["balanced"], ours["plain"], ours["kept"], theirs)
-        )
-        cells = [*_mean_std_best(balanced), plain.get("mean"), kept.get("mean")]
-        rows.append([label, *cells, *_mean_std_best(of_paper)])
+    for label in dict.fromkeys(["Data", *reading["levels"], *theirs]):
+        cells = [None] * 5
+        if label in reading["rows"]:
+            row, ends = reading["rows"][label], reading["rows"][label]["intervals"]
+            balanced = reading["summary"]["balanced"].get(label) or scores.mean_and_std(
+                reading["levels"][label]["balanced"]
+            )
+            means = [markdown.with_interval(row[m], ends[m], ".1f") for m in _MEASURES]
+            kept = means[2] if label != "Data" else None
+            cells = [means[0], balanced["std"], balanced.get("best"), means[1], kept]
+        of_paper = theirs.get(label, {})
+        rows.append([label, *cells, *(of_paper.get(name) for name in ("mean", "std", "best"))])
+    rows.append(["chance", f"{CHANCE:.1f}", *[None] * 7])
     head = ["", "balanced", "std", "best", "plain", "kept", "published", "std", "best"]
     return markdown.table(head, rows)
 
 
-def _mean_std_best(row):
-    return [row.get(name) for name in ("mean", "std", "best")]
-
-
-def _by_attribute(answer, measure, paper):
+def _by_attribute(reading, measure, paper):
     """Table 5: one attribute per row."""
-    columns = {"Data": answer["data"][measure]}
-    columns.update({label: rows[measure] for label, rows in answer["levels"].items()})
+    columns = {label: reading["levels"][label] for label in ["Data", *reading["levels"]]}
     rows = []
-    for i, name in enumerate(answer["attributes"]):
+    for i, name in enumerate(reading["attributes"]):
         row = [name.replace("_", " ")]
         for label, values in columns.items():
+            ends = values["intervals"][measure][i]
             of_paper = f" ({paper[label][name]})" if label in paper else ""
-            row.append(f"{values[i]:.1f}{of_paper}")
+            row.append(f"{markdown.with_interval(values[measure][i], ends, '.1f')}{of_paper}")
         rows.append(row)
     return markdown.table(["", *columns], rows)

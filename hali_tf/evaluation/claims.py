@@ -23,11 +23,32 @@ class Finding:
     interval: Sequence[float] | None
     verdict: str
 
-    @classmethod
-    def of(cls, figure: str, difference: Mapping[str, Any]) -> Finding:
-        """From {"value", "interval"}; without an interval nothing is decided."""
-        interval = difference["interval"]
-        return cls(figure, interval, verdict(interval) if interval else "undecided")
+
+def above(figure: str, interval: Sequence[float] | None) -> Finding:
+    """Of a claim that holds where the interval is above 0; without one nothing is decided."""
+    return Finding(figure, interval, verdict(interval) if interval else "undecided")
+
+
+def compared(
+    table: Mapping[str, Any], own: str, other: str, measure: str, sign: int = 1, form: str = ".3g"
+) -> Finding:
+    """Of the claim that one row of a table is above another.
+
+    Args:
+      table: with "rows" and "differences", see `rows.measured`.
+      own: label of the row.
+      other: label of the row that it is compared with.
+      measure: which of the measures.
+      sign: -1 if the claim is that it is below the other.
+      form: of the two numbers in the figure.
+    """
+    rows, differences = table["rows"], table["differences"]
+    if other in differences[own]:
+        interval = differences[own][other][measure]["interval"]
+    else:
+        interval, sign = differences[other][own][measure]["interval"], -sign
+    figure = f"{rows[own][measure]:{form}} and {rows[other][measure]:{form}}"
+    return above(figure, interval and sorted(sign * end for end in interval))
 
 
 def roles(labels: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -21,7 +21,7 @@ class Context:
       source: the data of the run.
       folder: RUN/evaluation.
       limit: how many images of a held-out split are used, from the first; 0 for all.
-      classifier_dir: folder of the attribute classifier; "" if the user named none.
+      classifier_dirs: folders of attribute classifiers, as far as the user named any.
       mask: PNG file of a mask to inpaint; "" if the user named none.
       seed: of every draw.
     """
@@ -30,7 +30,7 @@ class Context:
     source: Source
     folder: str
     limit: int = 0
-    classifier_dir: str = ""
+    classifier_dirs: tuple[str, ...] = ()
     mask: str = ""
     seed: int = 0
 

@@ -63,7 +63,7 @@ class Innovation(Question):
             shown = {f"entry {k}": k for k in by_strength(spectra)[:_SHOWN_ENTRIES]}
         else:
             result["labels"] = _entries(context, coder, zs[-1], held_out.labels[:_CORRELATED])
-            if context.source.multi_label and context.classifier_dir:
+            if context.source.multi_label and context.classifier_dirs:
                 _measure(context, coder, [z[:_MEASURED] for z in zs], result)
             shown = _most_correlated(result["labels"])
         few = [z[:_SHOWN_IMAGES] for z in zs]

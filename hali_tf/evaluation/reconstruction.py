@@ -6,7 +6,7 @@ import numpy as np
 
 from hali_tf.drawing import grids
 from hali_tf.evaluation import rows as tables
-from hali_tf.evaluation.claims import Finding, roles
+from hali_tf.evaluation.claims import Finding, compared, roles
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
@@ -66,7 +66,7 @@ class Reconstruction(Question):
         values[_PAIRS] = np.concatenate(
             [_of_pairs(images[part], images[partner[part]]) for part in parts]
         )
-        rows, differences = tables.measured(
+        table = tables.measured(
             list(values), np.stack(list(values.values()), axis=1), _measures, list(_MEASURES)
         )
         picture = grids.reconstruction_grid(images[:_SHOWN], shown)
@@ -75,9 +75,8 @@ class Reconstruction(Question):
             "images": len(images),
             "features": features.NAME,
             "labels": context.labels,
-            "random_pairs": rows.pop(_PAIRS),
-            "rows": rows,
-            "differences": differences,
+            "random_pairs": table["rows"].pop(_PAIRS),
+            **table,
             "picture": "reconstruction.png",
         }
 
@@ -99,19 +98,19 @@ class Reconstruction(Question):
         )
 
     def findings(self, answer: dict) -> dict[str, Finding]:
-        """By the differences to the run's first level."""
-        found, role = {}, roles(answer["labels"])
-        for key, other, measure in (
-            ("pixels", "ALI", "rmse"),
-            ("features", "ALI", "feature_distance"),
-            ("levels", "z_2", "rmse"),
-            ("local", "z_2", "low_frequency_share"),
-        ):
-            if other in role:
-                own, theirs = (answer["rows"][role[r]][measure] for r in ("z_1", other))
-                difference = answer["differences"][role[other]][measure]
-                found[key] = Finding.of(f"{own:.3g} and {theirs:.3g}", difference)
-        return found
+        """By the differences of the rows."""
+        role = roles(answer["labels"])
+        found = {
+            "pixels": ("ALI", "rmse"),
+            "features": ("ALI", "feature_distance"),
+            "levels": ("z_2", "rmse"),
+            "local": ("z_2", "low_frequency_share"),
+        }
+        return {
+            key: compared(answer, role["z_1"], role[other], measure, sign=-1)
+            for key, (other, measure) in found.items()
+            if other in role
+        }
 
 
 def _of_pairs(a, b):

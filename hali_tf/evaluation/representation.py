@@ -27,32 +27,45 @@ import tensorflow as tf
 
 from hali_tf.attributes import classifier as classifiers
 from hali_tf.data import Split
+from hali_tf.evaluation import rows as tables
+from hali_tf.evaluation.claims import Finding, above, compared, roles
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown, published
 from hali_tf.evaluation.subjects import Subject
-from hali_tf.measures import probes, scores
+from hali_tf.measures import intervals, probes, scores
 from hali_tf.models.generative import to_unit
 
 _BATCH = 128
 _GRID = 8
 _FEW = (100, 1000)  # numbers of labels, besides all of them
+_SUPERVISED = ("PANDA", "Anet", "LMLE-kNN")  # published, with what the paper says HALI is above
 _METHOD = """\
 Linear SVMs with balanced class weights, on standardised features of encoders that were trained
 without labels. The SVMs are trained on {validation} images of the validation split, of which one in
-five chooses C, and evaluated on {test} of the test split. z_1 is averaged over a grid of
-{grid}x{grid}; maps are the outputs of all rows of the encoder below the Gaussians, averaged over
-the image. 100 and 1000: SVMs trained on so many labels, drawn from the validation split.
-Neighbours: in place of SVMs the {neighbours} nearest images; the decision is the value whose share
-among them exceeds its share among all images by the largest factor. Best: how often a row is the
-highest; ties count for each. Deviations are those of a sample. All are per cent, and all but plain
-are balanced accuracy."""
+five chooses C, and evaluated on {test} of the test split; chance is {chance:.3g} %. z_1 is averaged
+over a grid of {grid}x{grid}; maps are the outputs of all rows of the encoder below the Gaussians,
+averaged over the image. PCA: as many features for every model, the first principal components of
+the validation images. 100 and 1000: SVMs trained on so many labels, drawn from the validation
+split. Neighbours: in place of SVMs the {neighbours} nearest images; the decision is the value whose
+share among them exceeds its share among all images by the largest factor. Best: how often a row is
+the highest; ties count for each. Deviations are those of a sample; in brackets 95 % intervals by
+the bootstrap over test images. All are per cent, and all but plain are balanced accuracy."""
 
 
 class Representation(Question):
     """Accuracies of SVMs on the features of each encoder."""
 
     title = "Attribute prediction from the encoder (section 7.1, Tables 2 and 6)"
+    claims = {
+        "ALI": "The encoder's features tell attributes better than ALI's",
+        "VAE": "The encoder's features tell attributes better than a VAE's",
+        "ALI equal": "... than ALI's, with as many features of each",
+        "VAE equal": "... than a VAE's, with as many features of each",
+        "PANDA": "... than the best hand-crafted features (PANDA, published)",
+        "Anet": "... than deeply supervised features (Anet, published)",
+        "LMLE-kNN": "... than supervised features (LMLE-kNN, published)",
+    }
 
     def inputs(self, context: Context) -> dict:
         """Which supervised references there are and when they were made."""
@@ -70,66 +83,101 @@ class Representation(Question):
 
         Returns:
           Dict: "validation" and "test", numbers of images; "attributes", names, None for classes;
-          "rows", label to dict of "size" of the features, the chosen "C", "balanced" and "plain"
-          (one value per attribute, or one), and mean balanced accuracies: "curve" by number of
-          labels, "neighbours"; "summary" of "balanced"; "supervised", label to balanced accuracies
-          of the encoders that were trained with labels; "orders", whether the run's own features
-          are above each baseline's of the same kind.
+          "rows", label to what `_probe` or `_supervised` says; "means", the "rows" and
+          "differences" of the mean balanced accuracy, see `rows.measured`; "summary" of "balanced"
+          without the supervised references; "features", name of each subject to the labels of its
+          "natural" features and of the "equal" number of them.
         """
         source = context.source
         validation, test = context.split("validation"), context.split("test")
         labels, test_labels = _columns(validation.labels), _columns(test.labels)
         order = np.random.default_rng(context.seed).permutation(len(labels))
-        rows, supervised = {}, {}
+        encoders = {s.name: _encoder(s.model) for s in context.subjects}
+        size = min(_size(encode, test.images) for encode in encoders.values())
+        rows, decisions, names = {}, {}, {}
         for subject in context.subjects:
-            encode = _encoder(subject.model)
+            encode = encoders[subject.name]
             found = _features(context, subject, encode, validation)
             found_test = _features(context, subject, encode, test)
+            natural = equal = _together(subject)
+            if found[natural].shape[1] > size:
+                equal = f"{natural}, {size} by PCA"
+                found[equal], found_test[equal] = probes.reduced(
+                    found[natural], found_test[natural], size
+                )
+            names[subject.name] = {"natural": natural, "equal": equal}
             for label in context.progress(list(found), "SVMs"):
-                rows[label] = _probe(
+                rows[label], decisions[label] = _probe(
                     found.pop(label)[order], labels[order], found_test.pop(label), test_labels
                 )
-            reference = _supervised(subject, source.label_names)
-            if reference:
-                supervised[f"{subject.name} encoder, supervised"] = reference
         summary = scores.summary({label: row["balanced"] for label, row in rows.items()})
+        for subject in context.subjects:
+            reference = _supervised(subject, source.label_names, test)
+            if reference is not None:
+                label = f"{subject.name} encoder, supervised"
+                rows[label], decisions[label] = _score(test_labels, reference), reference
         return {
             "validation": len(labels),
             "test": len(test_labels),
             "attributes": list(source.label_names or ()) if source.multi_label else None,
+            "chance": 100 / len(np.unique(test_labels)),
+            "labels": context.labels,
+            "features": names,
             "rows": rows,
+            "means": _means(test_labels, decisions),
             "summary": summary,
-            "supervised": supervised,
-            "orders": _orders(context.subjects, {k: row["mean"] for k, row in summary.items()}),
         }
 
     def report(self, answer: dict) -> str:
         """The result in words, the summary (Table 2), the table of attributes (Table 6)."""
-        names = answer["attributes"]
-        paper = published.attribute_prediction()
-        paper = paper if names and set(paper["HALI"]) == set(names) else {}
+        names, paper = answer["attributes"], _published(answer)
         of = f", mean of {len(names)} attributes" if names else ""
-        means = [f"{label} {row['mean']:.1f} %" for label, row in answer["summary"].items()]
+        means = [
+            f"{label} {_cell(answer['means']['rows'][label])} %" for label in answer["summary"]
+        ]
+        limits = (probes.REGULARISATIONS[0], probes.REGULARISATIONS[-1])
+        at_limit = [label for label, row in answer["rows"].items() if row.get("C") in limits]
         return markdown.page(
-            f"Balanced accuracy of linear SVMs on the encoder's features{of}: {', '.join(means)}.",
+            f"Balanced accuracy of linear SVMs on the encoder's features{of} (chance "
+            f"{answer['chance']:.3g} %): {', '.join(means)}.",
             _METHOD.format(grid=_GRID, neighbours=probes.NEIGHBOURS, **answer),
             f"Published, in italics: {published.source('attribute_prediction')}." if paper else "",
             _summary(answer, paper),
-            " ".join(
-                f"{claim}: {'yes' if ok else 'no'}." for claim, ok in answer["orders"].items()
-            ),
+            f"C is at the end of what was tried, and another may be better: {', '.join(at_limit)}."
+            if at_limit
+            else "",
             _by_attribute(answer, paper) if names else "",
         )
 
+    def findings(self, answer: dict) -> dict[str, Finding]:
+        """By the features of all levels together."""
+        role = roles(answer["labels"])
+        if not role:
+            return {}
+        features, found = answer["features"], {}
+        own, *others = features
+        for other in others:
+            for key in ("natural", "equal"):
+                claim = other.split()[0] + (" equal" if key == "equal" else "")
+                if claim in self.claims and claim not in found:
+                    pair = features[own][key], features[other][key]
+                    found[claim] = compared(answer["means"], *pair, "balanced", form=".1f")
+        paper = _published(answer)
+        row = answer["means"]["rows"][features[own]["natural"]]
+        for name in _SUPERVISED if paper else ():
+            theirs = float(np.mean(list(paper[name].values())))
+            ends = row["intervals"]["balanced"]
+            found[name] = above(
+                f"{row['balanced']:.1f} and {theirs:.1f}", ends and [end - theirs for end in ends]
+            )
+        return found
 
-def _orders(subjects, means):
-    """Whether the run's own features are above each baseline's of the same kind."""
-    own, *others = subjects
-    return {
-        f"{kind(own)} above {kind(other)}": means[kind(own)] > means[kind(other)]
-        for other in others
-        for kind in (_together, _maps)
-    }
+
+def _published(answer):
+    """The published columns, if they are of the same attributes."""
+    paper = published.attribute_prediction()
+    names = answer["attributes"]
+    return paper if names and set(paper["HALI"]) == set(names) else {}
 
 
 def _together(subject):
@@ -139,35 +187,64 @@ def _together(subject):
     return labels[0] if len(labels) == 1 else f"{subject.name} {levels}"
 
 
-def _maps(subject):
-    return f"{subject.name} maps"
-
-
 def _columns(labels):
     """Labels as [N, A]: class numbers are one column."""
     return labels if labels.ndim == 2 else labels[:, np.newaxis]
 
 
-def _probe(features, labels, test_features, test_labels):
-    """A row of the answer."""
+def _means(truth, decisions):
+    """Mean balanced accuracy of each label, and the differences."""
+    values = [scores.recalls(truth, d, np.unique(truth)) for d in decisions.values()]
+    return tables.measured(
+        list(decisions),
+        np.stack(values, axis=1),
+        lambda means: scores.balanced(means).mean(axis=-1, keepdims=True),
+        ["balanced"],
+    )
 
-    def balanced(decisions):
-        return scores.balanced_accuracy(test_labels, decisions)
+
+def _score(truth, decisions):
+    """Balanced accuracy of each column, plain accuracy, their intervals; the mean and its own."""
+    values = scores.recalls(truth, decisions, np.unique(truth))
+
+    def plain(means):
+        return 100 * means[..., 1, :, :].sum(axis=-2).mean(axis=-1)
+
+    return {
+        "balanced": scores.balanced_accuracy(truth, decisions).tolist(),
+        "plain": float(plain(values.mean(axis=0))),
+        "intervals": {
+            "balanced": intervals.bootstrap(values, scores.balanced).T.tolist(),
+            "plain": intervals.bootstrap(values, plain).tolist(),
+        },
+    }
+
+
+def _probe(features, labels, test_features, test_labels):
+    """(a row of the answer, decisions on the test images)."""
+
+    def mean(decisions):
+        row = _means(test_labels, {"": decisions})["rows"][""]
+        return {"value": row["balanced"], "interval": row["intervals"]["balanced"]}
 
     decisions, c = probes.svm(features, labels, test_features)
-    curve = {
-        str(n): float(np.mean(balanced(probes.svm(features[:n], labels[:n], test_features)[0])))
-        for n in _FEW
-        if n < len(labels)
-    }
-    return {
+    row = {
         "size": features.shape[1],
         "C": c,
-        "balanced": balanced(decisions).tolist(),
-        "plain": scores.accuracy(test_labels, decisions).tolist(),
-        "curve": {**curve, str(len(labels)): float(np.mean(balanced(decisions)))},
-        "neighbours": float(np.mean(balanced(probes.nearest(features, labels, test_features)))),
+        **_score(test_labels, decisions),
+        "curve": {
+            str(n): mean(probes.svm(features[:n], labels[:n], test_features)[0])
+            for n in _FEW
+            if n < len(labels)
+        },
+        "neighbours": mean(probes.nearest(features, labels, test_features)),
     }
+    return row, decisions
+
+
+def _size(encode, images):
+    """Number of the features of all levels together."""
+    return sum(mean.shape[1] for mean in encode(np.asarray(images[:1]))[0])
 
 
 def _encoder(model: keras.Model) -> Callable:
@@ -195,7 +272,7 @@ def _features(
     zs = [np.concatenate(level) for level in zip(*means)]
     found = {label: zs[level - 1] for label, level in subject.levels()}
     found[_together(subject)] = np.concatenate(zs, axis=1)  # the same, where there is one level
-    found[_maps(subject)] = np.concatenate(maps)
+    found[f"{subject.name} maps"] = np.concatenate(maps)
     return found
 
 
@@ -211,12 +288,17 @@ def _reference(subject):
     return os.path.join(subject.run_dir, "supervised")
 
 
-def _supervised(subject, names):
-    """Balanced test accuracies of the subject's encoder trained with labels, None if it was not."""
+def _supervised(subject, names, test):
+    """Decisions of the subject's encoder trained with labels, None if it was not or on others."""
     if classifiers.identity(_reference(subject)) is None:
         return None
-    card = classifiers.card(_reference(subject))
-    return card["test"]["balanced"] if card["attributes"] == list(names) else None
+    classifier = classifiers.load(_reference(subject))
+    of_these = classifier.names == tuple(names or ())
+    return classifier.decide(np.asarray(test.images)) if of_these else None
+
+
+def _cell(row):
+    return markdown.with_interval(row["balanced"], row["intervals"]["balanced"], ".1f")
 
 
 def _summary(answer, paper):
@@ -224,19 +306,20 @@ def _summary(answer, paper):
     few = [str(n) for n in _FEW]
     rows = []
     for label, row in answer["rows"].items():
+        summary = answer["summary"].get(label) or scores.mean_and_std(row["balanced"])
+        means = [*(row.get("curve", {}).get(n) for n in few), row.get("neighbours")]
         rows.append(
             [
                 label,
-                *answer["summary"][label].values(),
-                float(np.mean(row["plain"])),
-                *(row["curve"].get(n) for n in few),
-                row["neighbours"],
-                row["size"],
-                f"{row['C']:g}",
+                _cell(answer["means"]["rows"][label]),
+                summary["std"],
+                summary.get("best"),
+                markdown.with_interval(row["plain"], row["intervals"]["plain"], ".1f"),
+                *(m and markdown.with_interval(m["value"], m["interval"], ".1f") for m in means),
+                row.get("size"),
+                f"{row['C']:g}" if "C" in row else None,
             ]
         )
-    for label, values in answer["supervised"].items():
-        rows.append([label, *scores.mean_and_std(values).values(), *[None] * 7])
     theirs = scores.summary({k: list(c.values()) for k, c in paper.items()}) if paper else {}
     for label, row in theirs.items():
         rows.append([f"*{label}*", *row.values(), *[None] * 6])
@@ -247,9 +330,13 @@ def _summary(answer, paper):
 def _by_attribute(answer, paper):
     """Table 6: one attribute per row."""
     names = answer["attributes"]
-    columns = {label: row["balanced"] for label, row in answer["rows"].items()}
-    columns.update(answer["supervised"])
-    columns = {label: [f"{v:.1f}" for v in values] for label, values in columns.items()}
+    columns = {
+        label: [
+            markdown.with_interval(value, ends, ".1f")
+            for value, ends in zip(row["balanced"], row["intervals"]["balanced"])
+        ]
+        for label, row in answer["rows"].items()
+    }
     columns.update({f"*{k}*": [c[name] for name in names] for k, c in paper.items()})
     rows = [[n.replace("_", " "), *(c[i] for c in columns.values())] for i, n in enumerate(names)]
     return markdown.table(["", *columns], rows)

@@ -1,4 +1,4 @@
-"""Rows of a table with their intervals over images, and how each differs from the first."""
+"""Rows of a table with their intervals over images, and how they differ from each other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def measured(
     statistic: Callable[[np.ndarray], np.ndarray],
     measures: Sequence[str],
     seed: int = 0,
-) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+) -> dict[str, dict[str, Any]]:
     """Measures of each row, and their differences, with bootstrap intervals over images.
 
     Args:
@@ -27,33 +27,41 @@ def measured(
       seed: of the bootstrap.
 
     Returns:
-      (rows, differences): label to measure to value, with "intervals", measure to [low, high]; and
-      for all rows but the first, label to measure to {"value", "interval"} of the row less the
-      first. What is not finite is None.
+      Dict: "rows", label to measure to value, with "intervals", measure to [low, high];
+      "differences", label to the label of each later row to measure to {"value", "interval"} of the
+      earlier less the later. What is not finite is None.
     """
 
-    def both(means):
+    def with_differences(means):
         found = statistic(means)
-        return np.stack([found, found - found[:, :1]], axis=1)
+        return np.concatenate(
+            [found[:, :, np.newaxis], found[:, :, np.newaxis] - found[:, np.newaxis]], axis=2
+        )
 
-    value, difference = both(np.mean(values, axis=0, dtype=np.float64)[np.newaxis])[0]
-    ends = intervals.bootstrap(values, both, seed)
-    rows: dict[str, dict[str, Any]] = {}
-    differences: dict[str, dict[str, Any]] = {}
-    for r, label in enumerate(labels):
-        rows[label] = {name: finite(value[r, m]) for m, name in enumerate(measures)}
-        rows[label]["intervals"] = {
-            name: _interval(ends[:, 0, r, m]) for m, name in enumerate(measures)
-        }
-        differences[label] = {
-            name: {"value": finite(difference[r, m]), "interval": _interval(ends[:, 1, r, m])}
+    point = np.mean(values, axis=0, dtype=np.float64)[np.newaxis]
+    value, ends = with_differences(point)[0], intervals.bootstrap(values, with_differences, seed)
+
+    def at(row, column):
+        return {
+            name: {
+                "value": _finite(value[row, column, m]),
+                "interval": _interval(ends[:, row, column, m]),
+            }
             for m, name in enumerate(measures)
         }
-    return rows, dict(list(differences.items())[1:])
+
+    rows: dict[str, Any] = {}
+    for r, label in enumerate(labels):
+        own = at(r, 0)
+        rows[label] = {name: number["value"] for name, number in own.items()}
+        rows[label]["intervals"] = {name: number["interval"] for name, number in own.items()}
+    differences = {
+        a: {b: at(i, j + 1) for j, b in enumerate(labels) if j > i} for i, a in enumerate(labels)
+    }
+    return {"rows": rows, "differences": differences}
 
 
-def finite(value: float) -> float | None:
-    """The number for JSON; None if it is not finite."""
+def _finite(value):
     return float(value) if np.isfinite(value) else None
 
 

@@ -8,6 +8,7 @@ equal decisions.
 from __future__ import annotations
 
 import numpy as np
+from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -15,7 +16,8 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from hali_tf.measures import scores
 
-REGULARISATIONS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # C of the SVMs, the strongest first
+REGULARISATIONS = tuple(10.0**e for e in range(-7, 4))  # C of the SVMs, the strongest first
+_FIRST = REGULARISATIONS.index(1e-3)
 NEIGHBOURS = 20
 _HELD_OUT = 5  # one in so many examples chooses C
 
@@ -24,9 +26,10 @@ def svm(features: np.ndarray, labels: np.ndarray, others: np.ndarray) -> tuple[n
     """Decides by linear SVMs: L2 regularisation, squared hinge, balanced class weights.
 
     C is chosen on examples held out from those given, by the mean balanced accuracy over the
-    columns: one C for all, since a rare attribute leaves too few examples to choose by. C grows as
-    long as the accuracy does not fall, since the largest values take longest. Finally the SVMs are
-    fitted to all examples.
+    columns: one C for all, since a rare attribute leaves too few examples to choose by. From 1e-3
+    on C grows as long as the accuracy does not fall, since the largest values take longest; if no C
+    above is better, it is searched in the same way below. Finally the SVMs are fitted to all
+    examples.
 
     Args:
       features: float32 [N, F].
@@ -34,21 +37,35 @@ def svm(features: np.ndarray, labels: np.ndarray, others: np.ndarray) -> tuple[n
       others: float32 [M, F], the examples to decide on.
 
     Returns:
-      (decisions [M, A], C).
+      (decisions [M, A], C, of `REGULARISATIONS`); were there better ones beyond, C is the first or
+      the last of these.
     """
     held_out = np.arange(len(labels)) % _HELD_OUT == 0
     x, x_held_out = _standardised(features[~held_out], features[held_out])
 
-    best, chosen = 0.0, REGULARISATIONS[0]
-    for c in REGULARISATIONS:
+    def accuracy(c):
         decisions = _fit_and_decide(x, labels[~held_out], x_held_out, c)
-        found = np.mean(scores.balanced_accuracy(labels[held_out], decisions))
-        if found < best:
-            break
-        if found > best:
-            best, chosen = found, c
+        return np.mean(scores.balanced_accuracy(labels[held_out], decisions))
+
+    chosen = _climb(accuracy)
     x, x_others = _standardised(features, others)
     return _fit_and_decide(x, labels, x_others, chosen), chosen
+
+
+def _climb(accuracy):
+    """The C of the best accuracy, from the first upwards, else downwards."""
+    chosen = REGULARISATIONS[_FIRST]
+    best = accuracy(chosen)
+    for candidates in (REGULARISATIONS[_FIRST + 1 :], REGULARISATIONS[:_FIRST][::-1]):
+        for c in candidates:
+            found = accuracy(c)
+            if found < best:
+                break
+            if found > best:
+                best, chosen = found, c
+        if chosen != REGULARISATIONS[_FIRST]:
+            break
+    return chosen
 
 
 def _fit_and_decide(x, labels, others, c):
@@ -97,6 +114,22 @@ def nearest(features: np.ndarray, labels: np.ndarray, others: np.ndarray) -> np.
         return values[np.argmax(votes, axis=0)]
 
     return np.stack([column(y) for y in labels.T], axis=1)
+
+
+def reduced(features: np.ndarray, others: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first principal components of standardised features.
+
+    Args:
+      features: float32 [N, F], which the components are of.
+      others: float32 [M, F].
+      size: how many, K; fewer where N or F is smaller.
+
+    Returns:
+      The components of `features`, [N, K], and of `others`, [M, K].
+    """
+    x, x_others = _standardised(features, others)
+    components = PCA(min(size, *features.shape), random_state=0).fit(x)
+    return components.transform(x), components.transform(x_others)
 
 
 def _standardised(features, others):

@@ -17,21 +17,22 @@ def balanced_accuracy(truth: np.ndarray, decisions: np.ndarray) -> np.ndarray:
 
     Both arrays are [N, A] of class numbers, 0 and 1 for attributes; in per cent, float64 [A].
     """
-    return balanced(recalls(truth, decisions).mean(axis=0))
+    return balanced(recalls(truth, decisions, np.unique(truth)).mean(axis=0))
 
 
-def recalls(truth: np.ndarray, decisions: np.ndarray) -> np.ndarray:
+def recalls(truth: np.ndarray, decisions: np.ndarray, values: Sequence[int]) -> np.ndarray:
     """What `balanced` is computed from, of each image.
 
     Args:
       truth: [N, A] of class numbers, 0 and 1 for attributes.
       decisions: the same.
+      values: the V numbers.
 
     Returns:
-      bool [N, 2, V, A]: for each of the V values, whether it is the truth; and whether it also is
-      the decision.
+      bool [N, 2, V, A]: for each of the values, whether it is the truth; and whether it also is the
+      decision.
     """
-    is_value = truth[:, np.newaxis] == np.unique(truth)[:, np.newaxis]
+    is_value = truth[:, np.newaxis] == np.asarray(values)[:, np.newaxis]
     return np.stack([is_value, is_value & (truth == decisions)[:, np.newaxis]], axis=1)
 
 

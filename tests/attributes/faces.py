@@ -31,6 +31,7 @@ def config_of(folder, **values):
             "frozen_blocks": 0,
             "batch_size": 8,
             "epochs": 12,
+            "degrade": False,
             "precision": "float32",
             "learning_rate": 3e-3,
             **values,

@@ -1,6 +1,8 @@
 """Training: what it learns, its folder, stops, and the features of frozen blocks."""
 
+import json
 import os
+import shutil
 import types
 
 import numpy as np
@@ -72,11 +74,27 @@ def test_stopped_and_gone_on_is_as_never_stopped(tmp_path, monkeypatch):
 
 def test_features_are_those_of_images_then_of_mirrored_then_of_degraded_ones(tmp_path):
     trunk = types.SimpleNamespace(fixed=lambda images: tf.cast(images, "float32"))
+    classifier = types.SimpleNamespace(trunk=trunk, degraded=True)
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 6, 3), dtype=np.uint8)
     labels = np.arange(10, dtype=np.uint8).reshape(5, 2)
-    split = training._features(trunk, Split(images, labels), str(tmp_path / "f.npy"), 0)
+    split = training._features(classifier, Split(images, labels), str(tmp_path / "f.npy"), 0)
     clean = np.concatenate([images, images[:, :, ::-1]])
     np.testing.assert_array_equal(split.images[:10], clean)
     for found, expected in zip(split.images[10:], clean):
         assert 0 < np.abs(found - expected.astype(float)).mean() < 30  # noise, and not the others
     np.testing.assert_array_equal(split.labels, np.concatenate([labels] * 4))
+    classifier.degraded = False
+    split = training._features(classifier, Split(images, labels), str(tmp_path / "g.npy"), 0)
+    np.testing.assert_array_equal(split.images, clean)
+    np.testing.assert_array_equal(split.labels, np.concatenate([labels] * 2))
+
+
+def test_a_folder_from_before_the_flag_is_of_degraded_images(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "old")
+    for name in ("config.json", "classifier.json"):
+        content = json.loads((tmp_path / "old" / name).read_text())
+        del content.get("config", content)["degrade"]
+        (tmp_path / "old" / name).write_text(json.dumps({**content, "encoder": None}))
+    training.train(config_of(tmp_path / "old", degrade=True), faces())
+    with pytest.raises(UserError, match="--degrade: False here, True there"):
+        training.train(config_of(tmp_path / "old"), faces())

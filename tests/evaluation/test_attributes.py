@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hali_tf.evaluation.attributes import Attributes
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.report import published
 from hali_tf.evaluation.subjects import Subject
+from hali_tf.measures import scores
 from tests.attributes.faces import faces
 from tests.evaluation.models import Shifts
 
@@ -24,38 +26,88 @@ def decisions(*rows):
 def test_agreement_by_hand():
     on_images = decisions([1, 0], [1, 0], [1, 0], [0, 0])
     rebuilt = decisions([1, 0], [1, 1], [0, 0], [1, 0])
-    found = attributes.agreement(on_images, rebuilt)
+    found = attributes.agreement(scores.recalls(on_images, rebuilt, (0, 1)).mean(axis=0))
     # First attribute: 2 of 3 keep it, 0 of 1 keep its absence. None has the second.
-    np.testing.assert_allclose(found["plain"], [50, 75])
-    np.testing.assert_allclose(found["balanced"], [100 * (2 / 3 + 0) / 2, 75])
-    np.testing.assert_allclose(found["kept"], [100 * 2 / 3, 100])
+    np.testing.assert_allclose(found[0], [100 * (2 / 3 + 0) / 2, 50, 100 * 2 / 3])
+    np.testing.assert_allclose(found[1], [75, 75, 100])
+
+
+def answer_of(**readings):
+    """The answer of which `tabulate` made the readings."""
+    labels = {"HALI": ["HALI z_1", "HALI z_2"], "ALI": ["ALI"], "VAE": ["VAE"]}
+    return json.loads(json.dumps({"images": 4, "labels": labels, "readings": readings}))
 
 
 def test_the_answer_by_hand():
     labels = decisions([1, 1], [0, 1], [1, 0], [0, 0])
     original = decisions([1, 1], [0, 1], [0, 0], [0, 0])
     good, bad = original, 1 - original
-    answer = attributes.tabulate(
-        ("A", "B"), labels, {"Data": original, "HALI z_1": good, "HALI z_2": bad, "VAE": good}
+    found = {"Data": original, "HALI z_1": good, "HALI z_2": bad, "ALI": bad, "VAE": good}
+    reading = attributes.tabulate(("A", "B"), labels, found)
+    data = reading["levels"]["Data"]
+    assert data["balanced"] == [75, 100] and data["plain"] == [75, 100]
+    assert reading["levels"]["HALI z_2"]["balanced"] == [0, 0]
+    assert reading["summary"]["balanced"]["HALI z_1"] == {"mean": 100, "std": 0, "best": 2}
+    assert [row["best"] for row in reading["summary"]["plain"].values()] == [2, 0, 0, 2]
+    assert reading["rows"]["HALI z_1"]["intervals"]["balanced"] == [100, 100]
+    answer = answer_of(degraded=reading)
+    text = Attributes().report(answer)
+    assert "HALI z_1 100.0 [100.0, 100.0] %, HALI z_2 0.0 [0.0, 0.0] %" in text.split("\n\n")[0]
+    assert "chance is 50 %" in text.split("\n\n")[0] and "| chance | 50.0 |" in text
+    assert "| B | 100.0 [100.0, 100.0] | 100.0 [100.0, 100.0] | 0.0 [0.0, 0.0] |" in text
+    verdicts = {key: f.verdict for key, f in Attributes().findings(answer).items()}
+    assert verdicts == {
+        "ALI": "holds",
+        "VAE": "undecided",  # equal
+        "z_2": "holds",
+        "top above ALI": "undecided",
+        "top above VAE": "does not hold",
+        "most": "holds",
+        "chance": "does not hold",
+    }
+
+
+def test_intervals_are_those_of_images():
+    """Of 400 images, 300 keep the attribute or its absence: 75 % and about 2 % on either side."""
+    original = decisions(*[[image % 2] for image in range(400)])
+    rebuilt = np.where(np.arange(400)[:, np.newaxis] % 8 < 2, 1 - original, original)
+    reading = attributes.tabulate(("A",), original, {"Data": original, "HALI z_1": rebuilt})
+    row = reading["rows"]["HALI z_1"]
+    reach = 1.96 * 100 * (0.75 * 0.25 / 400) ** 0.5
+    assert row["balanced"] == pytest.approx(75)
+    assert row["intervals"]["balanced"] == pytest.approx([75 - reach, 75 + reach], abs=0.6)
+    assert reading["levels"]["HALI z_1"]["intervals"]["plain"][0] == pytest.approx(
+        [75 - reach, 75 + reach], abs=0.6
     )
-    assert answer["data"] == {"balanced": [75, 100], "plain": [75, 100]}
-    assert answer["levels"]["HALI z_2"]["balanced"] == [0, 0]
-    assert answer["summary"]["balanced"]["HALI z_1"] == {"mean": 100, "std": 0, "best": 2}
-    assert [row["best"] for row in answer["summary"]["plain"].values()] == [2, 0, 2]
-    assert answer["orders"] == {"HALI z_1 above HALI z_2": True, "HALI z_1 above VAE": False}
-    text = Attributes().report(json.loads(json.dumps(answer)))
-    assert "HALI z_1 100.0 %, HALI z_2 0.0 %" in text.split("\n\n")[0]
-    assert "HALI z_1 above VAE: no." in text
-    assert "| B | 100.0 | 100.0 | 0.0 | 100.0 |" in text
+
+
+def test_two_readings_stand_side_by_side_and_decide_nothing_where_they_differ():
+    original = decisions([1], [0], [1], [0])
+    good, bad = original, 1 - original
+    one, other = (
+        attributes.tabulate(
+            ("A",), original, {"Data": original, "HALI z_1": z_1, "HALI z_2": good, "ALI": ali}
+        )
+        for z_1, ali in ((good, bad), (bad, good))
+    )
+    answer = answer_of(clean=one, degraded=other)
+    text = Attributes().report(answer)
+    assert "| HALI z_1 | 100.0 [100.0, 100.0] | 0.0 [0.0, 0.0] |" in text
+    assert "### By a classifier of clean" in text and "### By a classifier of degraded" in text
+    del answer["labels"]["VAE"]
+    found = Attributes().findings(answer)["ALI"]
+    assert found.verdict == "undecided"
+    assert found.figure == "clean: 100.0 and 0.0; degraded: 0.0 and 100.0"
 
 
 def test_published_scores_stand_beside_the_forty_attributes():
     names = list(published.attribute_preservation()["Data"])
     original = (np.random.default_rng(0).random((30, 40)) > 0.5).astype(np.uint8)
-    answer = attributes.tabulate(names, original, {"Data": original, "HALI z_1": original})
-    text = Attributes().report(answer)
-    assert "| Bald | 100.0 (77) | 100.0 (94) |" in text
-    assert "| HALI z_1 | 100.0 | 0.000 | 40 | 100.0 | 100.0 | 91.35 | 5.618 | 30 |" in text
+    reading = attributes.tabulate(names, original, {"Data": original, "HALI z_1": original})
+    text = Attributes().report(answer_of(clean=reading))
+    all_kept = "100.0 [100.0, 100.0]"
+    assert f"| Bald | {all_kept} (77) | {all_kept} (94) |" in text
+    assert f"| HALI z_1 | {all_kept} | 0.000 | 40 | {all_kept} | {all_kept} | 91.35 |" in text
     assert "| ALI | – | – | – | – | – | 84.60 |" in text
 
 
@@ -68,31 +120,44 @@ class Keeper(Shifts):
         return images if level == 1 else images * 0
 
 
-def context_of(folder, classifier, source=None):
+def context_of(folder, *found, source=None):
     subject = Subject("HALI", str(folder), None, Keeper())
-    return Context((subject,), source or faces(), str(folder), classifier_dir=str(classifier))
+    return Context(
+        (subject,), source or faces(), str(folder), classifier_dirs=tuple(map(str, found))
+    )
 
 
 def test_the_question_on_a_model_that_keeps_all_and_nothing(trained, tmp_path):
     context = context_of(tmp_path, trained)
     assert Attributes().unanswerable(context) is None
     answer = Attributes().answer(context)
-    assert answer["images"] == 12
-    assert answer["levels"]["HALI z_1"]["balanced"] == [100, 100, 100]
-    assert answer["levels"]["HALI z_2"]["balanced"][:2] == [50, 50]
-    assert answer["data"]["plain"] == classifiers.card(trained)["validation"]["plain"]
-    assert Attributes().inputs(context)["classifier"][0].endswith("classifier.json")
+    assert answer["images"] == 12 and list(answer["readings"]) == ["clean images"]
+    reading = answer["readings"]["clean images"]
+    assert reading["levels"]["HALI z_1"]["balanced"] == [100, 100, 100]
+    assert reading["levels"]["HALI z_2"]["balanced"][:2] == [50, 50]
+    assert reading["levels"]["Data"]["plain"] == pytest.approx(
+        classifiers.card(trained)["validation"]["plain"]
+    )
+    assert Attributes().inputs(context)["classifiers"][0][0].endswith("classifier.json")
+
+
+def test_two_classifiers_of_one_kind_are_told_apart(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "other")
+    context = context_of(tmp_path, trained, tmp_path / "other")
+    readings = Attributes().answer(context)["readings"]
+    assert list(readings) == ["clean images", f"clean images ({tmp_path / 'other'})"]
 
 
 def test_what_cannot_answer(trained, tmp_path):
-    assert "no attribute classifier" in Attributes().unanswerable(context_of(tmp_path, ""))
+    assert "no attribute classifier" in Attributes().unanswerable(context_of(tmp_path))
     classes = dataclasses.replace(faces(), multi_label=False)
-    assert "no attributes" in Attributes().unanswerable(context_of(tmp_path, trained, classes))
+    context = context_of(tmp_path, trained, source=classes)
+    assert "no attributes" in Attributes().unanswerable(context)
 
 
 def test_a_classifier_of_others(trained, tmp_path):
     others = dataclasses.replace(faces(), label_names=("Old", "Red", "Any"))
     with pytest.raises(UserError, match="attributes are .Bright, Red, Any., .* .Old, Red, Any."):
-        Attributes().answer(context_of(tmp_path, trained, others))
+        Attributes().answer(context_of(tmp_path, trained, source=others))
     with pytest.raises(UserError, match="its images are .16, 16, 3., .* .32, 32, 3."):
-        Attributes().answer(context_of(tmp_path, trained, faces(32)))
+        Attributes().answer(context_of(tmp_path, trained, source=faces(32)))

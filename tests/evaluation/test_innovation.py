@@ -100,7 +100,9 @@ def check_report(tmp_path, answer):
 def test_attributes_find_their_entries_and_are_measured(tmp_path, monkeypatch):
     classifier = types.SimpleNamespace(decide=bright_and_chequered)
     load = {"CLASSIFIER": classifier}.__getitem__
-    monkeypatch.setattr(attribute_classifier, "load", lambda context: load(context.classifier_dir))
+    monkeypatch.setattr(
+        attribute_classifier, "load", lambda context: load(*context.classifier_dirs)
+    )
     context = labelled(
         tmp_path, bright_and_chequered, label_names=("Bright", "Chequered"), multi_label=True
     )
@@ -108,7 +110,7 @@ def test_attributes_find_their_entries_and_are_measured(tmp_path, monkeypatch):
     assert plain["labels"]["Bright"]["entry"] == 0 and plain["labels"]["Chequered"]["entry"] == 1
     assert plain["labels"]["Bright"]["correlation"] > 0.5 and "measured" not in plain
     assert "by other entries" not in check_report(tmp_path, plain)
-    context = dataclasses.replace(context, classifier_dir="CLASSIFIER")
+    context = dataclasses.replace(context, classifier_dirs=("CLASSIFIER",))
     answer = json.loads(json.dumps(Innovation().answer(context)))
     bright = answer["labels"]["Bright"]
     # Times -3 the mean goes to the other side of 100, but for those that are just 100.
@@ -140,8 +142,8 @@ def test_without_labels_the_strongest_are_shown(tmp_path):
 
 def test_another_classifier_is_another_question(tmp_path):
     context, _ = linear_context(tmp_path)
-    assert Innovation().inputs(context) == {"classifier": None}
+    assert Innovation().inputs(context) == {"classifiers": []}
     card = tmp_path / "classifier.json"
     card.write_text("{}")
-    context = dataclasses.replace(context, classifier_dir=str(tmp_path))
-    assert Innovation().inputs(context) == {"classifier": [str(card), card.stat().st_mtime]}
+    context = dataclasses.replace(context, classifier_dirs=(str(tmp_path),))
+    assert Innovation().inputs(context) == {"classifiers": [[str(card), card.stat().st_mtime]]}

@@ -113,9 +113,9 @@ def test_answer_measures_each_level_of_each_subject(context_of, source, monkeypa
     assert answer["images"] == 6
     report = Reconstruction().report(answer)
     assert report.startswith("Per-pixel RMSE: A z_1 0.03922 [0.03922, 0.03922], A z_2 0.07843 [")
-    assert answer["differences"]["A z_2"]["rmse"] == {
-        "value": pytest.approx(10 / 255),
-        "interval": pytest.approx([10 / 255, 10 / 255]),
+    assert answer["differences"]["A z_1"]["A z_2"]["rmse"] == {
+        "value": pytest.approx(-10 / 255),
+        "interval": pytest.approx([-10 / 255, -10 / 255]),
     }
     low, high = answer["random_pairs"]["intervals"]["rmse"]
     assert 0.9 * pairs["rmse"] < low < pairs["rmse"] < high < 1.1 * pairs["rmse"]

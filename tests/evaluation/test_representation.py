@@ -1,5 +1,6 @@
 """The question on a model whose features are known: who is trained on what, and what is told."""
 
+import dataclasses
 import json
 import types
 
@@ -57,11 +58,15 @@ def test_features_that_hold_an_attribute_tell_it_and_others_do_not(tmp_path):
     assert set(rows) == {"HALI z_1", "HALI z_2", "HALI z_1, z_2", "HALI maps"}
     for label in ("HALI z_1", "HALI z_1, z_2", "HALI maps"):
         assert rows[label]["balanced"][0] > 95 and rows[label]["balanced"][1] < 65
-        assert rows[label]["neighbours"] > 65
+        assert rows[label]["neighbours"]["value"] > 65
+        low, high = rows[label]["intervals"]["balanced"][1]
+        assert low < rows[label]["balanced"][1] < high and 10 < high - low < 30
     assert rows["HALI z_2"]["balanced"] == [50, 50] and rows["HALI z_2"]["size"] == 1
-    assert set(rows["HALI z_1"]["curve"]) == {"100", "240"}
+    assert set(rows["HALI z_1"]["curve"]) == {"100"}
     text = Representation().report(answer)
-    assert "HALI z_2 50.0 %" in text.split("\n\n")[0] and "| Bright |" in text
+    first = text.split("\n\n")[0]
+    assert "HALI z_2 50.0 [50.0, 50.0] %" in first and "chance 50 %" in first
+    assert "| Bright |" in text
     assert "LMLE" not in text  # two attributes are not the paper's forty
 
 
@@ -74,21 +79,58 @@ def test_the_test_split_teaches_nothing_and_the_training_split_is_not_read(tmp_p
     assert found["C"] == straight["rows"]["HALI z_1"]["C"]
 
 
-def test_baselines_and_the_supervised_reference_stand_beside(tmp_path):
-    (tmp_path / "supervised").mkdir()
-    card = {"attributes": ["Bright", "Any"], "test": {"balanced": [88.0, 66.0]}}
-    (tmp_path / "supervised" / "classifier.json").write_text(json.dumps(card))
-    context = context_of(
-        tmp_path, splits(), subject_of(run_dir=tmp_path), subject_of("VAE", tmp_path / "other")
-    )
-    answer = Representation().answer(context)
-    assert answer["supervised"] == {"HALI encoder, supervised": [88.0, 66.0]}
-    # The same encoder twice: none is above the other.
-    assert answer["orders"] == {
-        "HALI z_1, z_2 above VAE z_1, z_2": False,
-        "HALI maps above VAE maps": False,
+class Blind:
+    """The one latent of ALI is nothing: as many features as HALI's z_1 and z_2, halved."""
+
+    def maps(self, x):
+        return [([x], tf.zeros_like(x[:, :1, :1]))]
+
+
+def test_baselines_are_compared_also_by_as_many_features(tmp_path):
+    ali = subject_of("ALI")
+    ali.model.num_levels, ali.model.average.encoder = 1, Blind()
+    context = context_of(tmp_path, splits(), subject_of(), ali)
+    answer = json.loads(json.dumps(Representation().answer(context)))
+    assert answer["features"] == {
+        "HALI": {"natural": "HALI z_1, z_2", "equal": "HALI z_1, z_2, 1 by PCA"},
+        "ALI": {"natural": "ALI", "equal": "ALI"},
     }
-    assert "| HALI encoder, supervised | 77.00 |" in Representation().report(answer)
+    assert answer["rows"]["HALI z_1, z_2, 1 by PCA"]["size"] == answer["rows"]["ALI"]["size"] == 1
+    found = Representation().findings(answer)
+    assert found.keys() == {"ALI", "ALI equal"}
+    for finding in found.values():  # one attribute of two is told, the other is chance
+        assert finding.verdict == "holds" and 15 < finding.interval[0] < 30
+    answer["labels"] = {"ALI": ["ALI"]}
+    assert Representation().findings(answer) == {}
+
+
+def test_the_supervised_reference_decides_on_the_same_images(tmp_path, monkeypatch):
+    def decide(images):
+        asked.append(len(images))
+        return np.stack([images[:, 0, 0, 0] > 120, images[:, 0, 0, 0] > 300], axis=1)
+
+    asked, reference = [], types.SimpleNamespace(names=("Bright", "Any"), decide=decide)
+    (tmp_path / "supervised").mkdir()
+    (tmp_path / "supervised" / "classifier.json").write_text("{}")
+    monkeypatch.setattr(representation.classifiers, "load", lambda folder: reference)
+    subjects = subject_of(run_dir=tmp_path), subject_of("VAE", tmp_path / "other")
+    context = context_of(tmp_path, splits(), *subjects)
+    answer = Representation().answer(dataclasses.replace(context, limit=100))
+    assert asked == [100]
+    assert answer["rows"]["HALI encoder, supervised"]["balanced"] == [100.0, 50.0]
+    assert "HALI encoder, supervised" not in answer["summary"]
+    assert "| HALI encoder, supervised | 75.0 [75.0, 75.0] |" in Representation().report(answer)
+    # The same encoder twice: none is above the other.
+    assert Representation().findings(answer)["VAE"].verdict == "undecided"
+
+
+def test_a_c_at_the_end_of_the_grid_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(representation.probes, "REGULARISATIONS", (1e-3,))
+    monkeypatch.setattr(representation.probes, "_FIRST", 0)
+    text = Representation().report(
+        Representation().answer(context_of(tmp_path, splits(), subject_of()))
+    )
+    assert "C is at the end of what was tried, and another may be better: HALI z_1, " in text
 
 
 def test_classes_are_one_column(tmp_path):

@@ -25,6 +25,29 @@ def test_svm_finds_the_line(toy):
     assert decisions.dtype == np.uint8 and c in probes.REGULARISATIONS
 
 
+@pytest.mark.parametrize("best", [1e-7, 1e-5, 1e-3, 1e-1, 1e3])
+def test_the_search_for_c_goes_past_the_best(best):
+    asked = []
+
+    def accuracy(c):
+        asked.append(c)
+        return 50 - abs(np.log10(c / best))
+
+    assert probes._climb(accuracy) == best
+    assert best in (1e-7, 1e3) or min(asked) < best < max(asked)
+
+
+def test_principal_components_of_the_first_set():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((50, 1)) * [1.0, 2.0, 3.0] + 1e-3 * rng.standard_normal((50, 3))
+    one, others = probes.reduced(x, -x, 1)
+    z = (x - x.mean(axis=0)) / x.std(axis=0)
+    np.testing.assert_allclose(np.abs(one[:, 0]), np.linalg.norm(z, axis=1), atol=0.02)
+    centre = 2 * x.mean(axis=0) / x.std(axis=0)
+    np.testing.assert_allclose(np.abs(one + others), np.linalg.norm(centre), atol=0.02)
+    assert probes.reduced(x, x, 9)[0].shape == (50, 3)
+
+
 def test_svm_is_deterministic_and_knows_nothing_of_the_others(toy):
     x, labels = toy
     one, c = probes.svm(x[:300], labels[:300], x[300:])

@@ -1,6 +1,6 @@
 """Every claim stands in the summary, whatever was found of it."""
 
-from hali_tf.evaluation.claims import Finding, roles
+from hali_tf.evaluation.claims import Finding, above, compared, roles
 from hali_tf.evaluation.registry import QUESTIONS
 from hali_tf.evaluation.report import summary
 
@@ -12,8 +12,8 @@ class Toy:
 
 def test_what_holds_what_does_not_and_what_is_not_known():
     findings = {
-        "a": Finding.of("2 and 1", {"value": 1.0, "interval": [0.5, 1.5]}),
-        "b": Finding.of("1 and 2", {"value": -1.0, "interval": [-1.5, 0.5]}),
+        "a": above("2 and 1", [0.5, 1.5]),
+        "b": above("1 and 2", [-1.5, 0.5]),
     }
     text = summary.claims({"toy": Toy()}, {"toy": findings}, {})
     assert text.startswith("Of the paper's 3 claims: 1 holds, 1 not measured, 1 undecided.\n")
@@ -32,7 +32,17 @@ def test_claims_of_every_question_are_listed_where_nothing_was_answered():
 
 
 def test_without_an_interval_nothing_is_decided():
-    assert Finding.of("1 and 2", {"value": 1.0, "interval": None}).verdict == "undecided"
+    assert above("1 and 2", None).verdict == "undecided"
+
+
+def test_rows_are_compared_either_way():
+    table = {
+        "rows": {"a": {"rmse": 1.0}, "b": {"rmse": 3.0}},
+        "differences": {"a": {"b": {"rmse": {"value": -2.0, "interval": [-3.0, -1.0]}}}, "b": {}},
+    }
+    assert compared(table, "a", "b", "rmse", sign=-1) == Finding("1 and 3", [1, 3], "holds")
+    assert compared(table, "a", "b", "rmse") == Finding("1 and 3", [-3, -1], "does not hold")
+    assert compared(table, "b", "a", "rmse") == Finding("3 and 1", [1, 3], "holds")
 
 
 def test_roles_are_those_of_the_run_and_the_first_baseline_of_each_kind():
