@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
-ensure_environment test
+ensure_environment explore,test
 "$VENV/bin/ruff" format --check
 "$VENV/bin/ruff" check
 "$VENV/bin/mypy"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Renews constraints/python3.X.txt, the exact versions that the scripts install with, for each
 # supported Python that runs here: bash scripts/constraints.sh [VERSION...]
-# Each is what pip would install today by setup.cfg, with the extra `test`, into a fresh
+# Each is what pip would install today by setup.cfg, with the extras `explore` and `test`, into a fresh
 # environment. None of it is installed. Run the tests afterwards.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -35,7 +35,7 @@ for version in "${versions[@]}"; do
   python=$folder/$version/bin/python
   "$python" -m pip install --quiet --upgrade pip
   "$python" -m pip install --dry-run --ignore-installed --quiet \
-    --report "$folder/$version.json" ".[test]"
+    --report "$folder/$version.json" ".[explore,test]"
   # Written beside and renamed: an interrupted run leaves the old file.
   {
     echo "# What pip installs on Python $version; made by scripts/constraints.sh."

@@ -74,14 +74,15 @@ check_environment() {
   fi
 }
 
-# ensure_environment EXTRAS: $VENV has the package with these extras ("" or "test"), as an editable
+# ensure_environment EXTRAS: $VENV has the package with these extras ("", "explore" or
+# "explore,test"), as an editable
 # install, in the versions of constraints/. Nothing is done if all that decides it is unchanged.
 ensure_environment() {
   local extras=$1 stamp=$VENV/installed log=$VENV/install.log python wanted constraints
   check_environment
   wanted=$(cat setup.cfg setup.py pyproject.toml constraints/*.txt | cksum)
   if [[ -x $VENV/bin/python && -f $stamp && $(head -n 1 "$stamp") == "$wanted" ]]; then
-    if [[ -z $extras ]] || grep -qx "$extras" "$stamp"; then
+    if [[ -z $extras ]] || grep -qF "$extras" "$stamp"; then
       return
     fi
   fi

@@ -5,12 +5,13 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
-ensure_environment ""
+ensure_environment explore
 say "training on 1,797 handwritten digits (Ctrl-C saves; the same command goes on)"
 "$VENV/bin/python" -m hali_tf.train --flagfile=configs/digits.cfg "$@"
 cat <<TEXT
 
 Next, from here:
+  play with it              $VENV/bin/python -m hali_tf.explore --run_dir=runs/digits
   losses, images, latents   $VENV/bin/tensorboard --logdir=runs/digits/logs
   all evaluations           $VENV/bin/python -m hali_tf.evaluate --run_dir=runs/digits
   export for TF-Serving     $VENV/bin/python -m hali_tf.export --run_dir=runs/digits --export_dir=export/hali

@@ -10,5 +10,5 @@ if [[ ${1:-} == --all ]]; then
   shift
   which=(-m "slow or not slow")
 fi
-ensure_environment test
+ensure_environment explore,test
 exec "$VENV/bin/python" -m pytest --numprocesses=2 --dist=loadfile ${which[@]+"${which[@]}"} "$@"

@@ -19,6 +19,7 @@ PROGRAMS = (
     "hali_tf.train",
     "hali_tf.evaluate",
     "hali_tf.show",
+    "hali_tf.explore",
     "hali_tf.export",
     "hali_tf.encode",
     "hali_tf.decode",

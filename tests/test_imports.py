@@ -11,7 +11,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 # packages of a lower layer; packages of one layer do not know each other.
 LAYERS = (
     ("hali_tf.train", "hali_tf.evaluate", "hali_tf.show", "hali_tf.export", "hali_tf.encode",
-     "hali_tf.decode", "hali_tf.sample", "hali_tf.attributes.__main__"),
+     "hali_tf.decode", "hali_tf.sample", "hali_tf.explore", "hali_tf.attributes.__main__"),
+    ("hali_tf.exploring",),
     ("hali_tf.evaluation", "hali_tf.exporting", "hali_tf.bulk"),
     ("hali_tf.attributes",),
     ("hali_tf.training",),

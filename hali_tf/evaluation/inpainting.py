@@ -14,6 +14,7 @@ level 2, then 0.240, 0.242, 0.248, ..., 0.270 after six of level 1; that of the 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -164,22 +165,27 @@ def naive_fill(images: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(mask[..., np.newaxis], np.rint(known).astype(np.uint8), images)
 
 
-def inpaint(coder: Coder, images: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The naive fill, and the images after each round.
+def rounds_of(coder: Coder, images: np.ndarray, mask: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields the naive fill, then the images after each round, one after the other.
 
     Args:
       coder: of the model.
       images: uint8 [B, H, W, C]; what they hold inside the mask is not used.
       mask: bool [H, W], True where a pixel is missing.
 
-    Returns:
-      uint8 [1 + ROUNDS, B, H, W, C].
+    Yields:
+      uint8 [B, H, W, C], 1 + `ROUNDS` times.
     """
-    missing = mask[..., np.newaxis]
-    rounds = [naive_fill(images, mask)]
+    filled = naive_fill(images, mask)
+    yield filled
     for level in schedule(coder.num_levels):
-        rounds.append(np.where(missing, coder.reconstruct(rounds[-1], level), images))
-    return np.stack(rounds)
+        filled = np.where(mask[..., np.newaxis], coder.reconstruct(filled, level), images)
+        yield filled
+
+
+def inpaint(coder: Coder, images: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """What `rounds_of` yields, as uint8 [1 + ROUNDS, B, H, W, C]."""
+    return np.stack(list(rounds_of(coder, images, mask)))
 
 
 def rmse(images: np.ndarray, filled: np.ndarray, mask: np.ndarray) -> float:

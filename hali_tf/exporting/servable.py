@@ -44,6 +44,8 @@ class Servable(tf.Module):
         for level in range(1, top + 1):
             name = "decode" if level == top else f"decode_{level}"
             functions[name] = _concrete(*self._decode(level))
+        if top > 1:
+            functions["decode_latents"] = _concrete(self._decode_latents, self._latent(top))
         functions["reconstruct"] = _concrete(self._reconstruct, images)
         functions["sample"] = _concrete(self._sample, tf.TensorSpec([None], tf.int64, "seeds"))
         if self.classifier is not None:
@@ -63,14 +65,22 @@ class Servable(tf.Module):
         return outputs
 
     def _decode(self, level):
-        """The function of one level and its input, named after the latent."""
+        """The function of one level and its input."""
         model = self._served()
-        latent = tf.TensorSpec([None, *model.latent_shapes[level - 1]], tf.float32, f"z_{level}")
 
         def decode(z):
             return {"images": model.decode(z, level)}
 
-        return decode, latent
+        return decode, self._latent(level)
+
+    def _latent(self, level):
+        """An input that is named after the latent."""
+        shape = self._served().latent_shapes[level - 1]
+        return tf.TensorSpec([None, *shape], tf.float32, f"z_{level}")
+
+    def _decode_latents(self, z):
+        *below, _ = self._served().decode_latents(z)
+        return {f"z_{level}": z for level, z in enumerate(below, start=1)}
 
     def _reconstruct(self, images):
         model = self._served()

@@ -149,6 +149,22 @@ class HaliClient:
         name = "decode" if level == top else f"decode_{level}"
         return self._served.call(name, z, deadline)["images"]
 
+    def decode_latents(self, z: np.ndarray) -> list[np.ndarray]:
+        """Decodes top latents into those of the levels below, on the way of `decode`.
+
+        Args:
+            z: [B, *latent shape of the top level], a floating-point type, finite.
+
+        Returns:
+            For each level, from 1 to the one below the top, float32 [B, *latent shape].
+
+        Raises:
+            HaliClientError: FAILED_PRECONDITION if the model has one level, or was exported before
+                there was this call.
+        """
+        outputs = self._call("decode_latents", z)
+        return [outputs[f"z_{level}"] for level in range(1, len(outputs) + 1)]
+
     def reconstruct(self, images: np.ndarray) -> list[np.ndarray]:
         """Encodes images up to each level and decodes them from there.
 

@@ -29,6 +29,8 @@ class Description(NamedTuple):
         reason = f"it has {', '.join(sorted(self.signatures))}"
         if name == "classify":
             reason = "it was exported from data without labels"
+        if name == "decode_latents":
+            reason = "it has one level, or an older version exported it: export the run again"
         raise HaliClientError(
             f"model {self.name} has no signature {name}: {reason}",
             grpc.StatusCode.FAILED_PRECONDITION,

@@ -40,6 +40,7 @@ def requests(model):
             made[f"{name}/images/{batch}"] = images
         z_1, z_2 = (rng.standard_normal((batch, *s)).astype("f") for s in model.latent_shapes)
         made[f"decode/z_2/{batch}"], made[f"decode_1/z_1/{batch}"] = z_2, z_1
+        made[f"decode_latents/z_2/{batch}"] = z_2
         made[f"sample/seeds/{batch}"] = rng.integers(-(2**62), 2**62, batch)
         made[f"classify_examples/inputs/{batch}"] = np.array(
             [warmup.example(png(image)).SerializeToString() for image in images]
@@ -86,6 +87,8 @@ def test_every_signature_equals_the_model(batch, model, requests, answers):
     for name, level in (("decode", 2), ("decode_1", 1)):
         ours = model.decode(requests[f"{name}/z_{level}/{batch}"], level).numpy()
         assert_same(answers[f"{name}/images/{batch}"], ours)
+    z_1, _ = model.decode_latents(requests[f"decode_latents/z_2/{batch}"])
+    assert_same(answers[f"decode_latents/z_1/{batch}"], z_1.numpy())
     ours = model.sample(requests[f"sample/seeds/{batch}"]).numpy()
     assert_same(answers[f"sample/images/{batch}"], ours)
 
@@ -159,7 +162,8 @@ def test_warm_up_has_every_signature_at_every_batch(version_dir):
             batch = value.tensor_shape.dim[0].size
         seen.add((request.model_spec.signature_name, batch))
     names = (
-        "encode serving_default decode decode_1 reconstruct sample classify classify_examples"
+        "encode serving_default decode decode_1 decode_latents reconstruct sample classify "
+        "classify_examples"
     ).split()
     assert seen == {(name, batch) for name in names for batch in warmup.BATCH_SIZES}
 

@@ -43,6 +43,8 @@ def test_a_thousand_images_come_back_in_order(client, model):
     for level, rebuilt in enumerate(client.reconstruct(images), start=1):
         near(rebuilt, model.reconstruct(images, level))
     near(client.decode(levels[0][0][:50], level=1), model.decode(levels[0][0][:50], 1))
+    (z_1,), (ours, _) = (side.decode_latents(levels[1][0][:50]) for side in (client, model))
+    np.testing.assert_allclose(z_1, ours, atol=1e-4)
     near(client.decode(levels[1][0][:50]), model.decode(levels[1][0][:50]))
 
 

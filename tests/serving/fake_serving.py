@@ -27,6 +27,7 @@ SIGNATURES = {
     ),
     "decode": ({"z_2": (FLOAT, LATENT_2)}, {"images": (UINT8, IMAGE)}),
     "decode_1": ({"z_1": (FLOAT, LATENT_1)}, {"images": (UINT8, IMAGE)}),
+    "decode_latents": ({"z_2": (FLOAT, LATENT_2)}, {"z_1": (FLOAT, LATENT_1)}),
     "reconstruct": (
         {"images": (UINT8, IMAGE)},
         {"reconstruction_1": (UINT8, IMAGE), "reconstruction_2": (UINT8, IMAGE)},

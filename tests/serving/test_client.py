@@ -79,6 +79,16 @@ def test_decode_takes_the_signature_of_the_level(hali, servicer):
         hali.decode(np.zeros((2, 5), np.float32), level=3)
 
 
+def test_latents_below_the_top_are_decoded(hali, servicer):
+    (z_1,) = hali.decode_latents(np.full((2, *LATENT_2), 9.0))
+    assert z_1.shape == (2, *LATENT_1) and z_1.dtype == np.float32 and (z_1 == 9).all()
+    del servicer.signatures["decode_latents"]
+    servicer.version = 2  # read again after an answer of another version
+    hali.sample([1])
+    with pytest.raises(HaliClientError, match="no signature decode_latents: it has one level, or"):
+        hali.decode_latents(np.zeros((2, *LATENT_2)))
+
+
 def test_a_thousand_images_come_back_in_order(hali, servicer):
     images = numbered_images(1000)
     levels = hali.encode(images)

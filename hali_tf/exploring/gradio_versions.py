@@ -1,0 +1,20 @@
+"""What Gradio 4 (on Python 3.9) and Gradio 6 take under other names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+_STYLE = {
+    "theme": gr.themes.Default(
+        font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace")
+    ),
+    "css": "footer { display: none !important } img { image-rendering: pixelated }",
+}
+_FOUR = gr.__version__.startswith("4.")
+
+# Arguments of pictures and galleries: no button that would send them to a public site.
+BUTTONS: dict[str, Any] = {"show_share_button": False} if _FOUR else {"buttons": ["download"]}
+BLOCKS: dict[str, Any] = _STYLE if _FOUR else {}
+LAUNCH: dict[str, Any] = {"show_api": False} if _FOUR else {**_STYLE, "footer_links": []}

@@ -1,0 +1,78 @@
+"""All tabs on one page, and the server of the page."""
+
+from __future__ import annotations
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from hali_tf.exploring import views
+from hali_tf.exploring.gradio_versions import BLOCKS, LAUNCH
+from hali_tf.exploring.panel import Panel
+from hali_tf.exploring.subject import Subject
+from hali_tf.exploring.tabs import reconstruct, sample
+
+# The browser asks no other host, whatever Gradio's own page refers to.
+_POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
+_LARGEST_FILE = "20mb"
+
+
+def build(subject: Subject) -> gr.Blocks:
+    """The page of a subject."""
+    views.reconstruct(subject.coder, subject.pictures[0])  # traced before anybody waits for it
+    with gr.Blocks(title="hali_tf", analytics_enabled=False, **BLOCKS) as page:
+        gr.Markdown(f"## {subject.name}")
+        with gr.Row():
+            with gr.Column(scale=1, min_width=260):
+                panel = Panel(subject)
+            with gr.Column(scale=4), gr.Tabs():
+                with gr.Tab("Reconstruct"):
+                    follows = [reconstruct.add(subject)]
+                with gr.Tab("Sample"):
+                    sample.add(subject, panel.take)
+        panel.first(page)
+        panel.followed_by(follows)
+    return page
+
+
+def launch(page: gr.Blocks, port: int, browser: bool = False) -> str:
+    """Serves a page at localhost, in threads of its own.
+
+    Args:
+      page: of `build`.
+      port: to listen at; 0 for a free one.
+      browser: whether to open it.
+
+    Returns:
+      Its address.
+
+    Raises:
+      OSError: the port is taken.
+    """
+    _, address, _ = page.launch(
+        server_name="localhost",
+        server_port=port or None,
+        inbrowser=browser,
+        share=False,
+        quiet=True,
+        prevent_thread_lock=True,
+        max_file_size=_LARGEST_FILE,
+        app_kwargs={"middleware": [Middleware(_WithPolicy)]},
+        **LAUNCH,
+    )
+    return address
+
+
+class _WithPolicy:
+    """Adds `_POLICY` to each answer of an ASGI application."""
+
+    def __init__(self, app):
+        self._app = app
+
+    async def __call__(self, scope, receive, send):
+        async def send_with_policy(message):
+            if message["type"] == "http.response.start":
+                header = (b"content-security-policy", _POLICY)
+                message = {**message, "headers": [*message["headers"], header]}
+            await send(message)
+
+        await self._app(scope, receive, send_with_policy)

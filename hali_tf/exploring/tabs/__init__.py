@@ -1,0 +1,1 @@
+"""One module a tab: `add` lays it out and returns what follows from the chosen picture."""
