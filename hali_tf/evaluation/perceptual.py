@@ -14,10 +14,12 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from hali_tf.drawing.plots import save_curves
+from hali_tf.evaluation import rows as tables
+from hali_tf.evaluation.claims import Finding, compared
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
-from hali_tf.measures.perceptual import distances, has_discriminator
+from hali_tf.measures.perceptual import distances_of_images, has_discriminator
 from hali_tf.runs import metrics_file
 
 _FALLING = -0.5  # Spearman's rho of distance and step, at most
@@ -31,7 +33,9 @@ _METHOD = """\
 On {images:,} validation images at step {step:,}. The course is that of the evaluations during
 training, on fewer of them and in the precision of the run. f is the embedding of an image together
 with its own encodings, without noise and dropout. The ratio to random pairs, which the paper does
-not have, is not affected by the scale of f, which changes as the discriminator learns."""
+not have, is not affected by the scale of f, which changes as the discriminator learns. In brackets
+95 % intervals by the bootstrap over images."""
+_PAIRS = "random pairs"
 
 
 class Perceptual(Question):
@@ -41,6 +45,13 @@ class Perceptual(Question):
     """
 
     title = "Perceptual distance under the discriminator (section 5.3, Equation 8)"
+    claims = {
+        "z_1 falls": "The distance of reconstructions from z_1 falls as training advances",
+        "z_2 falls": "The distance of reconstructions from z_2 falls as training advances",
+        "order": "The distance of z_1 is below that of z_2, at the checkpoint and all evaluations",
+        "error": "Per-pixel errors of all levels fall as training proceeds, with no term for them "
+        "(section 3.2)",
+    }
 
     def unanswerable(self, context: Context) -> str | None:
         """A model without discriminator."""
@@ -52,10 +63,14 @@ class Perceptual(Question):
         """The distances at the checkpoint, their course, whether the paper's claims hold."""
         subject = context.subject
         validation = context.split("validation")
-        final = distances(subject.model, validation, bar=True)
+        final = distances_of_images(subject.model, validation, bar=True)
         lines = metrics_file.read(os.path.join(subject.run_dir, "metrics.jsonl"))
         course = [line for line in lines if line.get("perceptual_pairs")]  # 0: images all equal
-        names = {f"z_{l}": f"perceptual_{l}" for l in range(1, subject.model.num_levels + 1)}
+        numbers = range(1, subject.model.num_levels + 1)
+        names = {f"z_{l}": f"perceptual_{l}" for l in numbers}
+        errors = {
+            f"z_{l}": [line[f"rmse_{l}"] for line in course if f"rmse_{l}" in line] for l in numbers
+        }
         steps = [line["step"] for line in course]
         absolute = {level: [line[name] for line in course] for level, name in names.items()}
         relative = {
@@ -71,18 +86,28 @@ class Perceptual(Question):
         return {
             "step": subject.step,
             "images": len(validation.images),
-            "distance": {level: final[name] for level, name in names.items()},
-            "random_pairs": final["perceptual_pairs"],
+            **tables.measured([*names, _PAIRS], final, _with_ratio, ["distance", "ratio"]),
             "course": {"steps": steps, "distance": absolute, "ratio": relative},
             "criterion": _CRITERION,
-            "claims": {"distance": claims(steps, absolute), "ratio": claims(steps, relative)},
+            "claims": {
+                "distance": claims(steps, absolute),
+                "ratio": claims(steps, relative),
+                "error": claims(steps[len(steps) - len(errors["z_1"]) :], errors),
+            },
         }
 
     def report(self, answer: dict) -> str:
         """Whether the claims hold, the table, the course."""
-        pairs = answer["random_pairs"]
-        distance = {**answer["distance"], "random pairs": pairs}
-        rows = [[of, value, value / pairs if pairs else None] for of, value in distance.items()]
+        rows = [
+            [
+                of,
+                *(
+                    markdown.with_interval(row[m], row["intervals"][m])
+                    for m in ("distance", "ratio")
+                ),
+            ]
+            for of, row in answer["rows"].items()
+        ]
         drawn = len(answer["course"]["steps"]) > 1
         return markdown.page(
             in_words(answer),
@@ -91,6 +116,42 @@ class Perceptual(Question):
             "![Distance under the discriminator during training](perceptual.png)" if drawn else "",
             answer["criterion"],
         )
+
+    def findings(self, answer: dict) -> dict[str, Finding]:
+        """By the course; the order also by the intervals at the checkpoint."""
+        levels = list(answer["claims"]["distance"]["falls"])
+        if len(levels) < 2:
+            return {}
+        found = {}
+        for key, level in (("z_1 falls", levels[0]), ("z_2 falls", levels[-1])):
+            found[key] = _falls({level: answer["claims"]["distance"]["falls"][level]})
+        found["error"] = _falls(answer["claims"]["error"]["falls"])
+        order = compared(answer, levels[0], levels[-1], "distance", sign=-1)
+        below = answer["claims"]["distance"]["below_next"].values()
+        if any(claim["holds"] is False for claim in below):
+            least = min(claim["share"] for claim in below)
+            figure = f"{order.figure}; below at {least:.0%} of the evaluations"
+            order = Finding(figure, order.interval, "does not hold")
+        return {**found, "order": order}
+
+
+def _with_ratio(means):
+    """Means [..., L + 1] of distances, the last of random pairs, to [..., L + 1, 2]."""
+    pairs = means[..., -1:]
+    ratios = np.divide(means, pairs, out=np.full_like(means, np.nan), where=pairs > 0)
+    return np.stack([means, ratios], axis=-1)
+
+
+def _falls(falls):
+    """Of the claim that all levels of `claims` fall, by its criterion."""
+    if any(claim["holds"] is None for claim in falls.values()):
+        return Finding("too few evaluations during training", None, "undecided")
+    figures = [
+        f"{claim['first']:.3g} to {claim['last']:.3g}, rho {claim['spearman']:.2f}"
+        for claim in falls.values()
+    ]
+    holds = all(claim["holds"] for claim in falls.values())
+    return Finding("; ".join(figures), None, "holds" if holds else "does not hold")
 
 
 def claims(steps: Sequence[int], courses: Mapping[str, Sequence[float]]) -> dict[str, Any]:

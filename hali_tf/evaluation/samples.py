@@ -7,14 +7,16 @@ have the same size. Held-out images are measured as well: a perfect model would 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from hali_tf.drawing import grids
+from hali_tf.evaluation.claims import Finding, compared, roles
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
-from hali_tf.measures import distributions, features
+from hali_tf.measures import distributions, features, intervals
 
 _COUNT = 10_000
 _POOL = 50_000  # training images among which the nearest are searched
@@ -26,13 +28,23 @@ _METHOD = """\
 {features}. The distances are those of FID (Heusel et al., 2017) and KID (Bińkowski et al., 2018),
 but not in Inception's features: they can be compared within this table, and with no published
 number. Precision and recall are those of Kynkäänniemi et al. (2019), k = 3. The last column is the
-mean distance to the nearest of {training_images:,} training images."""
+mean distance to the nearest of {training_images:,} training images. In brackets 95 % intervals: of
+both distances by the jackknife, of the rest by the bootstrap over images."""
+_HELD_OUT = "held-out images"
+_TABLE = {
+    "frechet_distance": "Fréchet distance",
+    "kernel_distance": "kernel distance",
+    "precision": "precision",
+    "recall": "recall",
+    "nearest": "nearest",
+}
 
 
 class Samples(Question):
     """Distances of samples to the data, and the training images nearest to them."""
 
     title = "Samples (section 5.1)"
+    claims = {"ALI": "Samples are no worse than ALI's (by the Fréchet distance)"}
 
     def unanswerable(self, context: Context) -> str | None:
         """Too few images to compare with."""
@@ -50,12 +62,14 @@ class Samples(Question):
             which = np.arange(min(number, len(images)))
             parts.append(_embed(context, images.__getitem__, which, "held-out images"))
         held_out = np.concatenate(parts)[:number]
-        rows, pictures = {"held-out images": _measures(held_out, pool)}, {}
+        reference, pictures = pool[:number], {}
+        rows, without = {}, {}
+        rows[_HELD_OUT], _ = _measures(held_out, reference, pool)
         seeds = context.seed * 2**32 + np.arange(max(number, _SHOWN))
         for subject in context.subjects:
             sample = subject.coder.sample
             embedded = _embed(context, sample, seeds[:number], f"samples of {subject.name}")
-            rows[subject.name] = _measures(embedded, pool)
+            rows[subject.name], without[subject.name] = _measures(embedded, reference, pool)
             shown = sample(seeds[:_SHOWN])
             _, found = distributions.nearest(features.embed(shown[:_COLUMNS]), pool, _NEIGHBOURS)
             neighbours = [train[order[of_rank]] for of_rank in found.T]
@@ -70,24 +84,18 @@ class Samples(Question):
             "images": number,
             "training_images": len(pool),
             "features": features.NAME,
+            "labels": context.labels,
             "rows": rows,
+            "differences": _differences(rows, without),
             "pictures": pictures,
         }
 
     def report(self, answer: dict) -> str:
         """The result in words, the table, the grids."""
         rows = [
-            [
-                name,
-                row["frechet_distance"],
-                1000 * row["kernel_distance"],
-                row["precision"],
-                row["recall"],
-                row["nearest"],
-            ]
+            [name, *(_cell(row, measure) for measure in _TABLE)]
             for name, row in answer["rows"].items()
         ]
-        head = ["", "Fréchet distance", "kernel distance x 1000", "precision", "recall", "nearest"]
         pictures = [
             f"Samples of {name}; then the first of them, each above its {_NEIGHBOURS} nearest "
             f"training images:\n\n![Samples of {name}]({samples})\n\n"
@@ -97,9 +105,17 @@ class Samples(Question):
         return markdown.page(
             in_words(answer["rows"]),
             _METHOD.format(**answer),
-            markdown.table(head, rows),
+            markdown.table(["", *_TABLE.values()], rows),
             *pictures,
         )
+
+    def findings(self, answer: dict) -> dict[str, Finding]:
+        """By the difference of the Fréchet distances."""
+        own, *others = answer["labels"]
+        ali = [name for name in others if name.split()[0] == "ALI"]
+        if not ali or not roles(answer["labels"]):
+            return {}
+        return {"ALI": compared(answer, own, ali[0], "frechet_distance", sign=-1)}
 
 
 def count(context: Context) -> int:
@@ -118,35 +134,57 @@ def _embed(
     )
 
 
-def _measures(embedded, pool):
-    """Of vectors [N, D] against as many training images; `pool` is in random order."""
-    reference = pool[: len(embedded)]
-    precision, recall = distributions.precision_recall(reference, embedded)
-    return {
-        "frechet_distance": distributions.frechet_distance(reference, embedded),
-        "kernel_distance": distributions.kernel_distance(reference, embedded),
-        "precision": precision,
-        "recall": recall,
-        "nearest": float(distributions.nearest(embedded, pool)[0].mean()),
+def _measures(embedded, reference, pool):
+    """(row, Fréchet distance without each group of images) of vectors [N, D].
+
+    `reference` are as many training images, `pool` all of them.
+    """
+    frechet = distributions.frechet_distance(reference, embedded)
+    without = intervals.left_out(distributions.frechet_distance, reference, embedded)
+    kernel, without_each = distributions.kernel_distance(reference, embedded)
+    of_images = {
+        "precision": distributions.inside(embedded, reference),
+        "recall": distributions.inside(reference, embedded),
+        "nearest": distributions.nearest(embedded, pool)[0][:, 0],
     }
+    row = {
+        "frechet_distance": frechet,
+        "kernel_distance": kernel,
+        **{name: float(values.mean()) for name, values in of_images.items()},
+        "intervals": {
+            "frechet_distance": intervals.jackknife(frechet, without),
+            "kernel_distance": intervals.jackknife(kernel, without_each),
+            **{name: intervals.bootstrap(v).tolist() for name, v in of_images.items()},
+        },
+    }
+    return row, without
 
 
-def in_words(rows: dict[str, dict[str, float]]) -> str:
+def _differences(rows, without):
+    """Of the Fréchet distances, as `rows.measured` has differences."""
+    found, names = {}, list(without)
+    for i, own in enumerate(names):
+        found[own] = {}
+        for other in names[i + 1 :]:
+            value = rows[own]["frechet_distance"] - rows[other]["frechet_distance"]
+            ends = intervals.jackknife(value, without[own] - without[other])
+            found[own][other] = {"frechet_distance": {"value": value, "interval": ends}}
+    return found
+
+
+def _cell(row, measure):
+    return markdown.with_interval(row[measure], row["intervals"][measure], "#.3g")
+
+
+def in_words(rows: dict[str, dict[str, Any]]) -> str:
     """The result as sentences; `rows` holds the measures by label."""
-    held_out = rows["held-out images"]
-    models = {name: row for name, row in rows.items() if row is not held_out}
-    sentences = [
-        f"{name}: Fréchet distance {row['frechet_distance']:.3g} (held-out images "
+    held_out = rows[_HELD_OUT]
+    return " ".join(
+        f"{name}: Fréchet distance {_cell(row, 'frechet_distance')} (held-out images "
         f"{held_out['frechet_distance']:.3g}), precision {row['precision']:.2f} "
         f"({held_out['precision']:.2f}), recall {row['recall']:.2f} ({held_out['recall']:.2f}), "
         f"mean distance to the nearest training image {row['nearest']:.2f} "
         f"({held_out['nearest']:.2f}; 0 for copies)."
-        for name, row in models.items()
-    ]
-    if len(models) > 1:
-        frechet, kernel = (
-            min(models, key=lambda name: models[name][measure])
-            for measure in ("frechet_distance", "kernel_distance")
-        )
-        sentences.append(f"Nearest to the data: {frechet} by Fréchet, {kernel} by kernel distance.")
-    return " ".join(sentences)
+        for name, row in rows.items()
+        if name != _HELD_OUT
+    )

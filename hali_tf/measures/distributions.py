@@ -34,52 +34,67 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.sum((mean_a - mean_b) ** 2) + np.trace(s_a) + np.trace(s_b) - 2 * cross)
 
 
-def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
+def kernel_distance(a: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray]:
     """Squared MMD under the kernel (x.y / D + 1)^3, unbiased (KID, Bińkowski et al., 2018).
 
     Args:
-      a: float [N, D], N at least 2.
+      a: float [N, D], N at least 3.
       b: the same.
+
+    Returns:
+      The distance, and float64 [N] of what it is without each a_i and b_i, for
+      `intervals.jackknife`.
     """
     a, b = a.astype(np.float64), b.astype(np.float64)
-    return float(_mean_of_pairs(a) + _mean_of_pairs(b) - 2 * _kernel_sum(a, b) / len(a) / len(b))
+    between, others = _kernel_sums(a, b), len(a) - 1
+    cross = between.sum() - between - _kernel_sums(b, a) + _kernel(a, b)
+    whole, without = zip(_mean_of_pairs(a), _mean_of_pairs(b))
+    return (
+        float(sum(whole) - 2 * between.sum() / len(a) ** 2),
+        np.sum(without, axis=0) - 2 * cross / others**2,
+    )
 
 
 def _mean_of_pairs(x):
-    """Mean kernel of two different vectors."""
-    with_itself = np.sum((np.sum(x**2, axis=1) / x.shape[1] + 1) ** 3)
-    return (_kernel_sum(x, x) - with_itself) / (len(x) * (len(x) - 1))
+    """Mean kernel of two different vectors: of all, and float64 [N] without each of them."""
+    sums, count = _kernel_sums(x, x) - _kernel(x, x), len(x)
+    pairs = count * (count - 1)
+    return sums.sum() / pairs, (sums.sum() - 2 * sums) / (pairs - 2 * (count - 1))
 
 
-def _kernel_sum(a, b):
-    return sum(polynomial_kernel(a[rows], b).sum() for rows in gen_batches(len(a), _ROWS))
+def _kernel(a, b):
+    """Of each a_i and b_i, float64 [N]."""
+    return (np.sum(a * b, axis=1) / a.shape[1] + 1) ** 3
 
 
-def precision_recall(real: np.ndarray, generated: np.ndarray, k: int = 3) -> tuple[float, float]:
-    """Share of each set that lies within the other's manifold (Kynkäänniemi et al., 2019).
+def _kernel_sums(a, b):
+    """Of each a_i and all of b, float64 [N]."""
+    parts = [polynomial_kernel(a[rows], b).sum(axis=1) for rows in gen_batches(len(a), _ROWS)]
+    return np.concatenate(parts)
+
+
+def inside(points: np.ndarray, others: np.ndarray, k: int = 3) -> np.ndarray:
+    """Which vectors of a set lie within another's manifold (Kynkäänniemi et al., 2019).
 
     The manifold of a set is the union of balls around its vectors, each reaching to the k-th
-    nearest other vector of the set.
+    nearest other vector of the set. The share of generated images in the manifold of real ones is
+    their precision, that of real images in the manifold of generated ones the recall.
 
     Args:
-      real: float32 [N, D], N above k.
-      generated: the same.
+      points: float32 [N, D].
+      others: float32 [M, D], M above k.
       k: as above.
 
     Returns:
-      (precision, recall): shares of `generated` in the manifold of `real`, and the reverse.
+      bool [N].
     """
-    return _share_inside(generated, real, k), _share_inside(real, generated, k)
-
-
-def _share_inside(points, others, k):
     with config_context(working_memory=_MEGABYTES):
         neighbours = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(others)
         reach = neighbours.kneighbors()[0][:, -1]  # an image is no neighbour of its own
-        inside = pairwise_distances_chunked(
+        parts = pairwise_distances_chunked(
             points, others, reduce_func=lambda distances, _: (distances <= reach).any(axis=1)
         )
-        return float(np.concatenate(list(inside)).mean())
+        return np.concatenate(list(parts))
 
 
 def nearest(points: np.ndarray, others: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -49,6 +49,42 @@ def of_mean(values: Sequence[float]) -> list[float] | None:
     return [float(np.mean(values) + sign * reach / np.sqrt(len(values))) for sign in (-1, 1)]
 
 
+def left_out(statistic: Callable[..., float], *sets: np.ndarray, groups: int = 20) -> np.ndarray:
+    """What a statistic is without each of so many groups of images, of all sets at once.
+
+    For statistics of whole sets, such as a distance of two: a bootstrap's repeated images would
+    count as images that are alike.
+
+    Args:
+      statistic: of the sets.
+      *sets: [N, ...] each, in random order.
+      groups: how many; fewer where N is smaller.
+
+    Returns:
+      float64 [groups], for `jackknife`.
+    """
+    groups = min(groups, *map(len, sets))
+    return np.array(
+        [
+            statistic(*(x[np.arange(len(x)) % groups != group] for x in sets))
+            for group in range(groups)
+        ]
+    )
+
+
+def jackknife(value: float, without: np.ndarray) -> list[float]:
+    """Interval of a statistic by its values without each group of images (Tukey, 1958).
+
+    Args:
+      value: of all images.
+      without: [G], of `left_out`; of a difference, the difference of these.
+    """
+    groups = len(without)
+    deviation = np.sqrt((groups - 1) * np.var(without))
+    reach = t.ppf(_PERCENTILES[1] / 100, groups - 1) * deviation
+    return [float(value - reach), float(value + reach)]
+
+
 def verdict(interval: Sequence[float]) -> str:
     """What an interval says of the claim that the number is above 0."""
     low, high = interval

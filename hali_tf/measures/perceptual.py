@@ -23,14 +23,14 @@ def has_discriminator(model: keras.Model) -> bool:
     return hasattr(model, "discriminator_features")
 
 
-def distances(
+def distances_of_images(
     model: keras.Model,
     split: Split,
     limit: int | None = None,
     batch_size: int = 128,
     bar: bool = False,
-) -> dict[str, float]:
-    """Mean Euclidean distance of image and reconstruction under f (paper, Equation 8).
+) -> np.ndarray:
+    """Euclidean distances of each image and its reconstructions under f (paper, Equation 8).
 
     Args:
       model: one that `has_discriminator`.
@@ -40,25 +40,34 @@ def distances(
       bar: whether to show a progress bar.
 
     Returns:
-      Dict: "perceptual_l" for each level l, and "perceptual_pairs", between each image and another.
+      float32 [N, L + 1]: of the reconstruction from each level, and last of another image.
     """
     levels = range(1, model.num_levels + 1)
 
     @tf.function(reduce_retracing=True)
     def embed(images):
         f = model.discriminator_features
-        return f(images), [f(model.reconstruct(images, l)) for l in levels]
+        originals = f(images)
+        rebuilt = [f(model.reconstruct(images, l)) for l in levels]
+        return originals, tf.stack([tf.norm(r - originals, axis=-1) for r in rebuilt], axis=1)
 
-    embeddings, sums = [], dict.fromkeys(levels, 0.0)
-    for images in progress_bar(batches(split, batch_size, limit), "embed", disable=not bar):
-        originals, reconstructions = embed(images)
-        embeddings.append(originals.numpy())
-        for l, rebuilt in zip(levels, reconstructions):
-            sums[l] += float(tf.reduce_sum(tf.norm(rebuilt - originals, axis=-1)))
-    embeddings = np.concatenate(embeddings)
+    parts = [
+        [part.numpy() for part in embed(images)]
+        for images in progress_bar(batches(split, batch_size, limit), "embed", disable=not bar)
+    ]
+    embeddings, found = map(np.concatenate, zip(*parts))
     order = np.random.default_rng(0).permutation(len(embeddings))
-    pairs = embeddings[order] - embeddings[np.roll(order, 1)]
-    return {
-        **{f"perceptual_{l}": sums[l] / len(embeddings) for l in levels},
-        "perceptual_pairs": float(np.mean(np.linalg.norm(pairs, axis=-1))),
-    }
+    pairs = np.empty_like(found[:, :1])
+    pairs[order, 0] = np.linalg.norm(embeddings[order] - embeddings[np.roll(order, 1)], axis=-1)
+    return np.concatenate([found, pairs], axis=1)
+
+
+def distances(model: keras.Model, split: Split, limit: int | None = None) -> dict[str, float]:
+    """Means of `distances_of_images`, of the same arguments.
+
+    Returns:
+      Dict: "perceptual_l" for each level l, and "perceptual_pairs", between each image and another.
+    """
+    *levels, pairs = distances_of_images(model, split, limit).mean(axis=0, dtype=np.float64)
+    means = {f"perceptual_{l}": float(mean) for l, mean in enumerate(levels, start=1)}
+    return {**means, "perceptual_pairs": float(pairs)}

@@ -7,14 +7,17 @@ import pytest
 
 from hali_tf.data import Split
 from hali_tf.evaluation import perceptual
+from hali_tf.evaluation.claims import Finding
 from hali_tf.evaluation.perceptual import Perceptual
-from hali_tf.measures.perceptual import distances
+from hali_tf.measures.perceptual import distances, distances_of_images
 from tests.evaluation.models import Shifts
 
 
 def test_distances_by_hand(source):
     split = source.load("validation")
-    measured = distances(Shifts(), split, batch_size=3)
+    measured = distances(Shifts(), split)
+    of_images = distances_of_images(Shifts(), split, batch_size=3)
+    np.testing.assert_allclose(of_images.mean(axis=0), list(measured.values()), rtol=1e-5)
     # Of 256 pixels each is 10 * level brighter.
     assert measured["perceptual_1"] == pytest.approx(10 * 16)
     assert measured["perceptual_2"] == pytest.approx(20 * 16)
@@ -78,7 +81,8 @@ def course(context, distances):
         for step, (one, two) in enumerate(distances, start=1):
             f.write(json.dumps({"step": 10 * step, "d_loss": 1.0}) + "\n")
             values = {"perceptual_1": one, "perceptual_2": two, "perceptual_pairs": 2 * step}
-            f.write(json.dumps({"step": 10 * step, "rmse_1": 0.1, **values}) + "\n")
+            errors = {"rmse_1": 0.1, "rmse_2": 0.1}
+            f.write(json.dumps({"step": 10 * step, **errors, **values}) + "\n")
 
 
 def test_answer_joins_checkpoint_and_course(context_of):
@@ -86,7 +90,11 @@ def test_answer_joins_checkpoint_and_course(context_of):
     course(context, [(4, 6), (3, 7), (3.5, 5), (2, 4), (1, 3)])
     answer = Perceptual().answer(context)
     assert answer["step"] == 7 and answer["images"] == 8
-    assert answer["distance"] == {"z_1": pytest.approx(160), "z_2": pytest.approx(320)}
+    rows = answer["rows"]
+    assert (rows["z_1"]["distance"], rows["z_2"]["distance"]) == pytest.approx((160, 320))
+    assert rows["random pairs"]["ratio"] == 1
+    low, high = rows["z_1"]["intervals"]["ratio"]
+    assert low < rows["z_1"]["ratio"] < high
     assert answer["course"]["steps"] == [10, 20, 30, 40, 50]
     assert answer["course"]["distance"]["z_2"] == [6, 7, 5, 4, 3]
     assert answer["course"]["ratio"]["z_1"] == [2, 3 / 4, 3.5 / 6, 2 / 8, 1 / 10]
@@ -97,13 +105,26 @@ def test_answer_joins_checkpoint_and_course(context_of):
     assert "(perceptual.png)" in report
     with open(context.path("perceptual.png"), "rb") as f:
         assert f.read(4) == b"\x89PNG"
+    found = Perceptual().findings(json.loads(json.dumps(answer)))
+    assert found["z_1 falls"] == Finding("4 to 1, rho -0.90", None, "holds")
+    assert found["order"].verdict == "holds"
+    assert found["order"].interval == pytest.approx([160, 160])
+    assert found["error"].verdict == "does not hold"  # it is 0.1 throughout
+
+
+def test_an_order_that_held_only_at_the_end_does_not_hold(context_of):
+    context = context_of(Shifts())
+    course(context, [(4, 6), (5, 3), (3.5, 5), (2, 4), (1, 3)])
+    order = Perceptual().findings(Perceptual().answer(context))["order"]
+    assert order.verdict == "does not hold" and "below at 80% of the evaluations" in order.figure
 
 
 def test_run_without_a_course_still_has_distances(context_of):
     answer = Perceptual().answer(context_of(Shifts()))
     report = Perceptual().report(answer)
     assert report.startswith("Too few evaluations during training (0)")
-    assert "| z_1 | 160.0 |" in report
+    assert "| z_1 | 160.0 [160.0, 160.0] |" in report
+    assert Perceptual().findings(answer)["z_1 falls"].verdict == "undecided"
     assert "perceptual.png" not in report
 
 

@@ -1,5 +1,7 @@
 """Measures of samples that are copies, held-out images, or one image over and over."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -37,9 +39,29 @@ def test_copies_and_new_images_are_told_apart(context_of, images, monkeypatch):
     assert rows["A"]["nearest"] == pytest.approx(0, abs=1e-3)
     assert rows["held-out images"]["nearest"] > 0.1
     assert rows["B"] == rows["held-out images"]
+    for measure in ("frechet_distance", "kernel_distance", "precision", "recall", "nearest"):
+        low, high = rows["B"]["intervals"][measure]
+        assert low <= rows["B"][measure] <= high
     words = samples.in_words(rows)
     assert words.startswith("A: Fréchet distance ")
-    assert "nearest training image 0.00 (" in words and "Nearest to the data: " in words
+    assert "nearest training image 0.00 (" in words
+
+
+def test_copies_are_no_worse_than_noise_and_noise_is(context_of, images):
+    noise = np.random.default_rng(1).integers(0, 2, (64, 16, 16, 1), dtype=np.uint8) * 255
+    context = context_of(Shifts(many(images["train"])), Shifts(noise, num_levels=1))
+    for names, verdict in ((("HALI", "ALI"), "holds"), (("HALI", "VAE"), None)):
+        subjects = [
+            dataclasses.replace(subject, name=name)
+            for subject, name in zip(context.subjects, names)
+        ]
+        answer = Samples().answer(dataclasses.replace(context, subjects=tuple(subjects)))
+        finding = Samples().findings(answer).get("ALI")
+        assert (finding and finding.verdict) == verdict
+    of_noise, of_copies = (answer["rows"][name]["frechet_distance"] for name in ("VAE", "HALI"))
+    difference = answer["differences"]["HALI"]["VAE"]["frechet_distance"]
+    assert difference["value"] == pytest.approx(of_copies - of_noise)
+    assert difference["interval"][1] < 0
 
 
 def test_one_image_over_and_over_has_no_recall(context_of, images):

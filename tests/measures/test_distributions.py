@@ -47,7 +47,10 @@ def test_kernel_distance_is_the_unbiased_estimate(monkeypatch):
         return np.mean(values)
 
     expected = mean(a, a, True) + mean(b, b, True) - 2 * mean(a, b, False)
-    assert distributions.kernel_distance(a, b) == pytest.approx(expected, rel=1e-5)
+    value, without = distributions.kernel_distance(a, b)
+    assert value == pytest.approx(expected, rel=1e-5)
+    one = distributions.kernel_distance(np.delete(a, 4, axis=0), np.delete(b, 4, axis=0))[0]
+    assert without.shape == (10,) and without[4] == pytest.approx(one, rel=1e-5)
 
 
 def test_precision_and_recall_by_hand():
@@ -55,13 +58,12 @@ def test_precision_and_recall_by_hand():
     generated = np.array([[0.5], [0.6], [0.7], [0.8], [0.9], [30]], np.float32)
     # k = 1: real reaches 1 from each point, so 30 alone is outside. What is generated reaches 0.1
     # around 0.5 .. 0.9, which holds 1 and no other; and 29.1 around 30, which holds all from 1 on.
-    assert distributions.precision_recall(real, generated, k=1) == (
-        pytest.approx(5 / 6),
-        pytest.approx(5 / 6),
-    )
+    assert distributions.inside(generated, real, k=1).tolist() == [True] * 5 + [False]
+    assert distributions.inside(real, generated, k=1).tolist() == [False] + [True] * 5
     # All that is generated in one place: precise, but only 1 is within reach, 0.15 or 0.2.
     generated = np.array([[0.4], [0.6], [0.8], [0.95], [1.15], [1.3]], np.float32)
-    assert distributions.precision_recall(real, generated, k=1) == (1.0, pytest.approx(1 / 6))
+    assert distributions.inside(generated, real, k=1).all()
+    assert distributions.inside(real, generated, k=1).tolist() == [False, True] + [False] * 4
 
 
 def test_precision_and_recall_by_chunks(monkeypatch):
@@ -72,7 +74,7 @@ def test_precision_and_recall_by_chunks(monkeypatch):
         reach = np.sort(cdist(others, others), axis=1)[:, 3]  # the first is the point itself
         return (cdist(points, others) <= reach).any(1).mean()
 
-    precision, recall = distributions.precision_recall(a, b)
+    precision, recall = distributions.inside(b, a).mean(), distributions.inside(a, b).mean()
     assert precision == pytest.approx(share(b, a), abs=2e-3)
     assert recall == pytest.approx(share(a, b), abs=2e-3)
     assert 0.05 < precision < 0.95

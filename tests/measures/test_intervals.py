@@ -53,6 +53,20 @@ def test_a_few_values_have_students_interval():
     assert intervals.of_mean([1.0]) is None
 
 
+def test_jackknife_of_a_mean_is_students_interval():
+    x = np.random.default_rng(0).normal(5, 2, 40)
+    without = intervals.left_out(np.mean, x, groups=40)
+    np.testing.assert_allclose(without[3], np.delete(x, 3).mean())
+    np.testing.assert_allclose(intervals.jackknife(x.mean(), without), intervals.of_mean(x))
+
+
+def test_groups_are_left_out_of_all_sets_at_once():
+    a, b = np.arange(6.0), 10 * np.arange(6.0)
+    found = intervals.left_out(lambda x, y: x.sum() + y.sum(), a, b, groups=3)
+    np.testing.assert_allclose(found, 11 * (15 - np.array([0 + 3, 1 + 4, 2 + 5])))
+    assert len(intervals.left_out(lambda x, y: 0.0, a, b)) == 6
+
+
 def test_verdicts():
     assert intervals.verdict([0.1, 2]) == "holds"
     assert intervals.verdict([-2, -0.1]) == "does not hold"
