@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 import types
 from collections.abc import Callable
@@ -54,6 +55,8 @@ def _print_help():
 
 
 def _guarded(main, arguments):
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as hali_tf/__init__.py left it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         main(*arguments)
     except UserError as error:

@@ -1,7 +1,7 @@
 """Evaluates a run: the paper's questions, answered with numbers and pictures.
 
 python -m hali_tf.evaluate --run_dir=runs/digits [--only=reconstruction,samples]
-    [--baselines=runs/digits_ali,runs/digits_vae] [--limit=4000] [--open]
+    [--baselines=runs/ali_digits,runs/vae_digits] [--limit=4000] [--open]
 python -m hali_tf.evaluate --compare=runs/a,runs/b,... [--open]
 
 Writes RUN_DIR/evaluation/: NAME.json for each question, pictures, and all of them in one page,
@@ -38,6 +38,12 @@ def main() -> None:
         return _compare(flags)
     if flags.limit < 0:
         raise UsageError(f"--limit={flags.limit}: expected a number of images, or 0 for all")
+    for folder in _list(flags.attribute_classifier):
+        if not os.path.isfile(os.path.join(folder, "classifier.json")):
+            raise UsageError(
+                f"--attribute_classifier={folder}: has no classifier.json; expected a folder that "
+                "hali_tf.attributes wrote"
+            )
     # After the flags: --help and a wrong flag answer at once.
     tf = command.import_tensorflow()
 

@@ -81,12 +81,23 @@ def export(
         "levels": model.num_levels,
         "classify_test_accuracy": None,
         **{f"classify_{name}_accuracy": value for name, value in accuracy.items()},
-        "metrics": read_json(os.path.join(run_dir, "summary.json")),
+        "metrics": _summary(run_dir),
         "config": config.flat(),
         "training": starts[-1] if starts else None,
     }
     servable = Servable(model.average, head, own_boxes(config.data.name))
     return versions.write(servable, export_dir, version, "hali", card)
+
+
+def _summary(run_dir):
+    """The numbers at the end of the run; None before it ended."""
+    path = os.path.join(run_dir, "summary.json")
+    try:
+        return read_json(path)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: damaged ({error}); remove it, and the model card has no numbers"
+        ) from error
 
 
 def _classifier(config, model, data_dir, classify):

@@ -34,7 +34,7 @@ def main() -> None:
     from hali_tf.runs.lock import locked
     from hali_tf.runs.reopening import open_data
     from hali_tf.runs.run_folder import open_run
-    from hali_tf.training import devices
+    from hali_tf.training import devices, memory
 
     strategy = devices.make_strategy(config.optimisation.virtual_devices)
     batch_size = config.optimisation.batch_size
@@ -47,6 +47,7 @@ def main() -> None:
     config = config.replace(channels=source.image_shape[-1])
     if config.labels.per_class:
         config = config.replace(classes=data.count_classes(source))
+    memory.check(config)
     if config.run.dry_run:
         return describe_run(devices.resolve_auto(open_run(config)))
     with locked(config.run_dir):

@@ -133,6 +133,7 @@ def test_wrong_flags_are_one_line(runs):
         ("--only=reconstruct", "--only=reconstruct: no such question; choose of reconstruction, "),
         ("--limit=-1", "--limit=-1: expected a number of images"),
         ("--checkpoint=first", "--checkpoint=first: expected one of last, best"),
+        ("--attribute_classifier=/nope", "--attribute_classifier=/nope: has no classifier.json"),
     ):
         code, out, err = command(f"--run_dir={runs[0]}", flag)
         assert (code, out, len(err.splitlines())) == (2, "", 1)

@@ -50,7 +50,10 @@ class ModelConfig(Settings):
         "", "Layer tables; empty: by --model and --image_size. One of: " + ", ".join(ARCHITECTURES)
     )
     width: float = setting(
-        1.0, "Multiplies every number of feature maps; rounded to multiples of 16.", above=0
+        1.0,
+        "Multiplies every number of feature maps; rounded to multiples of 16.",
+        above=0,
+        below=1000,
     )
     dropout: bool = setting(True, "Use the dropout of the tables.")
 

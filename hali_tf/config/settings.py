@@ -100,13 +100,15 @@ class Settings:
         """
         try:
             with open(path, encoding="utf-8") as f:
-                return cls.of(**json.load(f))
+                record = cls.of(**json.load(f))
+            record.check_bounds()
+            return record
         except FileNotFoundError as error:
             raise UserError(
                 f"{path}: not found; expected the configuration that `python -m hali_tf.train` "
                 "writes: name the folder of a run that was started"
             ) from error
-        except (ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError, UsageError) as error:
             raise UserError(f"{path}: not a configuration of this version ({error})") from error
 
     def hyperparameters(self) -> dict[str, Any]:
@@ -127,6 +129,13 @@ class Settings:
     def check_bounds(self) -> None:
         """Raises UsageError if a value is outside of the bounds of its field."""
         for flag, field, value in entries(self):
+            # Flags have their types; what Python code or config.json gives may have another.
+            expected = (int, float) if type(field.default) is float else type(field.default)
+            if not isinstance(value, expected) or isinstance(value, bool) != (expected is bool):
+                raise UsageError(
+                    f"--{flag}={value!r}: expected {type(field.default).__name__}; received "
+                    f"{type(value).__name__}"
+                )
             check(flag, value, field.metadata)
 
 
@@ -137,8 +146,13 @@ def check(flag: str, value: Any, bounds: Mapping[str, Any]) -> None:
         raise UsageError(f"--{flag}={value}: expected one of {choices}")
     for key, (outside, words) in _BOUNDS.items():
         # Comparisons with NaN and infinity are not reliable, hence the second condition.
-        if key in bounds and (outside(value, bounds[key]) or not math.isfinite(value)):
+        if key in bounds and (outside(value, bounds[key]) or not _is_number(value)):
             raise UsageError(f"--{flag}={value}: expected {words} {bounds[key]}")
+
+
+def _is_number(value):
+    """Whether it is finite, and a whole number is one of 64 bits."""
+    return abs(value) < 2**63 if isinstance(value, int) else math.isfinite(value)
 
 
 def step_range(flag: str, value: str) -> tuple[int, int] | None:

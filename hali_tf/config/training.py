@@ -53,12 +53,7 @@ class Config(Settings):
         ):
             check(self)
         name = self.model.architecture or _default_architecture(self)
-        if name not in ARCHITECTURES:
-            raise UsageError(
-                f"--architecture={name}: there is none of this name; choose one of "
-                + ", ".join(ARCHITECTURES)
-            )
-        size, levels = ARCHITECTURES[name].image[0], len(ARCHITECTURES[name].levels)
+        size, levels = _architecture(name).image[0], len(_architecture(name).levels)
         if self.data.image_size not in (0, size):
             raise UsageError(
                 f"--image_size={self.data.image_size} with --architecture={name}, which takes "
@@ -78,10 +73,19 @@ class Config(Settings):
 
     def table(self) -> Architecture:
         """Returns the architecture in the run's channels, width, dropout and label."""
-        table = ARCHITECTURES[self.model.architecture].adapt(
+        table = _architecture(self.model.architecture).adapt(
             self.data.channels, self.model.width, self.model.dropout
         )
         return table.with_label(self.labels.classes) if self.labels.per_class else table
+
+
+def _architecture(name):
+    if name not in ARCHITECTURES:
+        raise UsageError(
+            f"--architecture={name}: there is none of this name; choose one of "
+            + ", ".join(ARCHITECTURES)
+        )
+    return ARCHITECTURES[name]
 
 
 def _check_run_dir(config):

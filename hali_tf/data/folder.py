@@ -15,12 +15,13 @@ Crop: the central square, then Lanczos to `--image_size`, which this source cann
 
 from __future__ import annotations
 
+import collections
 import functools
 import hashlib
 import os
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from hali_tf.data import cache, images
 from hali_tf.data.source import SPLITS, Source, Split
@@ -65,7 +66,8 @@ def open_folder(
     if not data_dir.is_dir():
         raise UserError(f"--data_dir={data_dir}: no such folder; expected one with images")
     roots = _split_roots(data_dir)
-    files = {split: list_images(root) for split, root in roots.items()}
+    _check_roots(roots)
+    files = {split: list_images(root, roots.values()) for split, root in roots.items()}
     label_names = _class_names(roots, files)
     parts = _parts(roots, files)
     shape = (image_size, image_size, channels or 3)
@@ -124,15 +126,41 @@ def _split_roots(data_dir: pathlib.Path) -> dict[str, pathlib.Path]:
     return {"train": data_dir}
 
 
-def list_images(root: pathlib.Path) -> list[str]:
-    """Lists the images below a folder by relative name, in the order of their names' hashes."""
+def _check_roots(roots: dict[str, pathlib.Path]) -> None:
+    """Raises if two splits are one folder."""
+    found: dict[str, pathlib.Path] = {}
+    for root in roots.values():
+        other = found.setdefault(os.path.realpath(root), root)
+        if other is not root:
+            raise UserError(f"{root}: is a link to {other}; both splits would have the same images")
+
+
+def list_images(root: pathlib.Path, apart: Iterable[pathlib.Path] = ()) -> list[str]:
+    """Lists the images below a folder by relative name, in the order of their names' hashes.
+
+    Links to folders are followed, but each folder counts once, under its own path rather than a
+    link's: a link may lead back to where it is.
+
+    Args:
+        root: The folder.
+        apart: Folders below which links of this one may not lead.
+    """
     names, others = [], 0
-    for folder, subfolders, files in os.walk(root, onerror=_fail, followlinks=True):
-        subfolders[:] = filter(_visible, subfolders)
-        relative = os.path.relpath(folder, root)
-        for file in filter(_visible, files):
-            if file.lower().endswith(_ENDINGS):
-                names.append(os.path.normpath(os.path.join(relative, file)))
+    seen = {_identity(folder) for folder in apart if folder != root}
+    waiting = collections.deque([str(root)])
+    while waiting:
+        folder = waiting.popleft()
+        if _identity(folder) in seen:
+            continue
+        seen.add(_identity(folder))
+        for entry in os.scandir(folder):
+            if not _visible(entry.name):
+                continue
+            if entry.is_dir():
+                # Links last, when all folders that are not links are known.
+                (waiting.append if entry.is_symlink() else waiting.appendleft)(entry.path)
+            elif entry.name.lower().endswith(_ENDINGS):
+                names.append(os.path.relpath(entry.path, root))
             else:
                 others += 1
     if not names:
@@ -148,8 +176,9 @@ def list_images(root: pathlib.Path) -> list[str]:
     )
 
 
-def _fail(error: OSError) -> None:
-    raise error  # os.walk would pass over a folder that it may not read.
+def _identity(folder: str | os.PathLike) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def _class_names(
@@ -184,7 +213,9 @@ def _check_layout(root: pathlib.Path, names: list[str]) -> None:
         used = {_class_of(name) for name in names}
         for path in sorted(root.iterdir()):
             if path.is_dir() and _visible(path.name) and path.name not in used:
-                raise UserError(f"{path}: a class folder without images; fill or remove it")
+                raise UserError(
+                    f"{path}: a class folder without images of its own; fill or remove it"
+                )
 
 
 def _parts(

@@ -30,6 +30,9 @@ _KEYS = {
     "test": (("x_test", "y_test"),),
 }
 
+# What reading a file raises; RuntimeError of an encrypted one, MemoryError of absurd shapes.
+_DAMAGE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+
 
 @dataclasses.dataclass(frozen=True)
 class _Header:
@@ -66,18 +69,17 @@ def open_npz(data_dir: pathlib.Path | None, image_size: int, channels: int) -> S
     size, channels = image_size or own[1], channels or (own[3] if len(own) == 4 else 1)
     own_label_key = keys["train"][1]
     multi_label = own_label_key is not None and _attributes(headers[own_label_key]) > 1
+    label_names = _label_names(file, headers, keys)
+    labels = _read_labels(file, keys, label_names)
     rows = _rows(file, keys, headers)
 
     def load(split: str) -> Split:
         image_key, label_key = keys.get(split, keys["train"])
         chosen = rows[split]
         pixels = _read(file, image_key)[chosen]
-        labels = _to_labels(file, label_key, _read(file, label_key))[chosen] if label_key else None
-        return Split(_fit(pixels, size, channels), labels)
+        return Split(_fit(pixels, size, channels), labels[label_key][chosen] if label_key else None)
 
-    return Source(
-        "npz", (size, size, channels), load, _label_names(file, headers, keys), multi_label
-    )
+    return Source("npz", (size, size, channels), load, label_names, multi_label)
 
 
 def _find(data_dir: pathlib.Path | None) -> pathlib.Path:
@@ -112,7 +114,7 @@ def _read_headers(file: pathlib.Path) -> dict[str, _Header]:
                     )
                     shape, _, dtype = read(stream)
                 headers[member[: -len(".npy")]] = _Header(shape, dtype)
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGE as error:
         raise UserError(f"{file}: not an .npz file of arrays, or damaged ({error})") from error
     return headers
 
@@ -122,7 +124,7 @@ def _read(file: pathlib.Path, key: str) -> np.ndarray:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return arrays[key]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGE as error:
         raise UserError(f"{file}: {key} cannot be read ({error})") from error
 
 
@@ -221,9 +223,38 @@ def _rows(
     return rows
 
 
-def _to_labels(file: pathlib.Path, key: str, values: np.ndarray) -> np.ndarray:
+def _read_labels(
+    file: pathlib.Path,
+    keys: dict[str, tuple[str, str | None]],
+    label_names: tuple[str, ...] | None,
+) -> dict[str, np.ndarray]:
+    """Reads all labels by their names in the file, training first, and checks them."""
+    labels: dict[str, np.ndarray] = {}
+    classes, because = 0, ""
+    for image_key, label_key in keys.values():
+        if label_key is None:
+            continue
+        values = _read(file, label_key)
+        if not labels:
+            # As many classes as images would be one image each; more cannot be meant.
+            classes = len(label_names) if label_names else len(values)
+            because = "class_names" if label_names else f"the images of {image_key}"
+        labels[label_key] = _to_labels(file, label_key, values, classes, because)
+        if len(labels) == 1 and not label_names:
+            classes, because = int(values.max()) + 1, f"the classes of {label_key}"
+    return labels
+
+
+def _to_labels(
+    file: pathlib.Path, key: str, values: np.ndarray, classes: int, because: str
+) -> np.ndarray:
     """Turns labels into int64 [N] or uint8 [N, A]."""
     if values.ndim == 1 or values.shape[1] == 1:
+        if values.min() < 0 or values.max() >= classes:
+            raise UserError(
+                f"{file}: {key}: expected class numbers from 0 to {classes - 1}, by {because}; "
+                f"received {values.min()} to {values.max()}"
+            )
         return values.reshape(-1).astype(np.int64)
     if not np.isin(values, (0, 1)).all():
         raise UserError(

@@ -16,7 +16,14 @@ It needs NumPy, grpcio and protobuf (and Pillow for the command), and nothing of
 `hali_tf`: `pip install ./serving/client` installs it alone.
 """
 
-from serving.client.api import HaliClient
-from serving.client.errors import HaliClientError
+import signal
+import sys
+
+# The command, stopped while its modules are imported, ends without a traceback.
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+from serving.client.api import HaliClient  # noqa: E402
+from serving.client.errors import HaliClientError  # noqa: E402
 
 __all__ = ["HaliClient", "HaliClientError"]

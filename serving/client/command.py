@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 
 import numpy as np
@@ -35,6 +36,8 @@ Exit status: 0 done, 1 a file or the server failed, 2 wrong usage."""
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as the package's __init__.py left it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments = _parser().parse_args(argv)
     try:
         problem = _usage_problem(arguments)
@@ -49,6 +52,9 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("error: stopped by SIGINT", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -214,6 +214,53 @@ def test_mistakes_are_named_at_the_door(fill, opened, tmp_path, make, message):
     assert "\n" not in str(caught.value)
 
 
+def count_of(source):
+    return sum(len(source.load(name).images) for name in ("train", "validation", "test"))
+
+
+@pytest.mark.parametrize("target", [".", "..", "ant", "../bee/deep"])
+def test_links_to_folders_multiply_nothing(fill, opened, tmp_path, target):
+    fill("ant/deep", 20)
+    fill("bee/deep", 20, first=100)
+    (tmp_path / "set" / "ant" / "again").symlink_to(target, target_is_directory=True)
+    source = opened()
+    assert count_of(source) == 40 and source.label_names == ("ant", "bee")
+    split = source.load("train")
+    assert (split.labels == (split.images[:, 0, 0, 0] >= 100)).all()
+
+
+def test_links_to_folders_elsewhere_are_followed(fill, opened, tmp_path, write):
+    fill("ant", 20)
+    for number in range(20):
+        write(tmp_path / "elsewhere" / f"{number}.png", pixels=100 + number)
+    (tmp_path / "set" / "bee").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert count_of(opened()) == 40
+
+
+def test_links_into_another_split_bring_no_images_of_it(fill, opened, tmp_path):
+    fill("train", 10)
+    fill("val", 5, first=50)
+    fill("test", 5, first=100)
+    (tmp_path / "set" / "train" / "more").symlink_to("../test", target_is_directory=True)
+    assert _greys(opened().load("train")) == list(range(10))
+
+
+def test_a_split_that_is_a_link_to_another_is_refused(fill, opened, tmp_path):
+    fill("train", 10)
+    (tmp_path / "set" / "test").symlink_to("train", target_is_directory=True)
+    with pytest.raises(UserError, match="set/test: is a link to .*set/train"):
+        opened()
+
+
+def test_pipes_and_devices_are_bad_images_and_nobody_waits_for_them(fill, opened, tmp_path):
+    fill(".", 20)
+    os.mkfifo(tmp_path / "set" / "pipe.png")
+    (tmp_path / "set" / "zero.png").symlink_to("/dev/zero")
+    source = opened()
+    splits = [source.load(name) for name in ("train", "validation", "test")]
+    assert sum(split.skipped for split in splits) == 2
+
+
 def test_folder_and_size_are_needed(tmp_path):
     with pytest.raises(UsageError, match="--data_dir"):
         open_source("folder", image_size=8)

@@ -142,10 +142,35 @@ def test_wrong_arrays_are_named_at_the_door(opened, arrays, message):
     assert "set.npz" in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "arrays, message",
+    [
+        ({"y_train": np.arange(9) - 1}, "y_train: expected class numbers from 0 to 8.*-1 to 7"),
+        ({"y_train": np.arange(9) * 10**8}, "y_train: .*0 to 800000000"),
+        ({"y_train": np.full(9, 2**64 - 1, np.uint64)}, "y_train: .*18446744073709551615"),
+        (
+            {"y_train": np.zeros(9, int), "y_test": np.arange(5)},
+            "y_test: .*from 0 to 0, by the classes of y_train.*0 to 4",
+        ),
+        (
+            {"y_train": np.arange(9) % 3, "class_names": np.array(["a", "b"])},
+            "y_train: .*from 0 to 1, by class_names",
+        ),
+    ],
+)
+def test_labels_out_of_range_are_named_at_the_door(opened, arrays, message):
+    with pytest.raises(UserError, match=message):
+        opened({"x_train": _images(9), "x_test": _images(5), **arrays})
+
+
+def test_labels_without_those_of_training_are_left_out(opened):
+    source = opened({"x_train": _images(9), "x_test": _images(5), "y_test": np.arange(5)})
+    assert source.load("test").labels is None
+
+
 def test_attributes_other_than_0_and_1(opened):
-    source = opened({"images": _images(5), "labels": np.full((5, 2), 7)})
     with pytest.raises(UserError, match="labels: expected 0 and 1.*from 7 to 7"):
-        source.load("train")
+        opened({"images": _images(5), "labels": np.full((5, 2), 7)})
 
 
 @pytest.mark.parametrize(
@@ -164,6 +189,16 @@ def test_a_truncated_file(tmp_path):
     data = (tmp_path / "set.npz").read_bytes()
     (tmp_path / "set.npz").write_bytes(data[: len(data) // 2])
     with pytest.raises(UserError, match="set.npz: not an .npz file of arrays, or damaged"):
+        open_source("npz", str(tmp_path / "set.npz"))
+
+
+def test_an_encrypted_file(tmp_path):
+    np.savez(tmp_path / "set.npz", images=_images(50))
+    data = bytearray((tmp_path / "set.npz").read_bytes())
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(mark) + place] |= 1  # the flag of both headers that says so
+    (tmp_path / "set.npz").write_bytes(bytes(data))
+    with pytest.raises(UserError, match="set.npz: not an .npz file of arrays.*encrypted"):
         open_source("npz", str(tmp_path / "set.npz"))
 
 

@@ -1,0 +1,114 @@
+"""What training with a table needs, computed from the table alone, before any layer is made."""
+
+from __future__ import annotations
+
+import math
+
+from hali_tf.architectures.rows import (
+    Architecture,
+    Conv,
+    ConvTranspose,
+    Image,
+    LabelledGaussian,
+    Logit,
+    Residual,
+    Upsample,
+)
+from hali_tf.architectures.rows import Rows as Table
+
+# Tensors that the backward pass finds kept, for each output of a layer: a convolution's own
+# output, the normalised one, the activated one.
+_CONVOLUTION, _RESIDUAL = 3, 6
+
+
+def parameters(table: Architecture) -> dict[str, int]:
+    """The trainable parameters of "encoder", "decoder" and "discriminator"."""
+    return {name: sum(walk[0] for walk in walks) for name, walks in _walks(table).items()}
+
+
+def memory(
+    table: Architecture, batch_size: int, bytes_each: int = 4, discriminator: bool = True
+) -> int:
+    """Bytes that a train step needs, roughly: what no compiler could do without.
+
+    Weights, gradients and two moments of each, averages, all in float32; and each activation that
+    the backward pass looks at.
+
+    Args:
+      table: the whole network.
+      batch_size: images a step.
+      bytes_each: of an activation.
+      discriminator: whether the model has one, which sees both sides' examples.
+    """
+    weights, activations = 0, 0
+    for name, walks in _walks(table).items():
+        if name == "discriminator" and not discriminator:
+            continue
+        kept = sum(walk[1] for walk in walks)
+        of_network = sum(walk[0] for walk in walks)
+        weights += (4 if name == "discriminator" else 5) * of_network
+        activations += (2 if name == "discriminator" else 1) * kept
+    return 4 * weights + bytes_each * batch_size * activations
+
+
+def _walks(table):
+    """Of each network, (parameters, entries of activations kept for an image) of each `Table`."""
+    shapes = [table.image, *(level.latent for level in table.levels)]
+    walks: dict[str, list[tuple[int, int]]] = {"encoder": [], "decoder": [], "discriminator": []}
+    features = _maps(table.image)
+    for level, below in zip(table.levels, shapes):
+        latent = _maps(level.latent)
+        walks["encoder"].append(_walk(level.encoder, _maps(below), level.latent[-1])[:2])
+        walks["decoder"].append(_walk(level.decoder, latent, below[-1])[:2])
+        for rows, start in ((level.discriminator, features), (level.latent_discriminator, latent)):
+            *walk, end = _walk(rows, start, 0)
+            walks["discriminator"].append((walk[0], walk[1]))
+            if rows is level.discriminator:
+                features = end
+        features = (features[0], features[1] + end[1])
+    walks["discriminator"].append(_walk(table.joint, features, 0)[:2])
+    return walks
+
+
+def _maps(shape):
+    """(side, channels) of feature maps or of a vector."""
+    return (1, shape[0]) if len(shape) == 1 else (shape[0], shape[-1])
+
+
+def _walk(rows: Table, start: tuple[int, int], channels: int) -> tuple[int, int, tuple[int, int]]:
+    """(parameters, kept entries, (side, channels) of what comes out) of rows.
+
+    Args:
+      rows: of a table.
+      start: side and channels of what goes in.
+      channels: what a Gaussian or an Image projects to.
+    """
+    (side, maps), weights, kept = start, 0, 0
+    for row in rows:
+        before, copies = maps, 1
+        if isinstance(row, Conv):
+            same = row.padding == "same"
+            side = math.ceil((side if same else side - row.kernel + 1) / row.strides)
+            filters = row.features * (2 if row.activation == "maxout" else 1)
+            # A bias; the scale and the shift of a normalisation.
+            weights += filters * (row.kernel**2 * before + (1 if row.norm is None else 2))
+            maps, copies = row.features, _CONVOLUTION
+        elif isinstance(row, ConvTranspose):
+            side = (side - 1) * row.strides + row.kernel
+            weights += row.features * (row.kernel**2 * before + 2)
+            maps, copies = row.features, _CONVOLUTION
+        elif isinstance(row, Residual):
+            weights, copies = weights + 2 * (9 * maps**2 + 2 * maps), _RESIDUAL
+        elif isinstance(row, Upsample):
+            side *= 2
+        elif isinstance(row, Image):
+            weights += channels * (row.kernel**2 * before + 1)
+            maps, copies = channels, _CONVOLUTION
+        elif isinstance(row, Logit):
+            weights, maps = weights + before + 1, 1
+        else:
+            of_label = row.classes if isinstance(row, LabelledGaussian) else 0
+            weights += (2 * (channels - of_label) + of_label) * (before + 1)
+            maps = channels
+        kept += copies * side**2 * maps
+    return weights, kept, (side, maps)

@@ -1,0 +1,49 @@
+"""Whether a run fits into the machine's memory, before anything is made of its tables."""
+
+from __future__ import annotations
+
+import os
+
+import tensorflow as tf
+
+from hali_tf.architectures import cost
+from hali_tf.config import Config
+from hali_tf.errors import UsageError
+
+# What containers may use, in both versions of Linux' control groups.
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_LARGEST_GPU = 2**39  # no GPU has more, and TensorFlow does not say how much one has
+
+
+def check(config: Config) -> None:
+    """Compares what a step needs at least with what there is.
+
+    Args:
+      config: with channels and classes decided.
+
+    Raises:
+      UsageError: the batch or the width is too large for this machine.
+    """
+    optimisation = config.optimisation
+    bytes_each = 4 if optimisation.precision == "float32" else 2
+    has_discriminator = config.model.kind != "vae"
+    needed = cost.memory(config.table(), optimisation.batch_size, bytes_each, has_discriminator)
+    there = available()
+    if needed > there:
+        raise UsageError(
+            f"--batch_size={optimisation.batch_size} with --width={config.model.width:g}: a step "
+            f"needs at least {needed / 2**30:,.1f} GiB of memory, and {there / 2**30:,.1f} GiB are "
+            "there; lower one of the two"
+        )
+
+
+def available() -> int:
+    """Bytes of memory: of the machine or the container, or an upper bound of its GPUs'."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in _LIMITS:
+        try:
+            with open(path, encoding="ascii") as f:
+                memory = min(memory, int(f.read()))
+        except (OSError, ValueError):  # another version, or "max"
+            pass
+    return max(memory, _LARGEST_GPU * len(tf.config.list_physical_devices("GPU")))

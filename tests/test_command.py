@@ -1,0 +1,30 @@
+"""What all commands share."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+_SIGNAL = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(9)"
+
+
+@pytest.mark.parametrize(
+    "command, imported",
+    [
+        (["hali_tf.train", "--dry_run"], "absl"),
+        (["serving.client", "sample", "--count=1", "--out=a.png"], "grpc"),
+    ],
+)
+def test_stopped_while_it_imports_a_command_has_no_traceback(tmp_path, command, imported):
+    (tmp_path / imported).mkdir()
+    (tmp_path / imported / "__init__.py").write_text(_SIGNAL)
+    path = os.pathsep.join([str(tmp_path), os.getcwd()])
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-2, "", "")

@@ -1,0 +1,49 @@
+"""What is computed from a table alone equals what the layers made of it have."""
+
+import pytest
+
+from hali_tf.architectures import ARCHITECTURES, cost
+from hali_tf.config import Config
+from hali_tf.errors import UsageError
+from hali_tf.runs.reopening import make_model
+from hali_tf.training import describe, memory
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"architecture": "hali16"},
+        {"architecture": "hali32", "labels_per_class": 1, "classes": 10},
+        {"architecture": "ali32", "model": "ali"},
+        {"architecture": "ali64", "model": "vae"},
+    ],
+)
+def test_parameters_and_memory_are_those_of_the_model(flags):
+    config = Config.of(
+        **{"run_dir": "x", "channels": 3, "width": 0.25, "precision": "float32", **flags}
+    ).validate()
+    model = make_model(config)
+    table, has_one = config.table(), "discriminator" in model.networks
+    memory = describe.memory_estimate(model, 8)
+    counted = cost.parameters(table)
+    for name, network in model.networks.items():
+        assert counted[name] == describe.parameters(network)
+    assert cost.memory(table, 8, 4, has_one) == pytest.approx(memory, rel=0.02)
+
+
+def test_every_table_can_be_counted():
+    for name, table in ARCHITECTURES.items():
+        assert all(count > 1000 for count in cost.parameters(table.adapt(3)).values()), name
+
+
+@pytest.mark.parametrize("flags", [{"batch_size": 99_999_999}, {"width": 900.0}])
+def test_what_does_not_fit_is_refused_before_anything_is_made(flags):
+    config = Config.of(run_dir="x", channels=1, **flags).validate()
+    with pytest.raises(UsageError, match="needs at least .* GiB of memory") as caught:
+        memory.check(config)
+    for flag, value in flags.items():
+        assert f"--{flag}={value:.10g}" in str(caught.value)
+
+
+def test_what_fits_is_not_refused():
+    memory.check(Config.of(run_dir="x", channels=1).validate())
