@@ -2,39 +2,52 @@
 
 The model is used as it was trained; nothing is trained for the task and nothing is blended. The
 missing pixels start as the mean colour of the known ones. A round replaces them by those of the
-reconstruction of the whole image. The top level comes first, then each level below it, with equal
-shares of the `ROUNDS` ("we first predict the missing portions from the higher level reconstructions
-followed by iteratively using the lower level reconstructions"; the paper gives no number).
-
-More rounds are not better: rounds of level 1 multiply its errors, since nothing else determines the
-missing part. With HALI on CelebA and the centre missing, the error was 0.254 after six rounds of
-level 2, then 0.240, 0.242, 0.248, ..., 0.270 after six of level 1; that of the naive fill is 0.281.
+reconstruction of the whole image. The top level comes first, then each level below it ("we first
+predict the missing portions from the higher level reconstructions followed by iteratively using the
+lower level reconstructions"; the paper gives no number of rounds). An evaluation chooses the rounds
+of each model and mask on validation images, since more are not better: rounds of level 1 multiply
+its errors, as nothing else determines the missing part. A baseline of one level has rounds of that.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from hali_tf.drawing.plots import save_curves
 from hali_tf.drawing.strips import Strips, save_strips
+from hali_tf.evaluation import rows as tables
+from hali_tf.evaluation.claims import Finding, compared, roles
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.masks import read_mask, standard_masks
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
 from hali_tf.models.coder import Coder
 
-ROUNDS = 4
-_IMAGES, _SHOWN = 128, 8
+_MOST = 6  # rounds of a level
+_CHOOSING, _IMAGES, _SHOWN = 200, 1000, 8
+_BATCH = 100
 _GREY = 128  # how a missing pixel is drawn
+_NAIVE = "naive fill"
+_METHOD = """\
+RMSE of the missing pixels on the scale [0, 1], over {images:,} test images, with 95 % intervals by
+the bootstrap over images. The naive fill is the mean colour of an image's known pixels; the rounds
+start from it. How many rounds each level has, 0 to {most}, and at least one of the top level, was
+chosen on {chosen_on} validation images, level by level, for each model and mask: {schedules}."""
 
 
 class Inpainting(Question):
     """The error of each model inside masks, after each round."""
 
     title = "Inpainting (section 6.1)"
+    claims = {
+        "naive": "Missing parts are filled in better than by the mean colour",
+        "levels": "Lower levels bring them nearer to the original than the top level alone",
+        "ALI": "Missing parts are filled in better than by ALI",
+        "VAE": "Missing parts are filled in better than by a VAE",
+    }
 
     def inputs(self, context: Context) -> dict:
         """The user's mask.
@@ -50,69 +63,122 @@ class Inpainting(Question):
     def answer(self, context: Context) -> dict:
         """RMSE inside each mask by round, for the run and the baselines; figures."""
         images = np.asarray(context.split("test").images[:_IMAGES])
+        choosing = np.asarray(context.split("validation").images[:_CHOOSING])
         masks, free = standard_masks(*images.shape[1:3]), _free_mask(context)
+        standard = list(masks)
         if free is not None:
             masks["free"] = free
-        coders = {subject.name: subject.coder for subject in context.subjects}
-        errors: dict[str, dict] = {
-            name: {"missing": float(mask.mean()), "rmse": {}} for name, mask in masks.items()
+        found = {
+            name: _of_mask(context, choosing, images, name, mask) for name, mask in masks.items()
         }
-        shown = {}
-        tasks = [(name, subject) for name in masks for subject in coders]
-        for name, subject in context.progress(tasks, "inpaint"):
-            rounds = inpaint(coders[subject], images, masks[name])
-            start, *after = [rmse(images, filled, masks[name]) for filled in rounds]
-            errors[name]["naive"], errors[name]["rmse"][subject] = start, after
-            shown[name, subject] = rounds[:, :_SHOWN]
-        for name, mask in masks.items():
-            of_mask = {subject: shown[name, subject] for subject in coders}
-            page = _comparison(images[:_SHOWN], mask, of_mask, context.subject.coder.num_levels)
-            save_strips(context.path(_picture(name)), page)
+        longest = max(len(c) for m, _ in found.values() for c in m["curves"].values())
         save_curves(
             context.path("inpainting.png"),
-            {f"RMSE, {name}": _curves(of_mask) for name, of_mask in errors.items()},
-            range(ROUNDS + 1),
+            {f"RMSE, {name}": _padded(m["curves"], longest) for name, (m, _) in found.items()},
+            range(longest),
             "round",
         )
+        values = np.stack([squares for name, (_, squares) in found.items() if name in standard], 1)
+        labels = list(found[standard[0]][0]["rows"])
         return {
             "images": len(images),
-            "schedule": {name: schedule(coder.num_levels) for name, coder in coders.items()},
-            "masks": errors,
+            "chosen_on": len(choosing),
+            "labels": context.labels,
+            "masks": {name: of_mask for name, (of_mask, _) in found.items()},
+            "mean": _table(labels, values.transpose(0, 2, 1)),
         }
 
     def report(self, answer: dict) -> str:
         """The result in words, the table, the figures."""
-        own, *others = answer["schedule"]
-        results = "; ".join(_against_naive(name, own, e) for name, e in answer["masks"].items())
-        levels = answer["schedule"][own]
-        last_rounds = [r for r in range(1, ROUNDS + 1) if r == ROUNDS or levels[r - 1] != levels[r]]
-        rows = [
-            [
-                name,
-                f"{errors['missing']:.0%}",
-                errors["naive"],
-                errors["rmse"][own][0],
-                *(errors["rmse"][own][r - 1] for r in last_rounds),
-                *(errors["rmse"][other][-1] for other in others),
-            ]
-            for name, errors in answer["masks"].items()
-        ]
-        head = [
-            "mask",
-            "missing",
-            "naive fill",
-            f"{own}, round 1",
-            *(f"round {r} (level {levels[r - 1]})" for r in last_rounds),
-            *(f"{other}, round {ROUNDS}" for other in others),
-        ]
+        masks = {**answer["masks"], "mean of the first three": answer["mean"]}
+        labels = list(answer["mean"]["rows"])
+        rows = []
+        for name, table in masks.items():
+            missing = f"{table['missing']:.0%}" if "missing" in table else None
+            rows.append([name, missing, *(_cell(table["rows"][label]) for label in labels)])
+        own = next(iter(answer["labels"]))
+        results = "; ".join(
+            f"{name} {_cell(table['rows'][own])}, of the naive fill {_cell(table['rows'][_NAIVE])}"
+            for name, table in masks.items()
+        )
+        schedules = "; ".join(
+            f"{name}: {', '.join(f'{s} {_in_words(levels)}' for s, levels in of.items())}"
+            for name, of in ((name, table["schedule"]) for name, table in answer["masks"].items())
+        )
         return markdown.page(
-            f"RMSE of the missing pixels after {ROUNDS} rounds: {results}.",
-            f"On the scale [0, 1], over {answer['images']:,} test images. The naive fill is the "
-            "mean colour of an image's known pixels; the rounds start from it.",
-            markdown.table(head, rows),
+            f"RMSE of the missing pixels: {results}.",
+            _METHOD.format(most=_MOST, schedules=schedules, **answer),
+            markdown.table(["mask", "missing", *labels], rows),
             "![error by round](inpainting.png)",
             *(f"![{name}]({_picture(name)})" for name in answer["masks"]),
         )
+
+    def findings(self, answer: dict) -> dict[str, Finding]:
+        """By the means over the standard masks."""
+        role = roles(answer["labels"])
+        if not role:
+            return {}
+        own = next(iter(answer["labels"]))
+        naive, top = (label for label in answer["mean"]["rows"] if label not in answer["labels"])
+        pairs = {"naive": naive, "levels": top}
+        pairs.update({kind: role[kind] for kind in ("ALI", "VAE") if kind in role})
+        return {
+            key: compared(answer["mean"], own, other, "rmse", sign=-1)
+            for key, other in pairs.items()
+        }
+
+
+def _of_mask(context, choosing, images, name, mask):
+    """(a mask's part of the answer, squared errors [N, R] of its rows); draws its figure."""
+    squares, curves, schedules, shown = {}, {}, {}, {}
+    top = context.subject.coder.num_levels
+    for subject in context.progress(context.subjects, f"inpaint, {name}"):
+        levels = schedules[subject.name] = choose(subject.coder, choosing, mask)
+        parts = [
+            inpaint(subject.coder, images[i : i + _BATCH], mask, levels)
+            for i in range(0, len(images), _BATCH)
+        ]
+        errors = np.concatenate(
+            [_squares(images[i * _BATCH :][:_BATCH], part, mask) for i, part in enumerate(parts)],
+            axis=1,
+        )
+        curves[subject.name] = np.sqrt(errors.mean(axis=1)).tolist()
+        squares.setdefault(_NAIVE, errors[0])
+        if subject is context.subject:
+            squares[f"{subject.name}, level {top} alone"] = errors[levels.count(top)]
+        squares[subject.name] = errors[-1]
+        shown[subject.name] = parts[0][:, :_SHOWN]
+    page = _comparison(images[:_SHOWN], mask, shown, schedules[context.subject.name])
+    save_strips(context.path(_picture(name)), page)
+    values = np.stack(list(squares.values()), axis=1)
+    return {
+        "missing": float(mask.mean()),
+        "schedule": schedules,
+        "curves": curves,
+        **_table(list(squares), values[..., np.newaxis]),
+    }, values
+
+
+def _table(labels, values):
+    """RMSE of squared errors [N, R, masks], the mean over the masks."""
+    return tables.measured(
+        labels, values, lambda means: np.sqrt(means).mean(axis=-1, keepdims=True), ["rmse"]
+    )
+
+
+def _squares(images, rounds, mask):
+    """Mean squared error of each image inside the mask after each round, [1 + R, N]."""
+    difference = rounds[:, :, mask].astype(np.float64) - images[:, mask]
+    return np.mean(np.square(difference / 255), axis=(2, 3))
+
+
+def _cell(row):
+    return markdown.with_interval(row["rmse"], row["intervals"]["rmse"])
+
+
+def _in_words(levels):
+    """How many rounds each level has."""
+    return " + ".join(f"{levels.count(l)} of level {l}" for l in sorted(set(levels), reverse=True))
 
 
 def _free_mask(context):
@@ -120,29 +186,21 @@ def _free_mask(context):
     return read_mask(context.mask, context.source.image_shape[:2]) if context.mask else None
 
 
-def _comparison(images, mask, rounds, num_levels):
+def _comparison(images, mask, rounds, levels):
     """`strips` of the run's own rounds, and the last round of each baseline beside them.
 
     `rounds` are those of `inpaint` by the names of the models, the run's own first.
     """
     own, *others = rounds
-    rows, columns, labels = strips(images, mask, rounds[own], num_levels)
+    rows, columns, labels = strips(images, mask, rounds[own], levels)
     ends = [rounds[other][-1][:, np.newaxis] for other in others]
     headings = [other.replace(" ", "\n") for other in others]
     return Strips(np.concatenate([rows, *ends], axis=1), [*columns, *headings], labels)
 
 
-def _curves(errors):
-    """Curves of the errors of a mask over the rounds, from the naive fill on."""
-    naive = errors["naive"]
-    curves = {subject: [naive, *after] for subject, after in errors["rmse"].items()}
-    return {**curves, "naive fill": [naive] * (ROUNDS + 1)}
-
-
-def _against_naive(name, subject, errors):
-    end, naive = errors["rmse"][subject][-1], errors["naive"]
-    order = "below" if end < naive else "not below"
-    return f"{name} {end:.4f}, {order} the naive fill's {naive:.4f}"
+def _padded(curves, length):
+    """Curves of one length, for a plot."""
+    return {name: values + [np.nan] * (length - len(values)) for name, values in curves.items()}
 
 
 def _picture(mask):
@@ -150,8 +208,30 @@ def _picture(mask):
 
 
 def schedule(num_levels: int) -> list[int]:
-    """The level of each of the `ROUNDS`, the top one first."""
-    return [num_levels - r * num_levels // ROUNDS for r in range(ROUNDS)]
+    """The level of each round where there is nothing to choose by: two of each, the top first."""
+    return [level for level in range(num_levels, 0, -1) for _ in range(2)]
+
+
+def choose(coder: Coder, images: np.ndarray, mask: np.ndarray) -> list[int]:
+    """The level of each round, by the error on images whose missing part is known.
+
+    From the top level down, each has as many rounds as bring the error of its rounds down most: 0
+    to 6, and at least one of the top level.
+
+    Args:
+      coder: of the model.
+      images: uint8 [N, H, W, C].
+      mask: bool [H, W], True where a pixel is missing.
+    """
+    levels: list[int] = []
+    filled = naive_fill(images, mask)
+    for level in range(coder.num_levels, 0, -1):
+        rounds = list(rounds_of(coder, filled, mask, [level] * _MOST))
+        errors = [rmse(images, after, mask) for after in rounds]
+        first = 1 if not levels else 0
+        best = first + int(np.argmin(errors[first:]))
+        levels, filled = levels + [level] * best, rounds[best]
+    return levels
 
 
 def naive_fill(images: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -165,49 +245,57 @@ def naive_fill(images: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(mask[..., np.newaxis], np.rint(known).astype(np.uint8), images)
 
 
-def rounds_of(coder: Coder, images: np.ndarray, mask: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields the naive fill, then the images after each round, one after the other.
+def inpaint(
+    coder: Coder, images: np.ndarray, mask: np.ndarray, levels: Sequence[int]
+) -> np.ndarray:
+    """The naive fill, and the images after each round.
 
     Args:
       coder: of the model.
       images: uint8 [B, H, W, C]; what they hold inside the mask is not used.
       mask: bool [H, W], True where a pixel is missing.
+      levels: the level of each of the R rounds.
 
-    Yields:
-      uint8 [B, H, W, C], 1 + `ROUNDS` times.
+    Returns:
+      uint8 [1 + R, B, H, W, C].
     """
-    filled = naive_fill(images, mask)
+    return np.stack(list(rounds_of(coder, naive_fill(images, mask), mask, levels)))
+
+
+def rounds_of(
+    coder: Coder, filled: np.ndarray, mask: np.ndarray, levels: Sequence[int]
+) -> Iterator[np.ndarray]:
+    """Yields the images of `inpaint` one round after the other, from a first fill on."""
     yield filled
-    for level in schedule(coder.num_levels):
-        filled = np.where(mask[..., np.newaxis], coder.reconstruct(filled, level), images)
+    missing = mask[..., np.newaxis]
+    for level in levels:
+        filled = np.where(missing, coder.reconstruct(filled, level), filled)
         yield filled
-
-
-def inpaint(coder: Coder, images: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """What `rounds_of` yields, as uint8 [1 + ROUNDS, B, H, W, C]."""
-    return np.stack(list(rounds_of(coder, images, mask)))
 
 
 def rmse(images: np.ndarray, filled: np.ndarray, mask: np.ndarray) -> float:
     """Per-pixel RMSE inside the mask, on the scale [0, 1]; shapes as of `inpaint`."""
-    difference = filled[:, mask].astype(np.float64) - images[:, mask]
-    return float(np.sqrt(np.mean(np.square(difference / 255))))
+    return float(np.sqrt(_squares(images, filled[np.newaxis], mask).mean()))
 
 
-def strips(images: np.ndarray, mask: np.ndarray, rounds: np.ndarray, num_levels: int) -> Strips:
+def strips(
+    images: np.ndarray, mask: np.ndarray, rounds: np.ndarray, levels: Sequence[int]
+) -> Strips:
     """For each image: original, masked, and the first and last round of each level.
 
     Args:
       images: uint8 [B, H, W, C].
       mask: bool [H, W].
       rounds: of `inpaint`.
-      num_levels: L.
+      levels: as of `inpaint`.
     """
-    levels = [None, *schedule(num_levels)]
-    first_and_last = sorted(
-        {i for l in set(levels[1:]) for i in (levels.index(l), ROUNDS - levels[::-1].index(l))}
-    )
+    count = len(levels)
+    first_and_last = [
+        r
+        for r in range(1, count + 1)
+        if r in (1, count) or not levels[r - 2] == levels[r - 1] == levels[r]
+    ]
     masked = np.where(mask[..., np.newaxis], np.uint8(_GREY), images)
-    columns = [f"level {levels[i]}\nround {i}" for i in first_and_last]
+    columns = [f"level {levels[r - 1]}\nround {r}" for r in first_and_last]
     rows = np.stack([images, masked, *rounds[first_and_last]], axis=1)
     return Strips(rows, ["original", "masked", *columns], [""] * len(rows))

@@ -72,8 +72,9 @@ def inpaint(coder: Coder, images: np.ndarray, names: Sequence[str], mask: str) -
     """The missing part predicted; `mask` is the path of one, or "" for the centre."""
     shape = coder.image_shape[:2]
     missing = read_mask(mask, shape) if mask else standard_masks(*shape)["centre"]
-    rounds = inpainting.inpaint(coder, images, missing)
-    return inpainting.strips(images, missing, rounds, coder.num_levels)._replace(labels=names)
+    levels = inpainting.schedule(coder.num_levels)
+    rounds = inpainting.inpaint(coder, images, missing, levels)
+    return inpainting.strips(images, missing, rounds, levels)._replace(labels=names)
 
 
 def traverse(

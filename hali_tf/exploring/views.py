@@ -43,10 +43,11 @@ def inpaint(coder: Coder, image: np.ndarray, mask: np.ndarray) -> Iterator[tuple
       image: uint8 [H, W, C].
       mask: bool [H, W], True where a pixel is to be predicted; some are, and some are not.
     """
-    captions = ["mean colour"]
-    for round_, level in enumerate(inpainting.schedule(coder.num_levels), start=1):
+    captions, levels = ["mean colour"], inpainting.schedule(coder.num_levels)
+    for round_, level in enumerate(levels, start=1):
         captions.append(f"round {round_}, level {level}")
-    rounds = inpainting.rounds_of(coder, image[np.newaxis], mask)
+    start = inpainting.naive_fill(image[np.newaxis], mask)
+    rounds = inpainting.rounds_of(coder, start, mask, levels)
     for caption, filled in zip(captions, rounds):
         yield caption, filled[0]
 

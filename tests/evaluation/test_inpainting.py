@@ -31,7 +31,7 @@ MASK = np.array([[True, False], [False, False]])
 
 def test_rounds_go_down_the_levels_and_keep_what_is_known():
     images = np.array([[[7], [10]], [[20], [30]]], np.uint8)[np.newaxis]
-    rounds = inpainting.inpaint(Pulls(), images, MASK)
+    rounds = inpainting.inpaint(Pulls(), images, MASK, [2, 2, 1, 1])
     assert rounds.shape == (5, 1, 2, 2, 1) and rounds.dtype == np.uint8
     missing = rounds[:, 0, 0, 0, 0].tolist()
     assert missing == [20, 60, 60, 80, 90]  # 20: mean of 10, 20 and 30
@@ -44,8 +44,8 @@ def test_what_is_missing_is_not_used():
     other = images.copy()
     other[0, 0, 0] = 255
     np.testing.assert_array_equal(
-        inpainting.inpaint(Coder(Linear()), images, MASK),
-        inpainting.inpaint(Coder(Linear()), other, MASK),
+        inpainting.inpaint(Coder(Linear()), images, MASK, [2, 1]),
+        inpainting.inpaint(Coder(Linear()), other, MASK, [2, 1]),
     )
 
 
@@ -53,7 +53,7 @@ def test_linear_model_fills_in_what_it_can_represent():
     # 110 but for one pixel: uniform and chessboard parts converge to the uniform image.
     images = np.full([1, 2, 2, 1], 110, np.uint8)
     images[0, 0, 0] = 50
-    rounds = inpainting.inpaint(Coder(Linear()), images, MASK)
+    rounds = inpainting.inpaint(Coder(Linear()), images, MASK, [2, 1, 1])
     assert (rounds[1:, 0, 0, 0, 0] == 110).all()
 
 
@@ -66,10 +66,25 @@ def test_naive_fill_is_the_mean_of_each_colour():
 
 @pytest.mark.parametrize(
     "levels, expected",
-    [(1, [1, 1, 1, 1]), (2, [2, 2, 1, 1]), (3, [3, 3, 2, 1])],
+    [(1, [1, 1]), (2, [2, 2, 1, 1]), (5, [5, 5, 4, 4, 3, 3, 2, 2, 1, 1])],
 )
-def test_schedule_shares_the_rounds(levels, expected):
+def test_schedule_has_two_rounds_of_every_level(levels, expected):
     assert inpainting.schedule(levels) == expected
+
+
+@pytest.mark.parametrize(
+    "missing, expected",
+    [
+        (60, [2]),  # level 2 gives it; level 1 would only take it away
+        (80, [2, 1]),
+        (90, [2, 1, 1]),
+        (100, [2, 1, 1, 1, 1, 1, 1]),
+        (10, [2]),  # no round would be best, but the top level has one
+    ],
+)
+def test_rounds_are_those_of_the_smallest_error(missing, expected):
+    images = np.array([[[missing], [10]], [[20], [30]]], np.uint8)[np.newaxis]
+    assert inpainting.choose(Pulls(), images, MASK) == expected
 
 
 def test_standard_masks():
@@ -126,7 +141,9 @@ def test_mask_that_cannot_be_used(tmp_path, write, words):
 def linear_context(tmp_path, mask="", names=("HALI",)):
     """Random images; the linear model under each name."""
     images = np.random.default_rng(0).integers(60, 141, (200, 4, 4, 1), dtype=np.uint8)
-    source = Source("random", (4, 4, 1), lambda split: Split(images))
+    source = Source(
+        "random", (4, 4, 1), lambda split: Split(images[::-1] if split == "validation" else images)
+    )
     subjects = tuple(Subject(name, str(tmp_path), None, Linear(4)) for name in names)
     return Context(subjects, source, str(tmp_path), limit=150, mask=mask), images[:150]
 
@@ -136,20 +153,38 @@ def test_answer_holds_errors_of_all_and_draws_them(tmp_path):
     Image.fromarray(np.uint8(mask * 255)).save(tmp_path / "free.png")
     context, images = linear_context(tmp_path, str(tmp_path / "free.png"), ("HALI", "ALI"))
     answer = json.loads(json.dumps(Inpainting().answer(context)))
-    assert answer["images"] == 128
+    assert answer["images"] == answer["chosen_on"] == 150
     assert list(answer["masks"]) == ["centre", "right half", "lower half", "free"]
     free = answer["masks"]["free"]
-    assert free["missing"] == 1 / 16 and free["rmse"]["HALI"] == free["rmse"]["ALI"]
-    images = images[:128]
-    rounds = inpainting.inpaint(Coder(Linear(4)), images, mask)
+    validation = context.split("validation").images
+    levels = inpainting.choose(Coder(Linear(4)), validation, mask)
+    assert free["schedule"] == {"HALI": levels, "ALI": levels}
+    rounds = inpainting.inpaint(Coder(Linear(4)), images, mask, levels)
     expected = [np.sqrt(np.mean((r[:, 1, 2] / 255 - images[:, 1, 2] / 255) ** 2)) for r in rounds]
-    np.testing.assert_allclose([free["naive"], *free["rmse"]["ALI"]], expected)
+    np.testing.assert_allclose(free["curves"]["ALI"], expected)
+    rows = free["rows"]
+    assert list(rows) == ["naive fill", "HALI, level 2 alone", "HALI", "ALI"]
+    assert rows["naive fill"]["rmse"] == pytest.approx(expected[0])
+    assert rows["HALI, level 2 alone"]["rmse"] == pytest.approx(expected[levels.count(2)])
+    assert rows["HALI"]["rmse"] == pytest.approx(expected[-1])
+    low, high = rows["HALI"]["intervals"]["rmse"]
+    assert low < expected[-1] < high
+    standard = [answer["masks"][name]["rows"]["HALI"]["rmse"] for name in answer["masks"]][:3]
+    assert answer["mean"]["rows"]["HALI"]["rmse"] == pytest.approx(np.mean(standard))
     text = Inpainting().report(answer)
-    assert f"{free['naive']:.4g}" in text and "round 2 (level 2)" in text
+    assert f"{expected[0]:.4g} [" in text and "free: HALI " in text
     for name in ("inpainting.png", "inpainting_right_half.png", "inpainting_free.png"):
         assert f"({name})" in text
         with Image.open(tmp_path / name) as picture:
             assert min(picture.size) > 100
+
+
+def test_what_cannot_be_predicted_is_filled_in_worse_than_by_its_mean(tmp_path):
+    context, _ = linear_context(tmp_path)
+    found = Inpainting().findings(json.loads(json.dumps(Inpainting().answer(context))))
+    assert found.keys() == {"naive", "levels"}
+    assert found["naive"].verdict == "does not hold" and found["naive"].interval[1] < 0
+    assert found["levels"].verdict != "does not hold"  # chosen by it: lower levels have no round
 
 
 def test_inputs_change_with_the_mask(tmp_path):
