@@ -94,9 +94,9 @@ def train(
             source.image_shape, config.weights, config.frozen_blocks, config.precision
         )
     _make_folder(config)
-    shares = np.mean(np.asarray(splits["train"].labels), axis=0)
+    names, shares = source.label_names or (), np.mean(np.asarray(splits["train"].labels), axis=0)
     classifier = classifiers.AttributeClassifier(
-        trunk, source.label_names or (), source.image_shape, shares, config.seed, config.degrade
+        trunk, names, source.image_shape, shares, config.seed, config.degrade
     )
     _fit(config, classifier, splits["train"])
     measured = {name: _measure(classifier, splits[name]) for name in ("validation", "test")}

@@ -7,7 +7,8 @@ is decoded to an image. Where there are more than two levels, z_2 is read as the
 
 With labels, the entry of each attribute or class is the one of the highest correlation on training
 images. With an attribute classifier, its decisions before the change (on the reconstruction from
-z_1) and after it tell whether the attribute changes and how many others do.
+z_1) and after it tell whether the attribute changes in the direction of that correlation, and how
+many others change.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ import numpy as np
 
 from hali_tf.drawing.strips import Strips, save_strips
 from hali_tf.evaluation import attribute_classifier, traversal
+from hali_tf.evaluation.claims import Finding, above
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
+from hali_tf.measures import intervals
+from hali_tf.measures.correlations import all_pairs, of_columns
 from hali_tf.measures.latents import scale
 from hali_tf.measures.spectra import by_strength
 from hali_tf.models.coder import Coder
@@ -30,15 +34,23 @@ FLIP = -3.0  # multiplies an entry where the classifier decides: the other sign,
 _CORRELATED, _MEASURED = 4000, 100  # images
 _SHOWN_IMAGES, _SHOWN_ENTRIES = 3, 4
 _HOW_MEASURED = """\
-Changed: for how many of {images} validation images the classifier's decision becomes another one.
-By other entries: the same after the entries of other labels, for comparison. Others: how many of
-the other decisions change with it."""
+An entry moves an image towards an attribute or away from it, by the sign of their correlation.
+Changed: of those of {images} validation images that are not yet where the entry moves them, the
+share for which the classifier's decision changes, in that direction. By other entries: the same
+after the entries of other labels, each in the direction of its own correlation with this one.
+Others: how many of the other decisions change, in either direction. In brackets 95 % intervals by
+the bootstrap over images."""
+_MEASURES = ("changed", "changed_by_other_entries", "others_changed")
 
 
 class Innovation(Question):
     """The entry of z_2 that belongs to each label, and what changing it does to images."""
 
     title = "Latent semantic innovation (section 6.3)"
+    claims = {
+        "control": "Changing the entry of an attribute changes that attribute, in its direction, "
+        "more often than other entries do",
+    }
 
     def unanswerable(self, context: Context) -> str | None:
         """A run of one level."""
@@ -62,9 +74,11 @@ class Innovation(Question):
             spectra = traversal.effects(coder, zs[-1], coder.num_levels, components)
             shown = {f"entry {k}": k for k in by_strength(spectra)[:_SHOWN_ENTRIES]}
         else:
-            result["labels"] = _entries(context, coder, zs[-1], held_out.labels[:_CORRELATED])
+            result["labels"], on_training = _entries(
+                context, coder, zs[-1], held_out.labels[:_CORRELATED]
+            )
             if context.source.multi_label and context.classifier_dirs:
-                _measure(context, coder, [z[:_MEASURED] for z in zs], result)
+                _measure(context, coder, [z[:_MEASURED] for z in zs], on_training, result)
             shown = _most_correlated(result["labels"])
         few = [z[:_SHOWN_IMAGES] for z in zs]
         save_strips(
@@ -87,6 +101,14 @@ class Innovation(Question):
             )
         return markdown.page(_result(answer), *figure, *_table(answer))
 
+    def findings(self, answer: dict) -> dict[str, Finding]:
+        """By the difference of the shares, mean over the attributes."""
+        measured = answer.get("measured")
+        if not measured or measured["changed_by_other_entries"] is None:
+            return {}
+        figure = f"{measured['changed']:.0%} and {measured['changed_by_other_entries']:.0%}"
+        return {"control": above(figure, measured["difference"]["interval"])}
+
 
 def _result(answer):
     """The first paragraph of the report of labelled data."""
@@ -100,9 +122,10 @@ def _result(answer):
         return words
     return (
         f"{words} Multiplying the entry of a label by {measured['scalar']:g} changes the "
-        f"classifier's decision on it for {measured['changed']:.0%} of the images, the entry of "
-        f"another label for {measured['changed_by_other_entries']:.0%}; "
-        f"{measured['others_changed']:.1f} other decisions change with it."
+        f"classifier's decision on it in the entry's direction for {_cell(measured, 'changed')} of "
+        "the images that can change so, the entry of another label for "
+        f"{_cell(measured, 'changed_by_other_entries')}; {_cell(measured, 'others_changed')} other "
+        "decisions change with it."
     )
 
 
@@ -113,16 +136,28 @@ def _table(answer):
         "correlation on validation images."
     )
     head = ["label", "entry", "correlation, training", "validation"]
-    columns = {"entry": "d", "correlation": "+.3f", "correlation_validation": "+.3f"}
-    if "measured" in answer:
+    measures = _MEASURES if "measured" in answer else ()
+    if measures:
         method = f"{method} {_HOW_MEASURED.format(**answer['measured'])}"
         head += ["changed", "by other entries", "others"]
-        columns.update(changed=".0%", changed_by_other_entries=".0%", others_changed=".1f")
     rows = [
-        [name, *(f"{row[column]:{form}}" for column, form in columns.items())]
+        [
+            name,
+            str(row["entry"]),
+            f"{row['correlation']:+.3f}",
+            markdown.with_interval(
+                row["correlation_validation"], row["correlation_interval"], "+.3f"
+            ),
+            *(_cell(row, measure) for measure in measures),
+        ]
         for name, row in answer["labels"].items()
     ]
     return method, markdown.table(head, rows)
+
+
+def _cell(row, measure):
+    form = ".1f" if measure == "others_changed" else ".0%"
+    return markdown.with_interval(row[measure], row["intervals"][measure], form)
 
 
 def innovate(
@@ -146,45 +181,44 @@ def innovate(
     return coder.decode(z_1 - innovation, 1)
 
 
-def correlations(z: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Pearson's correlation of each entry with each label, 0 where one of them is constant.
-
-    Args:
-      z: float32 [N, d].
-      labels: [N, A] of 0 and 1.
-
-    Returns:
-      float64 [A, d].
-    """
-    z, labels = z - z.mean(axis=0, dtype=np.float64), labels - labels.mean(axis=0)
-    deviations = np.outer(np.linalg.norm(labels, axis=0), np.linalg.norm(z, axis=0))
-    return np.divide(labels.T @ z, deviations, out=np.zeros_like(deviations), where=deviations > 0)
-
-
 def changes(
     coder: Coder,
     zs: list[np.ndarray],
     entries: Iterable[int],
     decide: Callable[[np.ndarray], np.ndarray],
-) -> np.ndarray:
-    """How often each of the classifier's decisions changes with each entry.
+) -> tuple[np.ndarray, np.ndarray]:
+    """The classifier's decisions before and after the change of each entry.
 
     Args:
       coder: of two levels or more.
       zs: encoded images, float32 [N, *latent] for each level.
-      entries: iterable of their numbers.
+      entries: E numbers.
       decide: uint8 images [N, H, W, C] to decisions uint8 [N, A].
 
     Returns:
-      float64 [entries, A], shares of the images.
+      uint8 [N, A] and [N, E, A].
     """
-    before = decide(coder.decode(zs[0], 1))
-    return np.stack(
-        [
-            np.mean(decide(innovate(coder, zs[0], zs[-1], k, FLIP)) != before, axis=0)
-            for k in entries
-        ]
-    )
+    after = [decide(innovate(coder, zs[0], zs[-1], k, FLIP)) for k in entries]
+    return decide(coder.decode(zs[0], 1)), np.stack(after, axis=1)
+
+
+def in_direction(
+    before: np.ndarray, after: np.ndarray, z: np.ndarray, signs: np.ndarray
+) -> np.ndarray:
+    """Which decisions could change in the direction of an entry, and which did.
+
+    Args:
+      before: uint8 [N, A], decisions.
+      after: uint8 [N, E, A], after each entry was multiplied by `FLIP`.
+      z: float32 [N, E], the entries.
+      signs: [E, A], of the correlation of entry and attribute.
+
+    Returns:
+      bool [N, 2, E, A].
+    """
+    target = (FLIP - 1) * z[:, :, np.newaxis] * signs > 0  # whether the attribute is to be there
+    could = target != before[:, np.newaxis]
+    return np.stack([could, could & (after == target)], axis=1)
 
 
 def strips(
@@ -213,7 +247,7 @@ def strips(
 
 
 def _entries(context, coder, z_validation, validation_labels):
-    """Label name to its entry and correlations."""
+    """Label name to its entry and correlations; and all correlations on training, [A, d]."""
     source, train = context.source, context.split("train")
     step = -(-len(train.images) // _CORRELATED)  # all classes, where they are in order
     z, train_labels = coder.encode(np.asarray(train.images[::step]))[-1], train.labels[::step]
@@ -223,16 +257,19 @@ def _entries(context, coder, z_validation, validation_labels):
         names = names or [f"class {c}" for c in classes]
         train_labels = train_labels[:, np.newaxis] == classes
         validation_labels = validation_labels[:, np.newaxis] == classes
-    on_training = correlations(z, train_labels)
-    on_validation = correlations(z_validation, validation_labels)
-    return {
+    on_training = all_pairs(z, train_labels)
+    entries = np.argmax(np.abs(on_training), axis=1)
+    on_validation, ends = of_columns(z_validation[:, entries], validation_labels)
+    labels = {
         str(name): {
             "entry": int(k),
             "correlation": float(on_training[i, k]),
-            "correlation_validation": float(on_validation[i, k]),
+            "correlation_validation": float(on_validation[i]),
+            "correlation_interval": ends[:, i].tolist(),
         }
-        for i, (name, k) in enumerate(zip(names, np.argmax(np.abs(on_training), axis=1)))
+        for i, (name, k) in enumerate(zip(names, entries))
     }
+    return labels, on_training
 
 
 def _most_correlated(labels):
@@ -244,20 +281,47 @@ def _most_correlated(labels):
     return {f"{name}\nz_2[{k}]": k for k, name in list(first.items())[:_SHOWN_ENTRIES]}
 
 
-def _measure(context, coder, zs, result):
+def _measure(context, coder, zs, correlation, result):
     """Adds shares of changed decisions to the rows of the labels, and their means."""
     classifier = attribute_classifier.load(context)
     rows = list(result["labels"].values())
     entries = sorted({row["entry"] for row in rows})
-    shares = changes(coder, zs, context.progress(entries, "innovate"), classifier.decide)
-    for i, row in enumerate(rows):
-        own = entries.index(row["entry"])
-        row["changed"] = float(shares[own, i])
-        by_others = np.delete(shares[:, i], own)
-        row["changed_by_other_entries"] = float(by_others.mean()) if len(by_others) else 0.0
-        row["others_changed"] = float(shares[own].sum() - shares[own, i])
-    means = {
-        name: float(np.mean([row[name] for row in rows]))
-        for name in ("changed", "changed_by_other_entries", "others_changed")
+    own = [entries.index(row["entry"]) for row in rows]
+    progress = context.progress(entries, "innovate")
+    before, after = changes(coder, zs, progress, classifier.decide)
+    signs = np.sign(correlation[:, entries]).T
+    could = in_direction(before, after, zs[-1][:, entries], signs)
+    any_change = (after != before[:, np.newaxis])[:, np.newaxis]
+    values = np.concatenate([could, any_change], axis=1)
+    of_label, is_own = np.arange(len(rows)), np.zeros(signs.shape, bool)
+    is_own[own, of_label] = True
+
+    def shares(means):
+        """Of means [..., 3, E, A]: `_MEASURES` of each label, [..., 3, A]."""
+        possible, found, changed = np.moveaxis(means, -3, 0)
+        share = np.divide(found, possible, out=np.zeros_like(found), where=possible > 0)
+        others = np.sum(share, axis=-2, where=~is_own) / max(len(entries) - 1, 1)
+        with_it = changed.sum(axis=-1)[..., own] - changed[..., own, of_label]
+        return np.stack([share[..., own, of_label], others, with_it], axis=-2)
+
+    def with_means(means):
+        """The same with the mean of all labels last."""
+        found = shares(means)
+        return np.concatenate([found, found.mean(axis=-1, keepdims=True)], axis=-1)
+
+    value, ends = with_means(values.mean(axis=0)), intervals.bootstrap(values, with_means)
+    result["measured"] = {"images": len(zs[0]), "scalar": FLIP}
+    for i, row in enumerate([*rows, result["measured"]]):
+        row.update(zip(_MEASURES, value[:, i].tolist()))
+        row["intervals"] = dict(zip(_MEASURES, ends[:, :, i].T.tolist()))
+        if len(entries) == 1:
+            row["changed_by_other_entries"] = None
+
+    def difference(means):
+        found = shares(means).mean(axis=-1)
+        return found[..., 0] - found[..., 1]
+
+    result["measured"]["difference"] = {
+        "value": float(difference(values.mean(axis=0))),
+        "interval": intervals.bootstrap(values, difference).tolist(),
     }
-    result["measured"] = {"images": len(zs[0]), "scalar": FLIP, **means}

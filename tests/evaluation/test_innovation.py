@@ -31,21 +31,6 @@ def test_innovation_keeps_what_the_top_does_not_know():
     )
 
 
-def test_correlations_are_those_of_numpy():
-    draw = np.random.default_rng(0)
-    labels = draw.integers(0, 2, (50, 3), dtype=np.uint8)
-    z = (draw.standard_normal((50, 4)) + labels[:, :1]).astype(np.float32)
-    expected = np.corrcoef(z.T, labels.T)[4:, :4]
-    np.testing.assert_allclose(innovation.correlations(z, labels), expected, atol=1e-6)
-
-
-def test_constants_correlate_with_nothing():
-    z = np.array([[1, 2], [1, 3], [1, 4]], np.float32)
-    labels = np.array([[0, 1], [1, 1], [1, 1]])
-    correlations = innovation.correlations(z, labels)
-    np.testing.assert_allclose(correlations, [[0, 3**0.5 / 2], [0, 0]], atol=1e-7)
-
-
 def bright_and_chequered(images):
     """Decisions: brighter than 100 on average; brighter on the white squares than on the black."""
     x = images[..., 0].astype(int) - 100
@@ -53,12 +38,28 @@ def bright_and_chequered(images):
     return np.stack([x.sum((1, 2)) > 0, (signs * x).sum((1, 2)) > 0], axis=1).astype(np.uint8)
 
 
-def test_changes_are_shares_of_the_images():
+def test_decisions_before_and_after_each_entry():
     # Uniform and chessboard parts: (10, 20), (10, 0).
     images = np.array([[[130, 90], [90, 130]], [[110, 110], [110, 110]]], np.uint8)[..., np.newaxis]
     coder = Coder(Linear())
-    changes = innovation.changes(coder, coder.encode(images), [0, 1], bright_and_chequered)
-    np.testing.assert_array_equal(changes, [[1, 0], [0, 0.5]])
+    before, after = innovation.changes(coder, coder.encode(images), [0, 1], bright_and_chequered)
+    np.testing.assert_array_equal(before, [[1, 1], [1, 0]])
+    np.testing.assert_array_equal(after[:, 0], [[0, 1], [0, 0]])
+    np.testing.assert_array_equal(after[:, 1], [[1, 0], [1, 0]])
+
+
+def test_only_changes_in_the_direction_of_an_entry_count():
+    # Times -3 an entry of 1 falls and one of -1 rises; with a correlation below 0 the reverse.
+    z = np.array([[1], [1], [-1], [-1]], np.float32)
+    before = np.array([[1, 1], [0, 0], [1, 1], [0, 0]], np.uint8)
+    after = np.array([[[0, 0]], [[1, 1]], [[0, 0]], [[1, 1]]], np.uint8)  # all change
+    could, did = np.moveaxis(innovation.in_direction(before, after, z, np.array([[1, -1]])), 1, 0)
+    expected = [[True, False], [False, True], [False, True], [True, False]]
+    np.testing.assert_array_equal(could[:, 0], expected)
+    np.testing.assert_array_equal(did, could)
+    unchanged = innovation.in_direction(before, before[:, np.newaxis], z, np.array([[1, -1]]))
+    np.testing.assert_array_equal(unchanged[:, 0, 0], expected)
+    assert not unchanged[:, 1].any()
 
 
 def test_strips_end_with_the_original():
@@ -116,11 +117,16 @@ def test_attributes_find_their_entries_and_are_measured(tmp_path, monkeypatch):
     # Times -3 the mean goes to the other side of 100, but for those that are just 100.
     assert bright["changed"] > 0.95
     assert bright["changed_by_other_entries"] == 0 and bright["others_changed"] < 0.05
+    low, high = bright["correlation_interval"]
+    assert 0.5 < low < bright["correlation_validation"] < high < 1
     assert answer["measured"]["images"] == 100
     assert answer["measured"]["changed"] == pytest.approx(
         np.mean([row["changed"] for row in answer["labels"].values()])
     )
     assert "by other entries" in check_report(tmp_path, answer)
+    finding = Innovation().findings(answer)["control"]
+    assert finding.verdict == "holds" and 0.9 < finding.interval[0] <= finding.interval[1] <= 1
+    assert Innovation().findings(plain) == {}
 
 
 def test_classes_find_their_entries(tmp_path):
