@@ -7,8 +7,12 @@ The page is at http://localhost:7860 until Ctrl-C, for this machine alone; nothi
 sent to any other. It shows a run, or a model behind TensorFlow Serving (or the embedded server).
 Choose a picture, or drop one of your own, and:
 
-  Reconstruct             see it rebuilt from every level
-  Sample                  draw images; a click takes one to the other tabs
+  Reconstruct   see it rebuilt from every level, with error and time
+  Inpaint       paint over a part, and see it predicted round by round
+  Traverse      move single entries of the top level and maps of z_1; save what comes of it
+  Interpolate   go to a second picture in the latents of each level; films as GIF
+  Sample        draw images; a click takes one to the other tabs
+  Classify      see the scores of the classes
 """
 
 from __future__ import annotations

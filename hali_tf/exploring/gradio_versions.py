@@ -10,7 +10,14 @@ _STYLE = {
     "theme": gr.themes.Default(
         font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace")
     ),
-    "css": "footer { display: none !important } img { image-rendering: pixelated }",
+    "css": """
+footer { display: none !important }
+img { image-rendering: pixelated }
+.picture .image-container { box-sizing: border-box; padding-top: 28px }
+.offered .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important }
+.offered .gallery-item { min-width: 0 }
+.offered .thumbnail-item { aspect-ratio: 1; height: auto !important; width: 100% !important }
+""",
 }
 _FOUR = gr.__version__.startswith("4.")
 

@@ -9,7 +9,7 @@ from hali_tf.exploring import views
 from hali_tf.exploring.gradio_versions import BLOCKS, LAUNCH
 from hali_tf.exploring.panel import Panel
 from hali_tf.exploring.subject import Subject
-from hali_tf.exploring.tabs import reconstruct, sample
+from hali_tf.exploring.tabs import classify, inpaint, interpolate, reconstruct, sample, vary
 
 # The browser asks no other host, whatever Gradio's own page refers to.
 _POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
@@ -25,13 +25,28 @@ def build(subject: Subject) -> gr.Blocks:
             with gr.Column(scale=1, min_width=260):
                 panel = Panel(subject)
             with gr.Column(scale=4), gr.Tabs():
-                with gr.Tab("Reconstruct"):
-                    follows = [reconstruct.add(subject)]
-                with gr.Tab("Sample"):
-                    sample.add(subject, panel.take)
+                follows = _tabs(subject, panel)
         panel.first(page)
         panel.followed_by(follows)
     return page
+
+
+def _tabs(subject, panel):
+    """Lays out the tabs; returns what follows from the chosen picture."""
+    follows = []
+    with gr.Tab("Reconstruct"):
+        follows.append(reconstruct.add(subject))
+    with gr.Tab("Inpaint") as tab:
+        follows.append(inpaint.add(subject, panel.chosen, tab))
+    with gr.Tab("Traverse"):
+        follows.append(vary.add(subject, panel.chosen))
+    with gr.Tab("Interpolate"):
+        follows.append(interpolate.add(subject, panel.chosen))
+    with gr.Tab("Sample"):
+        sample.add(subject, panel.take)
+    with gr.Tab("Classify"):
+        follows.append(classify.add(subject))
+    return follows
 
 
 def launch(page: gr.Blocks, port: int, browser: bool = False) -> str:

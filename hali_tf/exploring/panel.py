@@ -11,7 +11,7 @@ import numpy as np
 
 from hali_tf.exploring import choosing
 from hali_tf.exploring.subject import Subject
-from hali_tf.exploring.tabs.common import Follow, picture, said
+from hali_tf.exploring.tabs.common import Follow, gallery, picture, said
 
 
 class Panel:
@@ -26,18 +26,10 @@ class Panel:
         self._subject = subject
         self._steps: list[gr.events.Dependency] = []
         self.chosen = gr.State()
-        self._shown = picture("picture", height=240)
+        self._shown = picture("picture", height=280)
         self._note = gr.Markdown()
-        upload = gr.File(label="drop a picture", type="filepath", height=110)
-        offered = gr.Gallery(
-            [choosing.enlarged(image) for image in subject.pictures],
-            label="or take one of these",
-            columns=4,
-            height="auto",
-            allow_preview=False,
-            format="png",
-            elem_id="offered",
-        )
+        upload = gr.File(label="drop a picture", type="filepath", height=140)
+        offered = gallery(subject.pictures, "or take one of these", "offered")
         self.take(upload.upload, lambda path: choosing.read(subject, path), [upload], "choose")
         self.take(offered.select, self._offered)
 
@@ -70,8 +62,11 @@ class Panel:
 
     def followed_by(self, follows: Iterable[Follow]) -> None:
         """Shows the chosen picture in the tabs, after all events of `take`."""
-        for step in self._steps:
+        for number, step in enumerate(self._steps):
             for follow in follows:
                 step.success(
-                    said(follow.function), [self.chosen], list(follow.outputs), api_name=False
+                    said(follow.function),
+                    [self.chosen, *follow.inputs],
+                    list(follow.outputs),
+                    api_name=False if number else follow.name,
                 )

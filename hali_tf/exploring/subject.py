@@ -61,9 +61,9 @@ class Subject:
         return (named + strong)[:count]
 
     def component(self, level: int, number: int) -> str:
-        """The name of a component: "z_2[3]", and what the evaluation found that it stands for."""
+        """The name of a component: "z_2[3]", and what it stands for, where that is known."""
         name = self.names.get(number) if level == self.coder.num_levels else None
-        return f"z_{level}[{number}]" + (f" {name}" if name else "")
+        return f"z_{level}[{number}]" + (f": {name}" if name else "")
 
 
 def of_run(run_dir: str, checkpoint: str = "last") -> Subject:

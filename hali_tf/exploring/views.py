@@ -65,7 +65,7 @@ def vary(
       coder: of the model.
       zs: the image's latents, float32 [1, *latent] for each level.
       entries: {number: value} of entries of z_L.
-      maps: {number: factor} of maps of z_1; none where there is one level.
+      maps: {number: factor} of maps of z_1.
       keep_details: whether the change of z_1 that follows from the entries is applied to the
         image's own z_1 (innovation, section 6.3), which keeps what z_L does not hold. Otherwise the
         image is decoded from z_L alone.
@@ -77,12 +77,10 @@ def vary(
     z = zs[-1].copy()
     for k, value in entries.items():
         z[..., k] = value
-    if top == 1:
-        return coder.decode(z, 1)[0]
-    z_1 = zs[0]
-    if entries or not keep_details:
+    z_1 = z if top == 1 else zs[0]
+    if top > 1 and (entries or not keep_details):
         z_1 = coder.decode_latents(z, top)[0]
-    if entries and keep_details:
+    if top > 1 and entries and keep_details:
         z_1 = zs[0] - (coder.decode_latents(zs[-1], top)[0] - z_1)
     for k, factor in maps.items():
         z_1 = latents.scale(z_1, k, factor)

@@ -11,8 +11,6 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from hali_tf.exploring import page, subject
-
 pytestmark = pytest.mark.slow
 _CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 _DRIVER = shutil.which("chromedriver")
@@ -22,13 +20,6 @@ _ARGUMENTS = (
     "--disable-dev-shm-usage",
     "--window-size=1400,1100",
 )
-
-
-@pytest.fixture(scope="module")
-def address(run_dir):
-    blocks = page.build(subject.of_run(run_dir))
-    yield page.launch(blocks, 0)
-    blocks.close()
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +81,8 @@ class Visit:
 
 
 @pytest.fixture
-def visit(browser, address):
-    return Visit(browser, address)
+def visit(browser, run_page):
+    return Visit(browser, run_page)
 
 
 def test_the_page_asks_no_other_host(visit):

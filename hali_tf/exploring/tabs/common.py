@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
+import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import gradio as gr
+import numpy as np
 
 from hali_tf.errors import UserError
+from hali_tf.exploring.choosing import enlarged
 from hali_tf.exploring.gradio_versions import BUTTONS
 from serving.client import HaliClientError
 
@@ -18,12 +22,27 @@ class Follow(NamedTuple):
     """What is shown anew when another picture is chosen.
 
     Attributes:
-      function: of `choosing.Chosen`; returns a value for each output.
+      name: of the step, for calls without a browser.
+      function: of `choosing.Chosen` and the values of `inputs`; returns a value for each output.
       outputs: components.
+      inputs: components.
     """
 
+    name: str
     function: Callable[..., Any]
     outputs: Sequence[gr.components.Component]
+    inputs: Sequence[gr.components.Component] = ()
+
+
+class Files:
+    """Files for a visitor to take away; they are removed with this object."""
+
+    def __init__(self):
+        self._folder = tempfile.TemporaryDirectory(prefix="hali_tf_")
+
+    def new(self, name: str, suffix: str) -> str:
+        """Path of a file that is not there yet."""
+        return os.path.join(tempfile.mkdtemp(dir=self._folder.name), name + suffix)
 
 
 def said(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,4 +70,21 @@ def said(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def picture(label: str, **more: Any) -> gr.Image:
     """A place for a picture that the page shows."""
-    return gr.Image(label=label, format="png", interactive=False, type="pil", **BUTTONS, **more)
+    return gr.Image(
+        label=label, format="png", interactive=False, elem_classes="picture", **BUTTONS, **more
+    )
+
+
+def gallery(images: np.ndarray, label: str, name: str) -> gr.Gallery:
+    """Images, uint8 [N, H, W, C], to choose from by a click; `name` is the element's."""
+    return gr.Gallery(
+        [enlarged(image) for image in images],
+        label=label,
+        columns=4,
+        height="auto",
+        allow_preview=False,
+        format="png",
+        elem_id=name,
+        elem_classes="offered",
+        **BUTTONS,
+    )

@@ -30,4 +30,4 @@ def add(subject: Subject) -> Follow:
             rows.append(f"| level {level} | {r.rmse:.4f} | {1000 * r.seconds:.0f} ms |")
         return [*map(enlarged, images), "\n".join(rows)]
 
-    return Follow(follow, [*places, table])
+    return Follow("reconstruct", follow, [*places, table])
