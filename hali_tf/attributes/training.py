@@ -87,16 +87,15 @@ def train(
                 "of all three splits, to train and to measure with"
             )
     keras.utils.set_random_seed(config.seed)
+    shape = source.image_shape
     if encoder:
-        trunk = classifiers.EncoderTrunk(source.image_shape, **encoder, precision=config.precision)
+        trunk = classifiers.EncoderTrunk(shape, **encoder, precision=config.precision)
     else:
-        trunk = classifiers.VGG16(
-            source.image_shape, config.weights, config.frozen_blocks, config.precision
-        )
+        trunk = classifiers.VGG16(shape, config.weights, config.frozen_blocks, config.precision)
     _make_folder(config)
     names, shares = source.label_names or (), np.mean(np.asarray(splits["train"].labels), axis=0)
     classifier = classifiers.AttributeClassifier(
-        trunk, names, source.image_shape, shares, config.seed, config.degrade
+        trunk, names, shape, shares, config.seed, config.degrade
     )
     _fit(config, classifier, splits["train"])
     measured = {name: _measure(classifier, splits[name]) for name in ("validation", "test")}

@@ -12,6 +12,8 @@ change, over all components and both ends of the range:
   wide, or wider), which z_2 should have more of, as it is the global one;
 - what one map of colours, the same for all pixels of an image, makes of it, which z_1 should have
   more of, as it is the pixelwise one.
+A strong change drives pixels to black and white, which is flat, so that it counts as low and as
+pixelwise. Therefore both shares are measured for changes of equal strength as well.
 """
 
 from __future__ import annotations
@@ -22,49 +24,68 @@ import numpy as np
 
 from hali_tf.drawing.plots import save_curves
 from hali_tf.drawing.strips import Strips, save_strips
+from hali_tf.evaluation import rows as tables
+from hali_tf.evaluation.claims import Finding, compared
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
 from hali_tf.measures.latents import scale
-from hali_tf.measures.spectra import (
-    CUTOFF,
-    beyond_colours,
-    by_strength,
-    low_frequency_share,
-    pixelwise_share,
-    spectrum,
-)
+from hali_tf.measures.spectra import CUTOFF, beyond_colours, by_strength, spectrum
 from hali_tf.models.coder import Coder
 
-_SAMPLES = 8
+_SAMPLES = 16
 _SHOWN_COMPONENTS, _SHOWN_SAMPLES = 4, 3
+_TRIALS = 4  # to find the factor of a strength
+_MEASURES = ("low", "pixelwise", "low_at_equal_strength", "pixelwise_at_equal_strength")
 _METHOD = """\
 Low frequencies: the share of the energy of the image's change that lies at up to {cutoff} cycles
 per image (features a quarter of the image wide, or wider), over all components of a level, each
 multiplied by both ends of its range, on {samples} samples. A map of z_1 is multiplied everywhere at
 once; where that changes the tone of large areas, it counts as low frequency. Pixelwise: the share
 that the best affine map of an image's colours makes of the change; of a change of brightness or
-saturation that is all. Strength is the RMS of the change on the scale [0, 1]."""
+saturation that is all. Strength is the RMS of the change on the scale [0, 1]. At equal strength:
+each component is multiplied by so much less that its strength is {strength:.3g}, which half of the
+components of every level reach; the others are left out. In brackets 95 % intervals by the
+bootstrap over samples."""
 
 
 class Traversal(Question):
     """How global and how pixelwise the changes are that the components of each level make."""
 
     title = "What each level holds (section 6.2)"
+    claims = {
+        "low": "z_2 holds global variations: more low frequencies than z_1 (first reading)",
+        "low_at_equal_strength": "... the same for changes of equal strength",
+        "pixelwise": "z_1 holds pixelwise changes: colours alone make more of them than of z_2's "
+        "(second reading)",
+        "pixelwise_at_equal_strength": "... the same for changes of equal strength",
+    }
 
     def answer(self, context: Context) -> dict:
-        """For each level: the two shares, the strongest components; figures."""
+        """For each level: the shares, the strongest components; figures."""
         coder = context.subject.coder
         top, shape = coder.num_levels, (_SAMPLES, *coder.latent_shapes[-1])
         z_top = np.random.default_rng(context.seed).standard_normal(shape, np.float32)
-        levels = {}
-        for level, z in enumerate(coder.decode_latents(z_top, top), start=1):
+        zs = coder.decode_latents(z_top, top)
+        full, levels = [], {}
+        for level, z in enumerate(zs, start=1):
             components = context.progress(range(z.shape[-1]), f"traverse z_{level}")
-            levels[f"z_{level}"] = measured = _measure(coder, z, level, components)
-            strongest = [row["component"] for row in measured["strongest"]]
+            spectra, beyond = _energies(coder, z, level, components)
+            full.append((spectra, beyond))
+            levels[f"z_{level}"] = described = _described(coder, level, spectra, beyond)
+            strongest = [row["component"] for row in described["strongest"]]
             page = strips(coder, z[:_SHOWN_SAMPLES], level, strongest)
             save_strips(context.path(f"traversal_z_{level}.png"), page)
-        curves = {name: measured["share_up_to"] for name, measured in levels.items()}
+        strength = min(float(np.median(_strengths(coder, spectra))) for spectra, _ in full)
+        values = []
+        for (name, described), z, (spectra, beyond) in zip(levels.items(), zs, full):
+            level = len(values) + 1
+            reach = np.flatnonzero(_strengths(coder, spectra) >= strength)
+            components = context.progress(reach.tolist(), f"weaken {name}")
+            equal = _energies(coder, z, level, components, strength)
+            described["equal_components"] = len(reach)
+            values.append(np.concatenate([_pooled(spectra, beyond), _pooled(*equal)], axis=1))
+        curves = {name: described["share_up_to"] for name, described in levels.items()}
         save_curves(
             context.path("traversal_spectrum.png"),
             {"share of the energy of the change": curves},
@@ -74,88 +95,129 @@ class Traversal(Question):
         return {
             "samples": _SAMPLES,
             "cutoff": CUTOFF,
+            "strength": strength,
             "levels": levels,
-            "higher_levels_are_more_global": _increases(levels, "low_frequency_share", 1),
-            "lower_levels_are_more_pixelwise": _increases(levels, "pixelwise_share", -1),
+            **tables.measured(list(levels), np.stack(values, axis=1), _shares, _MEASURES),
         }
 
     def report(self, answer: dict) -> str:
         """The result in words, the table, the figures."""
-        more_global = _claim(answer["higher_levels_are_more_global"], "higher levels more global")
-        more_pixelwise = _claim(
-            answer["lower_levels_are_more_pixelwise"], "lower levels more pixelwise"
+        words = ", ".join(
+            f"{name} {_cell(answer, name, 'low')} and {_cell(answer, name, 'pixelwise')}, at equal "
+            f"strength {_cell(answer, name, 'low_at_equal_strength')} and "
+            f"{_cell(answer, name, 'pixelwise_at_equal_strength')}"
+            for name in answer["levels"]
         )
         head = ["level", "components", "range", "low frequencies", "pixelwise"]
+        head += ["components that reach the strength", "low at equal strength"]
         return markdown.page(
-            "Of the changes that single components make, low frequencies are "
-            f"{_shares(answer, 'low_frequency')}{more_global}; one map of colours for the whole "
-            f"image makes {_shares(answer, 'pixelwise')}{more_pixelwise}.",
+            "Of the changes that single components make, the shares of low frequencies and of one "
+            f"map of colours for the whole image: {words}.",
             _METHOD.format(**answer),
             markdown.table(
-                [*head, "strongest (strength, low, pixelwise)"],
-                [_row(name, level) for name, level in answer["levels"].items()],
+                [*head, "pixelwise at equal strength", "strongest (strength, low, pixelwise)"],
+                [_row(answer, name) for name in answer["levels"]],
             ),
             "![share of the energy by frequency](traversal_spectrum.png)",
             "The strongest components of each level on the same samples, the sample itself last:",
             *(f"![{name}](traversal_{name}.png)" for name in answer["levels"]),
         )
 
+    def findings(self, answer: dict) -> dict[str, Finding]:
+        """Of the top level's components and those of z_1, by both readings."""
+        bottom, top = list(answer["levels"])[0], list(answer["levels"])[-1]
+        return {
+            name: compared(
+                answer,
+                *((top, bottom) if name.startswith("low") else (bottom, top)),
+                name,
+                form=".1%",
+            )
+            for name in self.claims
+            if top != bottom
+        }
 
-def _measure(coder, z, level, components):
-    """A level's part of the answer; arguments as of `varied`."""
-    found = [
-        (spectrum(after - before).sum(axis=0), beyond_colours(before, after).sum())
-        for before, after in varied(coder, z, level, components)
+
+def _energies(coder, z, level, components, strength=None):
+    """Energy of the change that each component makes of each sample, both ends together.
+
+    Arguments as of `varied`. Returns float64 [components, N, K] by frequency, see `spectrum`, and
+    [components, N] of what is beyond colours.
+    """
+    spectra, beyond = [], []
+    for before, after in varied(coder, z, level, components, strength):
+        both = len(before) // len(z), len(z)
+        found = spectrum(after - before)
+        spectra.append(found.reshape(*both, -1).sum(axis=0))
+        beyond.append(beyond_colours(before, after).reshape(both).sum(axis=0))
+    return np.stack(spectra), np.stack(beyond)
+
+
+def _strengths(coder, spectra):
+    """RMS of the change that each component makes, of energies [components, N, K]."""
+    pixels = 2 * spectra.shape[1] * np.prod(coder.image_shape)
+    return np.sqrt(spectra.sum(axis=(1, 2)) / pixels)
+
+
+def _pooled(spectra, beyond):
+    """Low, whole, and beyond colours: energies of all components, [N, 3]."""
+    low = spectra[..., : CUTOFF + 1].sum(axis=(0, 2))
+    return np.stack([low, spectra.sum(axis=(0, 2)), beyond.sum(axis=0)], axis=1)
+
+
+def _shares(means):
+    """`_MEASURES` of means [..., 6] over `_pooled` at full and at equal strength."""
+    low, whole, beyond = np.moveaxis(means.reshape(*means.shape[:-1], 2, 3), -1, 0)
+    shares = [
+        np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
+        for part in (low, whole - beyond)
     ]
-    spectra, beyond = map(np.stack, zip(*found))
-    pixels = 2 * len(z) * np.prod(coder.image_shape)
-    return {
-        "components": z.shape[-1],
-        "scalars": scalars(level, coder.num_levels).tolist(),
-        "low_frequency_share": low_frequency_share(spectra),
-        "pixelwise_share": pixelwise_share(spectra, beyond),
-        "share_up_to": (spectra.sum(0).cumsum() / max(spectra.sum(), 1e-12)).tolist(),
-        "strongest": [
+    return np.stack(shares, axis=-1).reshape(*means.shape[:-1], 4)
+
+
+def _described(coder, level, spectra, beyond):
+    """A level's part of the answer, of the energies of its components."""
+    strengths = _strengths(coder, spectra)
+    whole = spectra.sum(axis=(0, 1))
+    strongest = []
+    for k in by_strength(spectra.sum(axis=1))[:_SHOWN_COMPONENTS]:
+        energies = np.concatenate([_pooled(spectra[[k]], beyond[[k]])] * 2, axis=1)
+        low, pixelwise, *_ = _shares(energies.mean(axis=0))
+        strongest.append(
             {
                 "component": int(k),
-                "rms_change": float(np.sqrt(spectra[k].sum() / pixels)),
-                "low_frequency_share": low_frequency_share(spectra[k]),
-                "pixelwise_share": pixelwise_share(spectra[k], beyond[k]),
+                "rms_change": float(strengths[k]),
+                "low": float(low),
+                "pixelwise": float(pixelwise),
             }
-            for k in by_strength(spectra)[:_SHOWN_COMPONENTS]
-        ],
+        )
+    return {
+        "components": len(spectra),
+        "scalars": scalars(level, coder.num_levels).tolist(),
+        "share_up_to": (whole.cumsum() / max(whole.sum(), 1e-12)).tolist(),
+        "strongest": strongest,
     }
 
 
-def _increases(levels, measure, sign):
-    """Whether `sign` times a measure grows with the level; None where there is one level alone."""
-    values = [sign * level[measure] for level in levels.values()]
-    return all(low < high for low, high in zip(values, values[1:])) if len(values) > 1 else None
+def _cell(answer, name, measure):
+    row = answer["rows"][name]
+    return markdown.with_interval(row[measure], row["intervals"][measure], ".1%")
 
 
-def _shares(answer, measure):
-    return ", ".join(
-        f"{level[f'{measure}_share']:.1%} for {name}" for name, level in answer["levels"].items()
-    )
-
-
-def _claim(holds, words):
-    return "" if holds is None else f" ({words}: {'holds' if holds else 'does not hold'})"
-
-
-def _row(name, level):
+def _row(answer, name):
     """A level's row of the table."""
+    level = answer["levels"][name]
     strongest = ", ".join(
-        f"{k['component']} ({k['rms_change']:.3f}, {k['low_frequency_share']:.0%}, "
-        f"{k['pixelwise_share']:.0%})"
+        f"{k['component']} ({k['rms_change']:.3f}, {k['low']:.0%}, {k['pixelwise']:.0%})"
         for k in level["strongest"]
     )
     return [
         name,
         level["components"],
         f"{level['scalars'][0]:g} to {level['scalars'][-1]:g}",
-        f"{level['low_frequency_share']:.1%}",
-        f"{level['pixelwise_share']:.1%}",
+        *(_cell(answer, name, measure) for measure in _MEASURES[:2]),
+        level["equal_components"],
+        *(_cell(answer, name, measure) for measure in _MEASURES[2:]),
         strongest,
     ]
 
@@ -167,7 +229,11 @@ def scalars(level: int, top: int) -> np.ndarray:
 
 
 def varied(
-    coder: Coder, z: np.ndarray, level: int, components: Iterable[int]
+    coder: Coder,
+    z: np.ndarray,
+    level: int,
+    components: Iterable[int],
+    strength: float | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields, for each component, images before and after it was multiplied.
 
@@ -176,6 +242,8 @@ def varied(
       z: z_l, float32 [N, *latent].
       level: l.
       components: their numbers.
+      strength: if given, the factors are so much nearer to 1 that the RMS of the change, of all
+        images and both ends of the range, is about this; components that do not reach it stay.
 
     Yields:
       Two float64 [2N, H, W, C], on the scale [0, 1]: the unchanged images twice, and those of one
@@ -183,9 +251,18 @@ def varied(
     """
     ends = scalars(level, coder.num_levels)[[0, -1]]
     before = np.concatenate([coder.decode(z, level) / 255] * len(ends))
+
+    def changed(component, share):
+        factors = 1 + share * (ends - 1)
+        return np.concatenate([coder.decode(scale(z, component, f), level) for f in factors]) / 255
+
     for component in components:
-        after = [coder.decode(scale(z, component, end), level) for end in ends]
-        yield before, np.concatenate(after) / 255
+        share, after = 1.0, changed(component, 1.0)
+        for _ in range(_TRIALS if strength else 0):
+            found = np.sqrt(np.mean(np.square(after - before)))
+            share = min(1.0, share * strength / max(found, 1e-12))
+            after = changed(component, share)
+        yield before, after
 
 
 def effects(coder: Coder, z: np.ndarray, level: int, components: Iterable[int]) -> np.ndarray:

@@ -49,24 +49,3 @@ def spectrum(differences: np.ndarray) -> np.ndarray:
 def by_strength(spectra: np.ndarray) -> np.ndarray:
     """Numbers of the components, that of the largest energy first."""
     return np.argsort(-spectra.sum(axis=-1), kind="stable")
-
-
-def low_frequency_share(spectra: np.ndarray) -> float:
-    """Share of the energy at up to `CUTOFF` cycles per image; 0 where nothing changes.
-
-    Args:
-      spectra: [..., K], of `spectrum`; pooled.
-    """
-    total = spectra.sum()
-    return float(spectra[..., : CUTOFF + 1].sum() / total) if total else 0.0
-
-
-def pixelwise_share(spectra: np.ndarray, beyond: np.ndarray | float) -> float:
-    """Share of the energy that a map of colours can make; 0 where nothing changes.
-
-    Args:
-      spectra: [..., K], of `spectrum`; pooled.
-      beyond: [...], of `beyond_colours`; pooled.
-    """
-    total = np.sum(spectra)
-    return float(1 - np.sum(beyond) / total) if total else 0.0

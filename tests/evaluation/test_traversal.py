@@ -8,13 +8,7 @@ from PIL import Image
 
 from hali_tf.evaluation import traversal
 from hali_tf.evaluation.traversal import Traversal
-from hali_tf.measures.spectra import (
-    beyond_colours,
-    by_strength,
-    low_frequency_share,
-    pixelwise_share,
-    spectrum,
-)
+from hali_tf.measures.spectra import beyond_colours, by_strength, spectrum
 from hali_tf.models.coder import Coder
 from tests.evaluation.linear import Linear
 from tests.evaluation.test_inpainting import linear_context
@@ -42,14 +36,14 @@ def test_energies_sum_to_the_squares():
     np.testing.assert_allclose(spectrum(differences).sum(axis=1), expected)
 
 
-def test_low_share_is_pooled_over_components():
+def test_shares_are_pooled_over_components():
     # A wave has half the energy of the constant: low 1 of 1.5, and 0.5 of 0.5 + 0.5.
     one = spectrum(wave(0, 0) + wave(3, 0))
     two = spectrum(wave(2, 0) + wave(0, 3))
-    assert low_frequency_share(one) == pytest.approx(2 / 3)
-    assert low_frequency_share(two) == pytest.approx(1 / 2)
-    assert low_frequency_share(np.stack([one, two])) == pytest.approx(1.5 / 2.5)
-    assert low_frequency_share(np.zeros([2, 5])) == 0
+    whole = one.sum() + two.sum()
+    energies = traversal._pooled(np.stack([one, two]), np.array([[0.0], [whole / 4]]))
+    shares = traversal._shares(np.concatenate([energies, 0 * energies], axis=1))
+    np.testing.assert_allclose(shares, [[1.5 / 2.5, 3 / 4, 0, 0]])
 
 
 def test_range_of_the_top_and_below():
@@ -88,11 +82,14 @@ def test_what_is_beyond_colours():
     assert beyond_colours(*both) == pytest.approx([np.sum(pattern**2), 0], abs=1e-9)
 
 
-def test_pixelwise_share_is_pooled_over_components():
-    spectra = np.array([[1.0, 2.0], [0.0, 5.0]])
-    assert pixelwise_share(spectra, np.array([1.0, 3.0])) == pytest.approx(0.5)
-    assert pixelwise_share(spectra[0], 1.0) == pytest.approx(2 / 3)
-    assert pixelwise_share(0 * spectra, np.zeros(2)) == 0
+def test_weakened_components_have_the_strength_that_is_asked_for():
+    z_2 = np.array([[0.5, 1.0], [-0.5, 2.0]], np.float32)
+    pairs = list(traversal.varied(Coder(Linear(8)), z_2, 2, range(2), 0.02))
+    for before, after in pairs:
+        assert np.sqrt(np.mean((after - before) ** 2)) == pytest.approx(0.02, rel=0.1)
+    first, *_ = traversal.varied(Coder(Linear(8)), z_2, 2, [0])
+    weak, *_ = traversal.varied(Coder(Linear(8)), z_2, 2, [0], 0.9)  # that it does not reach
+    np.testing.assert_array_equal(first[1], weak[1])
 
 
 def test_strips_end_unchanged():
@@ -105,32 +102,42 @@ def test_strips_end_unchanged():
     assert rows[2, :, 0, 0, 0].tolist() == [70, 80, 90, 100, 110, 120, 130, 110]
 
 
-def test_answer_says_whether_the_claim_holds(tmp_path):
+def test_answer_says_whether_the_claims_hold(tmp_path):
     context, _ = linear_context(tmp_path)
     answer = json.loads(json.dumps(Traversal().answer(context)))
-    one, two = answer["levels"]["z_1"], answer["levels"]["z_2"]
-    assert (one["components"], two["components"]) == (1, 2)
+    levels, rows = answer["levels"], answer["rows"]
+    assert (levels["z_1"]["components"], levels["z_2"]["components"]) == (1, 2)
     # The first entry of z_2 makes a constant, the second a chessboard of 2.8 cycles; the one map of
     # z_1 is their sum. So both levels have the same share, but for what is cut off at 0 and 255.
-    squares = (np.random.default_rng(0).standard_normal((8, 2), np.float32) ** 2).sum(axis=0)
+    squares = (np.random.default_rng(0).standard_normal((16, 2), np.float32) ** 2).sum(axis=0)
     expected = squares[0] / squares.sum()
-    assert one["low_frequency_share"] == pytest.approx(expected, abs=0.05)
-    assert two["low_frequency_share"] == pytest.approx(expected, abs=0.01)
-    assert two["strongest"][0]["component"] == squares.argmax()
-    strongest = np.sqrt(squares.max() * (40**2 + 20**2) / 2 / 8) / 255
-    assert two["strongest"][0]["rms_change"] == pytest.approx(strongest, rel=0.02)
-    holds = one["low_frequency_share"] < two["low_frequency_share"]
-    assert answer["higher_levels_are_more_global"] is holds
+    assert rows["z_1"]["low"] == pytest.approx(expected, abs=0.05)
+    assert rows["z_2"]["low"] == pytest.approx(expected, abs=0.01)
+    # At equal strength, of z_2's two components one is low and the other is not.
+    low, high = rows["z_2"]["intervals"]["low_at_equal_strength"]
+    assert low < rows["z_2"]["low_at_equal_strength"] < high
+    reach = levels["z_2"]["equal_components"]
+    assert rows["z_2"]["low_at_equal_strength"] == pytest.approx(
+        1 / 2 if reach == 2 else int(squares.argmax() == 0), abs=0.05
+    )
+    strongest = levels["z_2"]["strongest"][0]
+    assert strongest["component"] == squares.argmax()
+    rms = np.sqrt(squares.max() * (40**2 + 20**2) / 2 / 16) / 255
+    assert strongest["rms_change"] == pytest.approx(rms, rel=0.02)
     # All of what z_1 changes is a map of colours, but for what is cut off; so is what z_2 does.
-    assert one["pixelwise_share"] > 0.9 and two["pixelwise_share"] > 0.9
-    pixelwise = one["pixelwise_share"] > two["pixelwise_share"]
-    assert answer["lower_levels_are_more_pixelwise"] is pixelwise
-    assert one["share_up_to"][-1] == pytest.approx(1)
-    first = Traversal().report(answer).partition("\n\n")[0]
-    assert f"more global: {'holds' if holds else 'does not hold'}" in first
-    assert f"more pixelwise: {'holds' if pixelwise else 'does not hold'}" in first
+    assert rows["z_1"]["pixelwise"] > 0.9 and rows["z_2"]["pixelwise"] > 0.9
+    assert levels["z_1"]["share_up_to"][-1] == pytest.approx(1)
+    found = Traversal().findings(answer)
+    assert found.keys() == Traversal().claims.keys()
+    assert found["low"].figure == f"{rows['z_2']['low']:.1%} and {rows['z_1']['low']:.1%}"
+    assert found["low"].verdict == "undecided"
     text = Traversal().report(answer)
+    assert f"z_2 {rows['z_2']['low']:.1%} [" in text.partition("\n\n")[0]
     for name in ("traversal_z_1.png", "traversal_z_2.png", "traversal_spectrum.png"):
         assert f"({name})" in text
         with Image.open(tmp_path / name) as picture:
             assert min(picture.size) > 100
+
+
+def test_one_level_has_nothing_to_compare():
+    assert Traversal().findings({"levels": {"z_1": {}}}) == {}
