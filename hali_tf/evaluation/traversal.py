@@ -77,7 +77,7 @@ class Traversal(Question):
             page = strips(coder, z[:_SHOWN_SAMPLES], level, strongest)
             save_strips(context.path(f"traversal_z_{level}.png"), page)
         strength = min(float(np.median(_strengths(coder, spectra))) for spectra, _ in full)
-        values = []
+        values: list[np.ndarray] = []
         for (name, described), z, (spectra, beyond) in zip(levels.items(), zs, full):
             level = len(values) + 1
             reach = np.flatnonzero(_strengths(coder, spectra) >= strength)
@@ -260,7 +260,7 @@ def varied(
         share, after = 1.0, changed(component, 1.0)
         for _ in range(_TRIALS if strength else 0):
             found = np.sqrt(np.mean(np.square(after - before)))
-            share = min(1.0, share * strength / max(found, 1e-12))
+            share = min(1.0, share * (strength or 0) / max(found, 1e-12))
             after = changed(component, share)
         yield before, after
 
