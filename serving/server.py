@@ -54,7 +54,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     server = EmbeddedServer(options_of(values))
-    failures: list[UserError] = []
+    failures: list[Exception] = []
     try:
         server.listen()
         threading.Thread(target=_start_up, args=(server, stop, failures), daemon=True).start()
@@ -71,7 +71,7 @@ def main() -> None:
 def _start_up(server: EmbeddedServer, stop: threading.Event, failures: list) -> None:
     try:
         server.wait_until_loaded()
-    except UserError as error:
+    except Exception as error:  # whatever it is, the process ends and says so
         if not stop.is_set():
             failures.append(error)
             stop.set()
@@ -83,16 +83,18 @@ def _poll_config(server: EmbeddedServer, values: flags.FlagValues, stop: threadi
     from serving.embedded.status import ServingError
 
     path = values.model_config_file
-    current = read_models(path)
+    current = server.models
     while not stop.wait(values.model_config_file_poll_wait_seconds):
         try:
             models = read_models(path)
             if models != current:
-                server.manager.reload(models)
+                server.manager.apply(models)
                 current = models
                 _log.info("%s applied", path)
         except (UserError, ServingError) as error:
             _log.error("%s not applied: %s", path, error)
+        except Exception:  # the thread outlives whatever a disk does
+            _log.exception("%s not applied", path)
 
 
 if __name__ == "__main__":

@@ -35,12 +35,13 @@ def options_of(values: flags.FlagValues) -> ServerOptions:
     options: dict[str, Any] = {name: values[name].value for name in names}
     options["port"] = values.port or None
     options["rest_api_port"] = values.rest_api_port or None
+    options["ssl"], is_mutual = _credentials(values.ssl_config_file)
+    options["allow_reload"] = values.allow_reload or is_mutual
     return ServerOptions(
         batching=_batching(values),
         models=_models(values),
         refusal_seconds=1.0,
         metrics_path=_metrics_path(values.monitoring_config_file),
-        ssl=_credentials(values.ssl_config_file),
         **options,
     )
 
@@ -92,15 +93,18 @@ def _metrics_path(path: str) -> str:
     return (prometheus.path or METRICS_PATH) if prometheus.enable else ""
 
 
-def _credentials(path: str) -> grpc.ServerCredentials | None:
-    """TLS credentials from an SSLConfig, which holds PEM text; None without a file."""
+def _credentials(path: str) -> tuple[grpc.ServerCredentials | None, bool]:
+    """TLS credentials from an SSLConfig, which holds PEM text, and whether clients need theirs."""
     if not path:
-        return None
+        return None, False
     config = read_text(path, SSLConfig, "ssl_config_file")
     if not config.server_key or not config.server_cert:
         raise UsageError(f"--ssl_config_file={path}: needs server_key and server_cert (PEM text)")
-    return grpc.ssl_server_credentials(
+    if config.client_verify and not config.custom_ca:
+        raise UsageError(f"--ssl_config_file={path}: client_verify needs custom_ca (PEM text)")
+    credentials = grpc.ssl_server_credentials(
         [(config.server_key.encode(), config.server_cert.encode())],
         root_certificates=config.custom_ca.encode() or None,
         require_client_auth=config.client_verify,
     )
+    return credentials, config.client_verify

@@ -27,12 +27,20 @@ _SIGNATURE_DEF = "signature_def"
 
 
 class Core:
-    """Answers requests with what a manager has loaded; every call may raise a ServingError."""
+    """Answers requests with what a manager has loaded; every call may raise a ServingError.
 
-    def __init__(self, manager: ModelManager, metrics: Metrics):
+    Args:
+        manager: has the models.
+        metrics: counts the requests.
+        with_reload: whether callers may replace the configuration.
+    """
+
+    def __init__(self, manager: ModelManager, metrics: Metrics, with_reload: bool):
         self._manager = manager
         self._metrics = metrics
+        self._with_reload = with_reload
         self.is_draining = False  # then nothing new is taken
+        self.last_refusal = 0.0  # time.monotonic(), while draining
 
     @contextlib.contextmanager
     def inference(
@@ -49,6 +57,7 @@ class Core:
         status = StatusCode.OK
         try:
             if self.is_draining:
+                self.last_refusal = time.monotonic()
                 raise ServingError(StatusCode.UNAVAILABLE, "the server is shutting down")
             yield self._manager.lease(spec)
         except BaseException as error:
@@ -104,6 +113,12 @@ class Core:
         self, request: model_management_pb2.ReloadConfigRequest
     ) -> model_management_pb2.ReloadConfigResponse:
         """Answers when the new configuration is in force."""
+        if not self._with_reload:
+            raise ServingError(
+                StatusCode.PERMISSION_DENIED,
+                "HandleReloadConfigRequest makes the server load any folder that it can read: it "
+                "is answered with --allow_reload, or over TLS with client_verify",
+            )
         if request.config.WhichOneof("config") != "model_config_list":
             raise invalid(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. Only "

@@ -7,7 +7,7 @@ import importlib
 import logging
 import threading
 from concurrent import futures
-from typing import Any, Callable
+from typing import Callable
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -16,6 +16,8 @@ from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from serving.embedded.core import Core
+from serving.embedded.limits import Limits
+from serving.embedded.scheduler import when_caller_goes
 from serving.embedded.status import as_serving_error
 
 _log = logging.getLogger("serving.grpc")
@@ -28,11 +30,7 @@ for _module in ("prediction_service_pb2", "model_service_pb2"):
 
 _SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 HEALTH_NAMES = ("", "PredictionService", "ModelService", *_SERVICES)
-_OPTIONS = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.so_reuseport", 0),  # two servers on one port would share its calls in silence
-]
+_MAX_STREAMS = 1000  # calls at a time on one connection
 
 
 def _answering(name: str) -> Callable:
@@ -41,6 +39,8 @@ def _answering(name: str) -> Callable:
     def answer(self, request, context):
         if not context.is_active():  # it waited for a thread, and its caller has gone
             context.abort(grpc.StatusCode.CANCELLED, "the caller has gone")
+        # `add_callback` refuses where the call is over already.
+        when_caller_goes.set(lambda forget: context.add_callback(forget) or forget())
         try:
             return getattr(self.core, name)(request)
         except Exception as error:
@@ -93,26 +93,61 @@ class _Health(health.HealthServicer):
     Check.experimental_thread_pool = futures.ThreadPoolExecutor(1, "health")  # type: ignore
 
 
-class _RefuseUnparsable(grpc.ServerInterceptor):
-    """Answers INVALID_ARGUMENT to bytes that are no message; gRPC would answer INTERNAL and log."""
+class _Threads(futures.ThreadPoolExecutor):
+    """Threads that say how many calls wait for one."""
+
+    def __init__(self, threads: int):
+        super().__init__(threads, "grpc")
+        self._lock = threading.Lock()
+        self.waiting = 0
+
+    def submit(self, fn, /, *args, **kwargs):
+        def begin():
+            self._count(-1)
+            return fn(*args, **kwargs)
+
+        self._count(1)
+        return super().submit(begin)
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self.waiting += change
+
+
+class _Guard(grpc.ServerInterceptor):
+    """Refuses what cannot be taken in, before anything is parsed.
+
+    Messages are parsed on the call's own thread: gRPC would do it on the one that all calls and
+    health checks pass through, and would answer INTERNAL to bytes that are no message.
+    """
+
+    def __init__(self, threads: _Threads, max_waiting: int):
+        self._threads = threads
+        self._max_waiting = max_waiting
 
     def intercept_service(self, continuation, handler_call_details):
         handler = continuation(handler_call_details)
         if handler is None or not handler_call_details.method.startswith("/tensorflow.serving."):
             return handler
 
-        def deserialize(data: bytes) -> Any:
+        def answer(data, context):
             try:
-                return handler.request_deserializer(data)
-            except DecodeError as error:
-                return error
-
-        def answer(request, context):
-            if isinstance(request, DecodeError):
+                request = handler.request_deserializer(data)
+            except DecodeError:
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Error parsing the request")
             return handler.unary_unary(request, context)
 
-        return grpc.unary_unary_rpc_method_handler(answer, deserialize, handler.response_serializer)
+        is_full = self._threads.waiting >= self._max_waiting
+        return grpc.unary_unary_rpc_method_handler(
+            _refuse_call if is_full else answer, None, handler.response_serializer
+        )
+
+
+def _refuse_call(data, context):
+    context.abort(grpc.StatusCode.UNAVAILABLE, "too many requests wait already; try again later")
+
+
+_refuse_call.experimental_thread_pool = futures.ThreadPoolExecutor(1, "refuse")  # type: ignore
 
 
 class GrpcEndpoint:
@@ -120,14 +155,26 @@ class GrpcEndpoint:
 
     Args:
         core: answers.
-        threads: calls that are worked on at a time; further ones wait.
+        limits: on messages.
+        threads: calls that are worked on at a time.
+        max_waiting: further ones that wait; beyond them the answer is UNAVAILABLE, at once.
         with_health: whether there is a health service.
     """
 
-    def __init__(self, core: Core, threads: int, with_health: bool = True):
-        self._threads = futures.ThreadPoolExecutor(threads, "grpc")
+    def __init__(
+        self, core: Core, limits: Limits, threads: int, max_waiting: int, with_health: bool = True
+    ):
+        pool = _Threads(threads)
         self._server = grpc.server(
-            self._threads, interceptors=[_RefuseUnparsable()], options=_OPTIONS
+            pool,
+            interceptors=[_Guard(pool, max_waiting)],
+            options=[
+                ("grpc.max_receive_message_length", limits.max_message_bytes),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.max_concurrent_streams", _MAX_STREAMS),
+                # Two servers on one port would share its calls in silence.
+                ("grpc.so_reuseport", 0),
+            ],
         )
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
             PredictionService(core), self._server
@@ -163,11 +210,14 @@ class GrpcEndpoint:
         for name in HEALTH_NAMES:
             self._health.set(name, kind.SERVING if serving else kind.NOT_SERVING)
 
+    def refuse(self) -> None:
+        """Not healthy any more, whatever `set_health` says."""
+        self._health.enter_graceful_shutdown()
+
     def stop(self, grace: float) -> threading.Event:
-        """Not healthy any more, no new calls, `grace` seconds for those in flight.
+        """No new calls, `grace` seconds for those in flight.
 
         Returns:
             Is set when all calls are over.
         """
-        self._health.enter_graceful_shutdown()
         return self._server.stop(grace)

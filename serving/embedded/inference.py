@@ -75,8 +75,7 @@ def predict_arrays(
     Raises:
         ServingError: the request cannot be run.
     """
-    rows = max((len(array) for array in arrays.values() if array.ndim), default=0)
-    tensors.check_answer_size(rows, {alias: signature.outputs[alias] for alias in aliases})
+    servable.limits.check(arrays, {alias: signature.outputs[alias] for alias in aliases})
     feeds = {signature.inputs[alias].name: array for alias, array in arrays.items()}
     names = [signature.outputs[alias].name for alias in aliases]
     # In one order whatever the caller's, so that the same tensors share a queue.
@@ -144,7 +143,7 @@ def classify(
     if signature is None:
         raise invalid(f"No signature was found with the name: {key}")
     aliases = _classify_outputs(signature)
-    examples = serialized_examples(request.input)
+    examples = serialized_examples(request.input, servable.limits.max_message_bytes)
     outputs = predict_arrays(servable, signature, {"inputs": examples}, aliases)
     response = classification_pb2.ClassificationResponse()
     _fill_classifications(response.result, outputs, len(examples))
@@ -172,8 +171,13 @@ def _classify_outputs(signature: meta_graph_pb2.SignatureDef) -> list[str]:
     return aliases
 
 
-def serialized_examples(message: input_pb2.Input) -> np.ndarray:
-    """The examples of an Input message as serialized tf.Examples, object [B]."""
+def serialized_examples(message: input_pb2.Input, max_bytes: int) -> np.ndarray:
+    """The examples of an Input message as serialized tf.Examples, object [B].
+
+    Raises:
+        ServingError: INVALID_ARGUMENT for none, or where the context, which each example gets,
+            makes more than `max_bytes` of them.
+    """
     kind = message.WhichOneof("kind")
     context = b""
     if kind == "example_list_with_context":
@@ -182,6 +186,12 @@ def serialized_examples(message: input_pb2.Input) -> np.ndarray:
     examples = getattr(message, kind).examples if kind else ()
     if not examples:
         raise invalid("Input is empty.")
+    size = len(context) * len(examples)
+    if size > max_bytes:
+        raise invalid(
+            f"the context in each of {len(examples)} examples would make {size} bytes, and a "
+            f"message may have {max_bytes}; send fewer examples or a smaller context"
+        )
     return np.array([context + example.SerializeToString() for example in examples], object)
 
 

@@ -178,19 +178,18 @@ class ModelManager(Catalog):
         """Begins to load; returns at once. See `wait_until_settled`.
 
         Raises:
-            ServingError: as `reload`.
+            ServingError: as `apply`.
         """
-        self._accept(config_list)
+        self.apply(config_list)
         self._thread.start()
 
     def reload(self, config_list: model_server_config_pb2.ModelConfigList) -> None:
         """Replaces the whole configuration and waits until it is in force, or replaced itself.
 
         Raises:
-            ServingError: the configuration is invalid, or a label names a version that is not
-                available, and nothing changed; or as `wait_until_settled`.
+            ServingError: as `apply` and `wait_until_settled`.
         """
-        self.wait_until_settled(self._accept(config_list))
+        self.wait_until_settled(self.apply(config_list))
 
     def wait_until_settled(self, new: set[str] | None = None) -> None:
         """Waits until each new model has its versions loaded or given up.
@@ -202,7 +201,8 @@ class ModelManager(Catalog):
             new: names of the new models; None: all are.
 
         Raises:
-            ServingError: UNKNOWN, every version of a new model failed.
+            ServingError: UNKNOWN, every version of a new model failed; UNAVAILABLE, the manager was
+            interrupted.
         """
         with self.lock:
             generation = self._generation
@@ -212,7 +212,9 @@ class ModelManager(Catalog):
                 return self._closing or self._generation != generation or self._is_settled(new)
 
             self.lock.wait_for(is_over)
-            if self._closing or self._generation != generation:
+            if self._closing:
+                raise ServingError(StatusCode.UNAVAILABLE, "the server is shutting down")
+            if self._generation != generation:
                 return
             failed = {n: self.aspired(n)[-1].error for n in new if not self.available(n)}
         if failed:
@@ -222,17 +224,32 @@ class ModelManager(Catalog):
                 f"{len(failed)} servable(s) did not become available: {{{reasons}}}",
             )
 
-    def close(self) -> None:
-        """Unloads everything once it is idle and ends the thread."""
+    def interrupt(self) -> None:
+        """Nothing more is loaded, and nobody waits any more. What is loaded serves on."""
         with self.lock:
             self._closing = True
             self.lock.notify_all()
         self._wake.set()
-        if self._thread.ident:
-            self._thread.join()
 
-    def _accept(self, config_list: model_server_config_pb2.ModelConfigList) -> set[str]:
-        """Takes a configuration; returns the names of its new models."""
+    def close(self, timeout: float) -> None:
+        """Unloads everything that is idle; waits `timeout` seconds for a load that has begun."""
+        self.interrupt()
+        if self._thread.ident:
+            self._thread.join(timeout)
+        for version in self.all_versions():
+            version.aspired = False
+        self._unload_unwanted()
+
+    def apply(self, config_list: model_server_config_pb2.ModelConfigList) -> set[str]:
+        """Replaces the whole configuration, without waiting for what has to be loaded.
+
+        Returns:
+            The names of its new models.
+
+        Raises:
+            ServingError: the configuration is invalid, or a label names a version that is not
+                available, and nothing changed.
+        """
         check_config(config_list)
         with self.lock:
             for config in config_list.config:
@@ -265,9 +282,6 @@ class ModelManager(Catalog):
             except Exception:  # the thread outlives whatever a disk or a model does
                 _log.exception("looking for versions failed; next try in a second")
                 self._wake.wait(1)
-        for version in self.all_versions():
-            version.aspired = False
-        self._unload_unwanted()
 
     def _step(self) -> None:
         now = time.monotonic()

@@ -16,6 +16,7 @@ from concurrent import futures
 from typing import Any, Callable
 
 import tornado.httpserver
+import tornado.iostream
 import tornado.netutil
 import tornado.web
 from google.protobuf import json_format, message
@@ -30,12 +31,14 @@ from tensorflow_serving.apis import (
 from serving.embedded import inference, json_tensors
 from serving.embedded.core import Core
 from serving.embedded.metrics import Metrics
+from serving.embedded.scheduler import when_caller_goes
 from serving.embedded.status import HTTP, ServingError, as_serving_error, invalid
 
 _log = logging.getLogger("serving.rest")
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
-_MAX_BODY_BYTES = 1 << 30
+_MAX_BODY_BYTES = 32 << 20  # JSON takes up to 25 times its length in memory
+_MAX_CONNECTIONS = 4096
 _IDLE_SECONDS = 60.0  # for the headers of the next request; then for its body
 
 _MODEL = (
@@ -167,11 +170,15 @@ class _Handler(tornado.web.RequestHandler):
     def initialize(self, endpoint: RestEndpoint) -> None:
         self._endpoint = endpoint
         self._body = bytearray()
+        self._call = _Call()
 
     def data_received(self, chunk: bytes) -> None:
         self._body += chunk
         if len(self._body) > _MAX_BODY_BYTES:  # it may have been compressed
             raise tornado.web.HTTPError(413)
+
+    def on_connection_close(self) -> None:
+        self._call.end()
 
     async def get(self) -> None:
         endpoint, path = self._endpoint, self.request.path
@@ -182,7 +189,9 @@ class _Handler(tornado.web.RequestHandler):
         await self._answer(lambda: _done(endpoint.api.get, path))
 
     async def post(self) -> None:
-        await self._answer(lambda: self._endpoint.submit(self.request.path, bytes(self._body)))
+        await self._answer(
+            lambda: self._endpoint.submit(self._call, self.request.path, bytes(self._body))
+        )
 
     async def _answer(self, begin: Callable[[], Awaitable[str]]) -> None:
         if not self.request.path.lower().startswith("/v1/"):
@@ -203,6 +212,36 @@ async def _done(function, *arguments):
     return function(*arguments)
 
 
+class _Call:
+    """Remembers what to call when the caller of a request has gone."""
+
+    def __init__(self) -> None:
+        self._forget: list[Callable[[], object]] = []
+        self.is_over = False
+
+    def when_caller_goes(self, forget: Callable[[], object]) -> None:
+        """See scheduler.when_caller_goes."""
+        self._forget.append(forget)
+        if self.is_over:
+            forget()
+
+    def end(self) -> None:
+        """The caller has gone, or waits no longer."""
+        self.is_over = True
+        for forget in self._forget:
+            forget()
+
+
+class _Server(tornado.httpserver.HTTPServer):
+    """Closes connections beyond a number of them."""
+
+    def handle_stream(self, stream: tornado.iostream.IOStream, address: tuple) -> None:
+        if len(self._connections) >= _MAX_CONNECTIONS:
+            stream.close()
+        else:
+            super().handle_stream(stream, address)
+
+
 class RestEndpoint:
     """The REST server: an event loop for connections, threads for predictions.
 
@@ -210,6 +249,7 @@ class RestEndpoint:
         core: answers.
         metrics: has the page.
         threads: predictions at a time.
+        max_waiting: further ones that wait; beyond them the answer is UNAVAILABLE, at once.
         timeout_seconds: for a prediction; no limit where 0.
         metrics_path: where the page is; empty: nowhere.
     """
@@ -219,6 +259,7 @@ class RestEndpoint:
         core: Core,
         metrics: Metrics,
         threads: int,
+        max_waiting: int,
         timeout_seconds: float = 30.0,
         metrics_path: str = METRICS_PATH,
     ):
@@ -227,11 +268,13 @@ class RestEndpoint:
         self.metrics_path = metrics_path
         self._timeout = timeout_seconds or None
         self._threads = futures.ThreadPoolExecutor(threads, "rest")
+        self._most = threads + max_waiting
         self._loop = asyncio.new_event_loop()
         self._loop_thread = threading.Thread(
             target=self._loop.run_forever, name="rest-loop", daemon=True
         )
         self._open: set[asyncio.Task] = set()
+        self._work: set[futures.Future] = set()  # it may go on when its caller has gone
 
     def start(self, host: str, port: int) -> int:
         """Takes the port and begins to answer; returns the port's number."""
@@ -240,7 +283,7 @@ class RestEndpoint:
 
     async def _listen(self, host: str, port: int) -> int:
         routes = [(".*", _Handler, {"endpoint": self})]
-        self._server = tornado.httpserver.HTTPServer(
+        self._server = _Server(
             tornado.web.Application(routes, log_function=lambda handler: None),
             decompress_request=True,
             max_body_size=_MAX_BODY_BYTES,
@@ -251,19 +294,30 @@ class RestEndpoint:
         self._server.add_sockets(sockets)
         return sockets[0].getsockname()[1]
 
-    async def submit(self, path: str, body: bytes) -> str:
+    async def submit(self, call: _Call, path: str, body: bytes) -> str:
         """Answers a POST on a thread. Raises a ServingError."""
+        if len(self._work) >= self._most:
+            raise ServingError(StatusCode.UNAVAILABLE, "too many requests wait already")
         task = asyncio.current_task()
         assert task
         self._open.add(task)
+        work = self._threads.submit(self._post, call, path, body)
+        self._work.add(work)
+        work.add_done_callback(self._work.discard)
         try:
-            work = self._loop.run_in_executor(self._threads, self.api.post, path, body)
-            return await asyncio.wait_for(work, self._timeout)
+            return await asyncio.wait_for(asyncio.wrap_future(work), self._timeout)
         except asyncio.TimeoutError:
             text = f"not answered within {self._timeout:g} s"
             raise ServingError(StatusCode.DEADLINE_EXCEEDED, text) from None
         finally:
+            call.end()
             self._open.discard(task)
+
+    def _post(self, call: _Call, path: str, body: bytes) -> str:
+        if call.is_over:  # it waited for a thread
+            raise ServingError(StatusCode.CANCELLED, "the caller has gone")
+        when_caller_goes.set(call.when_caller_goes)
+        return self.api.post(path, body)
 
     def stop(self, grace: float) -> None:
         """Takes nothing new and waits `grace` seconds for what is being answered."""

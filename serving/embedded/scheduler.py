@@ -8,6 +8,7 @@ repeats the first row of the batch's last task.
 from __future__ import annotations
 
 import collections
+import contextvars
 import dataclasses
 import threading
 import time
@@ -22,6 +23,11 @@ from serving.embedded.status import ServingError, invalid
 
 Arrays = dict[str, np.ndarray]
 Compute = Callable[[Arrays], list[np.ndarray]]
+
+# Set by an endpoint for its thread: takes a function to call when the caller has gone.
+when_caller_goes: contextvars.ContextVar[Callable[[Callable[[], object]], object]] = (
+    contextvars.ContextVar("when_caller_goes", default=lambda forget: None)
+)
 
 
 @dataclasses.dataclass
@@ -76,10 +82,10 @@ class BatchScheduler:
             feeds: tensor name -> array.
 
         Raises:
-            ServingError: INVALID_ARGUMENT for too many rows or rows of unequal number,
-                UNAVAILABLE for a full queue; or as `compute`.
+            ServingError: INVALID_ARGUMENT for rows of unequal number, UNAVAILABLE for a full
+                queue, CANCELLED where the caller has gone; or as `compute`.
         """
-        rows = self._count_rows(feeds)
+        rows = _count_rows(feeds)
         with self._changed:
             if self._closed:
                 raise ServingError(StatusCode.UNAVAILABLE, "The batch scheduler is shut down")
@@ -88,7 +94,12 @@ class BatchScheduler:
             pieces = self._enqueue(queue, compute, feeds, rows)
             self._queues[key] = queue
             self._changed.notify()
-        parts = [piece.outputs.result() for piece in pieces]
+        for piece in pieces:
+            when_caller_goes.get()(piece.outputs.cancel)
+        try:
+            parts = [piece.outputs.result() for piece in pieces]
+        except futures.CancelledError:
+            raise ServingError(StatusCode.CANCELLED, "the caller has gone") from None
         return parts[0] if len(parts) == 1 else [np.concatenate(column) for column in zip(*parts)]
 
     def close(self) -> None:
@@ -98,19 +109,6 @@ class BatchScheduler:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
-
-    def _count_rows(self, feeds: Arrays) -> int:
-        if not feeds:
-            raise invalid("Batching Run() must have at least one input tensor")
-        if any(array.ndim == 0 for array in feeds.values()):
-            raise invalid("Batching Run() input tensors must have at least one dimension")
-        sizes = {len(array) for array in feeds.values()}
-        if len(sizes) > 1:
-            raise invalid("Batching Run() input tensors must have equal 0th-dimension size")
-        rows, limit = sizes.pop(), self._options.max_batch_size
-        if rows > limit:
-            raise invalid(f"Task size {rows} is larger than maximum input batch size {limit}")
-        return rows
 
     def _check_capacity(self, queue: collections.deque[_Batch], rows: int) -> None:
         options = self._options
@@ -197,13 +195,28 @@ class BatchScheduler:
         return first.opened + self._timeout - time.monotonic()
 
 
+def _count_rows(feeds: Arrays) -> int:
+    if not feeds:
+        raise invalid("Batching Run() must have at least one input tensor")
+    if any(array.ndim == 0 for array in feeds.values()):
+        raise invalid("Batching Run() input tensors must have at least one dimension")
+    sizes = {len(array) for array in feeds.values()}
+    if len(sizes) > 1:
+        raise invalid("Batching Run() input tensors must have equal 0th-dimension size")
+    return sizes.pop()
+
+
 def _compute(batch: _Batch, options: BatchingOptions) -> None:
-    """Runs one batch and gives each piece its own rows."""
-    padded = options.padded_size(batch.size)
-    outputs = batch.compute(_merge(batch.pieces, padded - batch.size))
+    """Runs one batch and gives each piece its own rows; without those whose callers have gone."""
+    pieces = [piece for piece in batch.pieces if piece.outputs.set_running_or_notify_cancel()]
+    if not pieces:
+        return
+    size = sum(piece.rows for piece in pieces)
+    padded = options.padded_size(size)
+    outputs = batch.compute(_merge(pieces, padded - size))
     _check_rows(outputs, padded)
     offset = 0
-    for piece in batch.pieces:
+    for piece in pieces:
         piece.outputs.set_result([output[offset : offset + piece.rows] for output in outputs])
         offset += piece.rows
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from grpc import StatusCode
 
+from serving.embedded.limits import Limits
 from serving.embedded.scheduler import BatchScheduler
 from serving.embedded.status import ServingError, as_serving_error, invalid
 
@@ -25,6 +26,7 @@ class Servable:
         version: its number.
         session: holds the loaded graph.
         meta_graph: has the signatures.
+        limits: bounds on a request.
         scheduler: batches requests; None: each runs by itself.
     """
 
@@ -34,10 +36,12 @@ class Servable:
         version: int,
         session: tf.compat.v1.Session,
         meta_graph: tf.compat.v1.MetaGraphDef,
+        limits: Limits,
         scheduler: BatchScheduler | None = None,
     ):
         self.name = name
         self.version = version
+        self.limits = limits
         self.signatures = dict(meta_graph.signature_def)
         self._session = session
         inputs = [info for each in self.signatures.values() for info in each.inputs.values()]
@@ -56,6 +60,7 @@ class Servable:
         name: str,
         version: int,
         path: str,
+        limits: Limits,
         scheduler: BatchScheduler | None = None,
         session_config: tf.compat.v1.ConfigProto | None = None,
     ) -> Servable:
@@ -72,7 +77,7 @@ class Servable:
                 meta_graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], path)
             _refuse_what_stock_refuses(meta_graph.graph_def)
             graph.finalize()
-            return cls(name, version, session, meta_graph, scheduler)
+            return cls(name, version, session, meta_graph, limits, scheduler)
         except BaseException:
             session.close()
             raise

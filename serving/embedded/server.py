@@ -17,6 +17,7 @@ from serving.embedded import inference, rest
 from serving.embedded.batching import BatchingOptions
 from serving.embedded.core import Core
 from serving.embedded.endpoints import GrpcEndpoint
+from serving.embedded.limits import Limits
 from serving.embedded.manager import ModelManager
 from serving.embedded.metrics import Metrics
 from serving.embedded.scheduler import BatchScheduler
@@ -27,6 +28,8 @@ _log = logging.getLogger("serving")
 
 _DEFAULT_THREADS = 4 * (os.cpu_count() or 1)
 _MAX_THREADS = 256  # that wait for batches
+_QUIET_SECONDS = 0.1  # the ports close when no call came for so long
+_UNLOAD_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +54,18 @@ class ServerOptions:
     rest_api_timeout_in_ms: int = 30_000
     tensorflow_intra_op_parallelism: int = 0
     tensorflow_inter_op_parallelism: int = 0
+    max_examples: int = Limits.max_examples  # without batching
+    max_message_bytes: int = Limits.max_message_bytes
+    max_waiting_requests: int = 256
+    allow_reload: bool = False
     drain_seconds: float = 30.0  # for what is in flight
     refusal_seconds: float = 0.0  # new calls are told UNAVAILABLE, then the ports close
+
+    @property
+    def limits(self) -> Limits:
+        """Bounds on a request; with batching it has to fit into a batch."""
+        examples = self.batching.max_batch_size if self.batching else self.max_examples
+        return Limits(examples, self.max_message_bytes)
 
     @property
     def grpc_threads(self) -> int:
@@ -89,19 +102,29 @@ class EmbeddedServer:
             on_change=lambda: self._grpc.set_health(self.manager.ready()),
         )
         metrics = Metrics()
-        self._core = core = Core(self.manager, metrics)
+        self._core = core = Core(self.manager, metrics, options.allow_reload)
         self._grpc = GrpcEndpoint(
-            core, options.grpc_threads, options.enable_grpc_healthcheck_service
+            core,
+            options.limits,
+            options.grpc_threads,
+            options.max_waiting_requests,
+            options.enable_grpc_healthcheck_service,
         )
         self._rest = rest.RestEndpoint(
             core,
             metrics,
             options.rest_api_num_threads,
+            options.max_waiting_requests,
             options.rest_api_timeout_in_ms / 1000,
             options.metrics_path,
         )
         self.port: int | None = None
         self.rest_api_port: int | None = None
+
+    @property
+    def models(self) -> model_server_config_pb2.ModelConfigList:
+        """The configuration that it began with."""
+        return self._options.models
 
     def __enter__(self) -> EmbeddedServer:
         self.start()
@@ -156,20 +179,29 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """Drains: not healthy, nothing new, what is in flight is answered, then all is freed."""
-        grace = self._options.drain_seconds
+        self.manager.interrupt()  # nobody waits for a configuration any more
         self._core.is_draining = True
-        if self.manager.ready():
-            time.sleep(self._options.refusal_seconds)  # gRPC cancels what meets a closing port
-        answered = self._grpc.stop(grace)
+        self._grpc.refuse()
+        self._wait_until_quiet()
+        answered = self._grpc.stop(self._options.drain_seconds)
         if self.rest_api_port is not None:
-            self._rest.stop(grace)
+            self._rest.stop(self._options.drain_seconds)
         answered.wait()
         if self._scheduler:
             self._scheduler.close()
-        self.manager.close()
+        self.manager.close(_UNLOAD_SECONDS)
+
+    def _wait_until_quiet(self) -> None:
+        """Until nobody calls any more: gRPC cancels the calls that meet a closing port."""
+        start = time.monotonic()
+        end = start + self._options.refusal_seconds
+        while time.monotonic() < min(end, max(start, self._core.last_refusal) + _QUIET_SECONDS):
+            time.sleep(_QUIET_SECONDS / 10)
 
     def _load(self, name: str, version: int, path: str) -> Servable:
-        servable = Servable.load(name, version, path, self._scheduler, self._session_config)
+        servable = Servable.load(
+            name, version, path, self._options.limits, self._scheduler, self._session_config
+        )
         if self._options.enable_model_warmup:
             try:
                 count = inference.warm_up(servable, path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -12,11 +11,8 @@ from tensorflow.core.framework import tensor_pb2
 from serving.embedded.status import invalid
 
 # A TensorProto may name a shape and give one value for all of it. That is how a request of 20
-# bytes asks for gigabytes: beyond these limits a tensor has to bring its values along.
+# bytes asks for gigabytes: beyond this a tensor has to bring its values along.
 _MAX_FILLED_BYTES = 64 << 20
-_MAX_FILLED_ROWS = 1024
-# No message of gRPC's can be longer, so that a longer answer would be computed for nobody.
-_MAX_ANSWER_BYTES = (1 << 31) - 1
 
 _OTHER_NAMES = {"float32": "float", "float64": "double", "float16": "half"}
 
@@ -58,34 +54,9 @@ def to_array(proto: tensor_pb2.TensorProto, alias: str) -> np.ndarray:
             raise ValueError(shape)
         if 0 in shape:
             return np.empty(shape, dtype.as_numpy_dtype)
-        size = math.prod(shape) * dtype.size
-        is_filled = size > proto.ByteSize()  # in fewer bytes than its values take
-        if is_filled and (size > _MAX_FILLED_BYTES or shape[0] > _MAX_FILLED_ROWS):
+        size = math.prod(shape) * (dtype.size or 8)  # strings: of a pointer
+        if size > _MAX_FILLED_BYTES and size > proto.ByteSize():
             raise ValueError(shape)
         return tf.make_ndarray(proto)
     except (ValueError, TypeError, OverflowError, MemoryError):
         raise invalid(f"tensor parsing error: {alias}") from None
-
-
-def check_answer_size(rows: int, outputs: Mapping[str, object]) -> None:
-    """Refuses a request whose answer no message could hold, before it is computed.
-
-    Args:
-        rows: examples in the request.
-        outputs: alias -> TensorInfo of what is wanted.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT.
-    """
-    if rows <= _MAX_FILLED_ROWS:  # no picture is that large
-        return
-    size = 0
-    for info in outputs.values():
-        dims = [dim.size for dim in info.tensor_shape.dim[1:]]  # type: ignore[attr-defined]
-        item = tf.dtypes.as_dtype(info.dtype).size  # type: ignore[attr-defined]
-        size += rows * item * math.prod(max(dim, 1) for dim in dims)
-    if size > _MAX_ANSWER_BYTES:
-        raise invalid(
-            f"the answer to {rows} examples would have {size} bytes, and a message holds at most "
-            f"{_MAX_ANSWER_BYTES}; send fewer examples"
-        )

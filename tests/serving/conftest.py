@@ -57,7 +57,11 @@ def server(request, tmp_path_factory):
             yield stock
         return
     options = ServerOptions(
-        models, port=0, rest_api_port=0, allow_version_labels_for_unavailable_models=True
+        models,
+        port=0,
+        rest_api_port=0,
+        allow_version_labels_for_unavailable_models=True,
+        max_examples=100_000,  # the stock server has no limit
     )
     with EmbeddedServer(options) as embedded:
         yield target_of(embedded)
@@ -110,6 +114,7 @@ def embed():
                 "file_system_poll_wait_seconds": 0.05,
                 "max_num_load_retries": 1,
                 "load_retry_interval_micros": 50_000,
+                "allow_reload": True,
                 **options,
             }
             return target_of(stack.enter_context(EmbeddedServer(ServerOptions(models, **options))))

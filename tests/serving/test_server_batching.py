@@ -10,7 +10,8 @@ from grpc import StatusCode
 from hali_tf.errors import UsageError
 from serving.embedded import inference
 from serving.embedded.batching import BatchingOptions, read_options
-from serving.embedded.scheduler import BatchScheduler
+from serving.embedded.limits import Limits
+from serving.embedded.scheduler import BatchScheduler, when_caller_goes
 from serving.embedded.servable import Servable
 from serving.embedded.status import ServingError
 from tests.serving import toy_models as toy
@@ -32,7 +33,7 @@ def batch_call(toy_base):
 
     def make(**options):
         scheduler = BatchScheduler(BatchingOptions(**options))
-        servable = Servable.load("toy", 1, f"{toy_base}/1", scheduler)
+        servable = Servable.load("toy", 1, f"{toy_base}/1", Limits(), scheduler)
         opened.extend([scheduler, servable])
         signature = servable.signatures["batch"]
 
@@ -94,6 +95,37 @@ def test_rows_of_unequal_shape_fail_the_batch_they_meet_in(batch_call):
     for error in errors:
         assert error.code == StatusCode.FAILED_PRECONDITION
         assert "padding is turned off" in error.message
+
+
+def test_rows_of_callers_that_have_gone_are_not_computed(batch_call):
+    call = batch_call(max_batch_size=6, batch_timeout_micros=60_000_000, num_batch_threads=1)
+    gone = []
+
+    def leave():
+        when_caller_goes.set(gone.append)
+        call([[7], [7]])
+
+    with futures.ThreadPoolExecutor(3) as pool:
+        left = pool.submit(leave)
+        wait_for(lambda: gone)
+        gone[0]()
+        assert left.exception(30).code == StatusCode.CANCELLED
+        for answer in pool.map(call, [[[1], [2]], [[3], [4]]]):
+            assert answer["rows"].tolist() == [4, 4] and answer["total"].tolist() == [10, 10]
+
+
+@pytest.mark.parametrize("api", ["gRPC", "REST"])
+def test_calls_whose_time_is_over_are_not_computed(embed, toy_base, api):
+    options = BatchingOptions(max_batch_size=2, batch_timeout_micros=60_000_000)
+    server = embed(toy_base, batching=options, rest_api_port=0, rest_api_timeout_in_ms=500)
+    if api == "gRPC":
+        with fails(StatusCode.DEADLINE_EXCEEDED):
+            server.predict({"x": np.ones((1, 1), np.float32)}, "batch", timeout=0.5)
+    else:
+        body = {"signature_name": "batch", "instances": [[1]]}
+        assert server.http("/v1/models/toy:predict", body)[0] == 504
+    answer = server.predict({"x": np.ones((1, 1), np.float32)}, "batch")
+    assert answer["rows"].tolist() == [1]
 
 
 @pytest.mark.parametrize("splitting", [False, True])

@@ -102,12 +102,6 @@ def test_tensors_in_every_encoding(server):
         assert (server.predict({"z_2": proto}, "decode")["images"] == 5).all()
 
 
-def test_numbers_that_are_none(server):
-    z_2 = np.array([[np.nan] * 4, [np.inf] * 4, [9.0] * 4], np.float32)
-    images = server.predict({"z_2": z_2}, "decode")["images"]
-    assert (images[1] == 255).all() and (images[2] == 11).all()
-
-
 @pytest.mark.parametrize(
     "spec, code, message",
     [

@@ -1,6 +1,8 @@
 """What the embedded server bounds, adds to the stock one, and lacks."""
 
 import os
+import threading
+import types
 from concurrent import futures
 
 import numpy as np
@@ -12,53 +14,114 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
-from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
     inference_pb2,
+    model_management_pb2,
+    predict_pb2,
     regression_pb2,
 )
 
-from serving.embedded import tensors
-from serving.embedded.status import ServingError
 from tests.serving import toy_models as toy
-from tests.serving.serving_calls import fails, wait_for
+from tests.serving.serving_calls import fails, predict_request, wait_for
+
+X = {"x": np.ones((1, 4), np.float32)}
 
 
-@pytest.mark.parametrize(
-    "signature, alias, dtype, dims, fields, message",
-    [
-        (
-            "encode",
-            "images",
-            4,
-            [262144, 8, 8, 1],
-            {"int_val": [1]},
-            "tensor parsing error: images",
-        ),
-        ("sample", "seeds", 9, [200_000], {"int64_val": [1]}, "tensor parsing error: seeds"),
-    ],
-)
-def test_short_requests_for_much_work(
-    embed, toy_base, signature, alias, dtype, dims, fields, message
-):
-    """One value for the whole shape: a few bytes that would take gigabytes."""
+def filled(dtype, dims, **fields):
+    """A TensorProto with one value for all of its shape: a few bytes that would take gigabytes."""
     proto = tf.make_tensor_proto(0.0)
     proto.Clear()
     proto.MergeFrom(type(proto)(dtype=dtype, **fields))
     for size in dims:
         proto.tensor_shape.dim.add().size = size
+    return proto
+
+
+TOO_MANY = "is larger than maximum input batch size 256"
+
+
+@pytest.mark.parametrize(
+    "signature, alias, proto, message",
+    [
+        ("sample", "seeds", filled(9, [200_000], int64_val=[1]), f"Task size 200000 {TOO_MANY}"),
+        ("encode", "images", filled(4, [262_144, 8, 8, 1], int_val=[1]), TOO_MANY),
+        ("encode", "images", filled(4, [1 << 24, 8, 8, 1], int_val=[1]), "tensor parsing error"),
+        ("classify_examples", "inputs", filled(7, [1 << 24], string_val=[b""]), "parsing error"),
+        ("sample", "seeds", tf.make_tensor_proto(np.arange(257)), TOO_MANY),
+    ],
+)
+def test_requests_for_too_much_work(embed, toy_base, signature, alias, proto, message):
     with fails(StatusCode.INVALID_ARGUMENT, message):
         embed(toy_base).predict({alias: proto}, signature)
 
 
-def test_an_answer_that_no_message_could_hold():
-    info = meta_graph_pb2.TensorInfo(dtype=1)  # float32 [B, 256, 256, 2]
-    for size in (-1, 256, 256, 2):
-        info.tensor_shape.dim.add().size = size
-    tensors.check_answer_size(4095, {"images": info})
-    with pytest.raises(ServingError, match="2147483648 bytes.*send fewer examples") as caught:
-        tensors.check_answer_size(4096, {"images": info})
-    assert caught.value.code == StatusCode.INVALID_ARGUMENT
+def test_a_context_that_would_be_repeated_too_often(embed, toy_base):
+    server = embed(toy_base, max_message_bytes=100_000)
+    context = toy.encoded_example(bytes(50_000))
+    with fails(StatusCode.INVALID_ARGUMENT, "the context in each of 2 examples would make 100"):
+        server.classify([tf.train.Example()] * 2, context=context)
+
+
+def test_messages_are_limited_both_ways(embed, toy_base):
+    server = embed(toy_base, max_message_bytes=10_000)
+    with fails(StatusCode.RESOURCE_EXHAUSTED, "larger than max"):
+        server.predict({"images": toy.images(200)}, "encode")
+    with fails(StatusCode.INVALID_ARGUMENT, "157 examples would have 10048 bytes", "10000; send"):
+        server.predict({"seeds": np.arange(157)}, "sample")
+    server.predict({"seeds": np.arange(156)}, "sample")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_latents_that_are_no_numbers(embed, toy_base, value):
+    z_2 = np.zeros((3, toy.LATENT), np.float32)
+    z_2[1, 2] = value
+    with fails(StatusCode.INVALID_ARGUMENT, "z_2 has values that are NaN or infinite"):
+        embed(toy_base).predict({"z_2": z_2}, "decode")
+
+
+def test_reloading_has_to_be_allowed(embed, toy_base, toy_config):
+    server = embed(toy_base, allow_reload=False)
+    request = model_management_pb2.ReloadConfigRequest()
+    request.config.model_config_list.CopyFrom(toy_config)
+    with fails(StatusCode.PERMISSION_DENIED, "--allow_reload"):
+        server.model.HandleReloadConfigRequest(request, timeout=30)
+
+
+def test_more_requests_than_may_wait_are_refused_at_once(embed, tmp_path):
+    gate = tmp_path / "gate"
+    toy.save(str(tmp_path), 1, gate=str(gate), warmup=())
+    server = embed(tmp_path, grpc_max_threads=1, max_waiting_requests=1)
+    request = predict_request(X, "slow")
+    first = server.prediction.Predict.future(request, timeout=60)
+    wait_for(lambda: os.path.exists(toy.reached(gate)))
+    others = [server.prediction.Predict.future(request, timeout=60) for _ in range(5)]
+    wait_for(lambda: sum(call.done() for call in others) == 4)
+    codes = [call.code() for call in others if call.done()]
+    assert codes == [StatusCode.UNAVAILABLE] * 4
+    gate.touch()
+    assert first.result() and all(call.result() for call in others if call.code() is None)
+
+
+def test_a_large_message_does_not_hold_up_health_checks(embed, toy_base, monkeypatch):
+    """Parsing it waits here until the health check is answered."""
+    answered = threading.Event()
+    right = predict_pb2.PredictRequest
+
+    def parse(data):
+        assert answered.wait(30)
+        return right.FromString(data)
+
+    fake = types.SimpleNamespace(FromString=parse, SerializeToString=right.SerializeToString)
+    monkeypatch.setattr(predict_pb2, "PredictRequest", fake)
+    server = embed(toy_base)
+    monkeypatch.undo()
+    request = predict_request({"images": toy.images(1), "more": np.zeros(1, np.uint8)})
+    call = server.prediction.Predict.future(request, timeout=60)
+    check = health_pb2.HealthCheckRequest()
+    assert health_pb2_grpc.HealthStub(server.channel).Check(check, timeout=30).status == 1
+    assert not call.done()
+    answered.set()
+    assert call.code() == StatusCode.INVALID_ARGUMENT
 
 
 def test_reflection(embed, toy_base):
@@ -80,7 +143,7 @@ def test_health_answers_while_all_threads_are_busy(embed, tmp_path):
     toy.save(str(tmp_path), 1, gate=str(gate), warmup=())
     server = embed(tmp_path, grpc_max_threads=1)
     with futures.ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(server.predict, {"x": np.ones((1, 4), np.float32)}, "slow")
+        slow = pool.submit(server.predict, X, "slow")
         wait_for(lambda: os.path.exists(toy.reached(gate)))
         request = health_pb2.HealthCheckRequest()
         assert health_pb2_grpc.HealthStub(server.channel).Check(request, timeout=30).status == 1
