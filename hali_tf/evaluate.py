@@ -141,11 +141,8 @@ def evaluate(context: Context, questions: dict[str, Question], only: Sequence[st
     from hali_tf.evaluation.answer_cache import AnswerCache
     from hali_tf.evaluation.report import page, summary
 
-    for name in only:
-        reason = questions[name].unanswerable(context)
-        if reason:
-            raise UserError(f"--only={name}: {context.subject.run_dir} cannot answer: {reason}")
-    cache, texts, findings, missing, failed = AnswerCache(context, questions), {}, {}, {}, []
+    _check(only, questions, context)
+    cache, texts, answers, missing, failed = AnswerCache(context, questions), {}, {}, {}, []
     known = {name: cache.read(name) for name in questions}  # reads all inputs: errors come first
     for name, question in questions.items():
         if not known[name] and only and name not in only:
@@ -158,7 +155,8 @@ def evaluate(context: Context, questions: dict[str, Question], only: Sequence[st
                 print(f"{name}: left out: {reason}")
                 continue
             answer = known[name] or _answer(context, cache, name, question)
-            text, findings[name] = question.report(answer), question.findings(answer)
+            answers[name] = answer, question.findings(answer)
+            text = texts[question.title] = question.report(answer)
         except Exception as error:  # whatever it is, the other questions are answered
             if not isinstance(error, UserError):
                 traceback.print_exc()
@@ -166,19 +164,25 @@ def evaluate(context: Context, questions: dict[str, Question], only: Sequence[st
             missing[name] = f"failed: {' '.join(str(error).split()) or type(error).__name__}"
             print(f"{name}: {missing[name]}", file=sys.stderr)
         else:
-            texts[question.title] = text
             note = " (answered before)" if known[name] else ""
             print(f"{name}{note}: {page.first_paragraph(text)}")
-    claims = summary.claims(questions, findings, missing)
-    page.write_report(context, claims, texts, missing)
-    if claims:
-        print(page.first_paragraph(claims))
+    first = summary.section(context, questions, answers, missing)
+    page.write_report(context, first, texts, missing)
+    print(page.first_paragraph(first))
     print(f"the whole report: {context.path('report.html')}, or report.md beside it")
     if failed:
         raise UserError(
             f"{', '.join(failed)} failed; the other answers are in {context.folder}, and the same "
             "command asks only what is missing"
         )
+
+
+def _check(only, questions, context):
+    """Raises UserError if the run cannot answer one of `only`."""
+    for name in only:
+        reason = questions[name].unanswerable(context)
+        if reason:
+            raise UserError(f"--only={name}: {context.subject.run_dir} cannot answer: {reason}")
 
 
 def _answer(context, cache, name, question):

@@ -73,7 +73,7 @@ def test_every_question_has_its_answer(evaluated):
         "ALI",
     ]
     perceptual = read(folder, "perceptual.json")["answer"]
-    assert 0 < perceptual["distance"]["z_1"] and 0 < perceptual["random_pairs"]
+    assert 0 < perceptual["rows"]["z_1"]["distance"] and perceptual["rows"]["random pairs"]
     for name in QUESTIONS:
         assert f"\n{name}: " in f"\n{out}"
 

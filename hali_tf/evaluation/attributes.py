@@ -109,6 +109,15 @@ class Attributes(Question):
             *(_of_reading(name, reading, paper) for name, reading in readings.items()),
         )
 
+    def headline(self, answer: dict) -> dict[str, dict[str, float]]:
+        """Balanced agreement by each classifier."""
+        return {
+            f"attributes kept, %, by a classifier of {name}": {
+                label: row["balanced"] for label, row in reading["rows"].items()
+            }
+            for name, reading in answer["readings"].items()
+        }
+
     def findings(self, answer: dict) -> dict[str, Finding]:
         """Of every classifier's decisions; where they do not agree nothing is decided."""
         role = roles(answer["labels"])

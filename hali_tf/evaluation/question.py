@@ -51,6 +51,14 @@ class Question(abc.ABC):
           answer: of `answer`, as it comes back from JSON.
         """
 
+    def headline(self, answer: dict[str, Any]) -> dict[str, dict[str, float]]:
+        """What is compared over several trainings: name of a number to label to its value.
+
+        Args:
+          answer: of `answer`, as it comes back from JSON.
+        """
+        return {}
+
     def findings(self, answer: dict[str, Any]) -> dict[str, Finding]:
         """What the answer says of `claims`, by their keys; those that it cannot judge are left out.
 

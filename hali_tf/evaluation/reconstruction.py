@@ -97,6 +97,11 @@ class Reconstruction(Question):
             f"![Reconstructions]({answer['picture']})",
         )
 
+    def headline(self, answer: dict) -> dict[str, dict[str, float]]:
+        """The errors relative to random pairs."""
+        rows = answer["rows"].items()
+        return {"RMSE / random pairs": {label: row["rmse_ratio"] for label, row in rows}}
+
     def findings(self, answer: dict) -> dict[str, Finding]:
         """By the differences of the rows."""
         role = roles(answer["labels"])

@@ -149,6 +149,11 @@ class Representation(Question):
             _by_attribute(answer, paper) if names else "",
         )
 
+    def headline(self, answer: dict) -> dict[str, dict[str, float]]:
+        """Mean balanced accuracies."""
+        rows = answer["means"]["rows"].items()
+        return {"SVMs, balanced accuracy, %": {label: row["balanced"] for label, row in rows}}
+
     def findings(self, answer: dict) -> dict[str, Finding]:
         """By the features of all levels together."""
         role = roles(answer["labels"])

@@ -109,6 +109,11 @@ class Samples(Question):
             *pictures,
         )
 
+    def headline(self, answer: dict) -> dict[str, dict[str, float]]:
+        """The Fréchet distances."""
+        rows = answer["rows"].items()
+        return {"Fréchet distance": {label: row["frechet_distance"] for label, row in rows}}
+
     def findings(self, answer: dict) -> dict[str, Finding]:
         """By the difference of the Fréchet distances."""
         own, *others = answer["labels"]

@@ -7,6 +7,7 @@ import functools
 import os
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -49,6 +50,11 @@ class Subject:
     def slug(self) -> str:
         """The name as part of file names."""
         return re.sub(r"\W+", "_", self.name.lower())
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that makes the weights but the seed: flags and step."""
+        return {**self.config.hyperparameters(), "seed": None, "step": self.step}
 
     def levels(self) -> list[tuple[str, int]]:
         """(label, l) of each level: ("HALI z_1", 1), ...; plain "ALI" where there is one only."""

@@ -1,21 +1,53 @@
-"""The first section of a report: every claim of the paper, and what was found of it."""
+"""The first section of a report: the paper's claims, and the headline numbers over seeds."""
 
 from __future__ import annotations
 
 import collections
 import re
 from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from hali_tf.evaluation.claims import Finding
+from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
+from hali_tf.measures import intervals
 
 _METHOD = """\
 The interval is that of the number which is above 0 if the claim holds, mostly a difference, at 95 %
 over images: *holds* where all of it is above 0, *does not hold* where all of it is below, and
 otherwise *undecided*. It does not say how another training would turn out."""
+_SEEDS = """\
+Trainings that differ in nothing but the seed; of their mean the 95 % interval (Student's t)."""
 _NOT_MEASURED = "not measured"
 _UNANSWERED = "the run has one level, or no baseline is of the model that the claim names"
+
+
+def section(
+    context: Context,
+    questions: Mapping[str, Question],
+    answers: Mapping[str, tuple[dict[str, Any], Mapping[str, Finding]]],
+    missing: Mapping[str, str],
+) -> str:
+    """The section as Markdown; "" if there is nothing to say.
+
+    Args:
+      context: the evaluation.
+      questions: by name.
+      answers: name of each question that was answered to its answer and findings.
+      missing: name of each other question to why it has no answer.
+    """
+    findings = {name: found for name, (_, found) in answers.items()}
+    headlines = {
+        number: {label: value for label, value in values.items() if value is not None}
+        for name, (answer, _) in answers.items()
+        for number, values in questions[name].headline(answer).items()
+    }
+    return markdown.page(
+        claims(questions, findings, missing), seeds(_groups(context.subjects), headlines)
+    )
 
 
 def claims(
@@ -51,3 +83,41 @@ def claims(
         _METHOD,
         markdown.table(["section", "the paper's claim", "here", "interval", "verdict"], rows),
     )
+
+
+def seeds(groups: Mapping[str, list[str]], headlines: Mapping[str, Mapping[str, float]]) -> str:
+    """Means over trainings that differ in the seed alone as Markdown; "" without such.
+
+    Args:
+      groups: name of a model to the names of its trainings.
+      headlines: name of a number to label to its value; a label begins with a training's name.
+    """
+    rows: list[list[str | float | None]] = []
+    for number, values in headlines.items():
+        for model, names in groups.items():
+            for label in values:
+                suffix = label[len(names[0]) :]
+                all_labels = [name + suffix for name in names]
+                if label.startswith(names[0]) and all(one in values for one in all_labels):
+                    of_seeds = [values[one] for one in all_labels]
+                    mean = markdown.with_interval(
+                        float(np.mean(of_seeds)), intervals.of_mean(of_seeds)
+                    )
+                    single = ", ".join(f"{value:#.4g}" for value in of_seeds)
+                    rows.append([number, model + suffix, len(of_seeds), mean, single])
+    if not rows:
+        return ""
+    head = ["", "model", "trainings", "mean", "single trainings"]
+    return markdown.page("### Over seeds of training", _SEEDS, markdown.table(head, rows))
+
+
+def _groups(subjects):
+    """For `seeds`: the subjects of equal settings, two or more of each."""
+    groups = collections.defaultdict(list)
+    for subject in subjects:
+        groups[str(subject.settings)].append(subject.name)
+    groups = [names for names in groups.values() if len(names) > 1]
+    kinds = [names[0].split()[0] for names in groups]
+    return {
+        kind if kinds.count(kind) == 1 else names[0]: names for kind, names in zip(kinds, groups)
+    }

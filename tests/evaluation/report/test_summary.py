@@ -1,8 +1,14 @@
 """Every claim stands in the summary, whatever was found of it."""
 
+import types
+
+import tensorflow as tf
+
+from hali_tf.config import Config
 from hali_tf.evaluation.claims import Finding, above, compared, roles
 from hali_tf.evaluation.registry import QUESTIONS
 from hali_tf.evaluation.report import summary
+from hali_tf.evaluation.subjects import Subject
 
 
 class Toy:
@@ -29,6 +35,29 @@ def test_claims_of_every_question_are_listed_where_nothing_was_answered():
     for question in QUESTIONS.values():
         for statement in question.claims.values():
             assert statement in text
+
+
+def test_seeds_are_pooled_by_model_and_level():
+    groups = {"HALI": ["HALI a", "HALI b", "HALI c"]}
+    values = {"HALI a z_1": 0.2, "ALI": 0.9, "HALI b z_1": 0.3, "HALI c z_1": 0.4, "HALI a z_2": 1}
+    text = summary.seeds(groups, {"RMSE": values})
+    rows = [line for line in text.splitlines() if line.startswith("| RMSE")]
+    # z_2 was not measured of all. t of 2 degrees of freedom is 4.303: 0.1 / sqrt(3) * 4.303.
+    assert rows == ["| RMSE | HALI z_1 | 3 | 0.3000 [0.05159, 0.5484] | 0.2000, 0.3000, 0.4000 |"]
+    assert summary.seeds({}, {"RMSE": values}) == ""
+
+
+def test_runs_of_other_flags_or_steps_are_no_seeds_of_one_model():
+    subjects = [
+        Subject(f"HALI {name}", "", Config.of(**flags), types.SimpleNamespace(step=tf.Variable(n)))
+        for name, n, flags in (
+            ("a", 5, {"seed": 1}),
+            ("b", 5, {"seed": 2, "run_dir": "elsewhere"}),
+            ("later", 6, {"seed": 3}),
+            ("wide", 5, {"width": 2.0}),
+        )
+    ]
+    assert summary._groups(subjects) == {"HALI": ["HALI a", "HALI b"]}
 
 
 def test_without_an_interval_nothing_is_decided():
