@@ -31,6 +31,7 @@ OTHER_PROGRAMS = (
     "serving.client",
     "scripts/load_test.py",
     "scripts/benchmark.py",
+    "scripts/gallery.py",
 )
 _FLAG = re.compile(r"(?<!\S)--(\w+)(?![\w-])")
 _BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)

@@ -18,6 +18,7 @@ OURS = {"hali_tf", "serving", "scripts", "tests"}
 NOT_IMPORTED = {
     "huggingface_hub": "bounded for Gradio 4.44",
     "importlib_resources": "TensorFlow Datasets imports it and does not declare it",
+    "ipykernel": "runs the notebook in docs/ for its test",
     "mypy": "a command of scripts/check.sh",
     "protobuf": "imported as part of the namespace `google`; the range is TensorFlow's",
     "pydantic": "bounded for Gradio 4.44",
