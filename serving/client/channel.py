@@ -54,7 +54,8 @@ class Connection:
     """A channel to a server's PredictionService. May be shared by threads.
 
     Every signature is a pure function of its inputs, so a message that failed as UNAVAILABLE is
-    safe to send again, and gRPC does. No other failure is retried.
+    safe to send again, and gRPC does. So it does where the server cancelled the call, as servers
+    that stop do. No other failure is retried.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Connection:
 
         Args:
             target: host:port, or any gRPC name.
-            retries: how often a message is sent again when the server was UNAVAILABLE.
+            retries: how often a message is sent again when the server was UNAVAILABLE or stopped.
             max_message_bytes: limit on one request and on one answer.
             credentials: for TLS; without them the channel is not encrypted.
             metadata: headers of every message.
@@ -185,7 +186,7 @@ def _options(retries: int, max_message_bytes: int) -> list[tuple[str, str | int]
             "initialBackoff": f"{_FIRST_BACKOFF}s",
             "maxBackoff": f"{_LARGEST_BACKOFF}s",
             "backoffMultiplier": 2,
-            "retryableStatusCodes": ["UNAVAILABLE"],
+            "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
         }
         service_config["methodConfig"] = [{"name": [{}], "retryPolicy": retry_policy}]
     return [

@@ -120,3 +120,50 @@ def embed():
             return target_of(stack.enter_context(EmbeddedServer(ServerOptions(models, **options))))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """A root and two certificates that it signed, for server and client."""
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    (folder / "names").write_text("subjectAltName=DNS:localhost\n")
+    new_key = ["-newkey", "rsa:2048", "-nodes"]
+    openssl(
+        "req",
+        "-x509",
+        *new_key,
+        "-keyout",
+        "ca.key",
+        "-out",
+        "ca.crt",
+        "-subj",
+        "/CN=root",
+        "-days",
+        "2",
+    )
+    for name in ("server", "client"):
+        openssl(
+            "req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}"
+        )
+        openssl(
+            "x509",
+            "-req",
+            "-in",
+            f"{name}.csr",
+            "-CA",
+            "ca.crt",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-out",
+            f"{name}.crt",
+            "-days",
+            "2",
+            "-extfile",
+            "names",
+        )
+    return folder

@@ -1,6 +1,5 @@
 """How the client sends: retries, deadlines, metadata, TLS, and errors that say what to do."""
 
-import subprocess
 import threading
 import time
 from concurrent import futures
@@ -33,6 +32,12 @@ def test_unavailable_is_tried_again(hali, servicer):
         None,
         *"1234",
     ]
+
+
+def test_a_call_that_a_stopping_server_cancelled_is_sent_again(hali, servicer):
+    servicer.failures = [(grpc.StatusCode.CANCELLED, "the server stops")] * 2
+    assert len(hali.sample([1])) == 1
+    assert len(servicer.requests) == 3
 
 
 def test_a_message_larger_than_grpcs_retry_buffer_is_tried_again(hali, servicer):
@@ -187,53 +192,6 @@ def test_a_closed_client_says_so(target):
     with pytest.raises(HaliClientError, match="closed") as caught:
         hali.sample([1])
     assert caught.value.code == grpc.StatusCode.CANCELLED
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    """A root and two certificates that it signed, for server and client."""
-    folder = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*arguments):
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    (folder / "names").write_text("subjectAltName=DNS:localhost\n")
-    new_key = ["-newkey", "rsa:2048", "-nodes"]
-    openssl(
-        "req",
-        "-x509",
-        *new_key,
-        "-keyout",
-        "ca.key",
-        "-out",
-        "ca.crt",
-        "-subj",
-        "/CN=root",
-        "-days",
-        "2",
-    )
-    for name in ("server", "client"):
-        openssl(
-            "req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}"
-        )
-        openssl(
-            "x509",
-            "-req",
-            "-in",
-            f"{name}.csr",
-            "-CA",
-            "ca.crt",
-            "-CAkey",
-            "ca.key",
-            "-CAcreateserial",
-            "-out",
-            f"{name}.crt",
-            "-days",
-            "2",
-            "-extfile",
-            "names",
-        )
-    return folder
 
 
 def test_tls_with_certificates_on_both_sides(servicer, certificates):

@@ -1,12 +1,15 @@
 """The real process: its log, its flags, its drain."""
 
+import dataclasses
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import types
 
+import grpc
 import numpy as np
 import pytest
 from absl import flags as absl_flags
@@ -14,9 +17,13 @@ from google.protobuf import text_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from hali_tf.errors import UsageError
+from serving import server as server_command
+from serving.client import HaliClient, HaliClientError
+from serving.embedded import configuration
 from serving.embedded.configuration import options_of
 from serving.embedded.flags import define_flags
 from serving.embedded.protos import SSLConfig
+from serving.embedded.server import EmbeddedServer, ServerOptions, one_model
 from tests.serving import toy_models as toy
 from tests.serving.serving_calls import Target, free_port, wait_for
 
@@ -94,6 +101,141 @@ def test_serves_and_drains(tmp_path):
     finally:
         process.kill()
         process.stderr.close()
+
+
+def test_clients_of_a_server_that_stops(tmp_path):
+    """Whatever SIGTERM meets is answered or UNAVAILABLE, for 16 clients that never pause."""
+    toy.save(str(tmp_path), 1, warmup=())
+    port = free_port()
+    process = subprocess.Popen(
+        [*COMMAND, f"--model_base_path={tmp_path}", "--model_name=toy", f"--port={port}"],
+        stderr=subprocess.DEVNULL,
+    )
+    counts, codes = [0] * 16, []
+
+    def client(index):
+        with HaliClient(f"localhost:{port}", "toy", timeout=60) as hali:
+            try:
+                while True:
+                    hali.sample([index])
+                    counts[index] += 1
+            except HaliClientError as error:
+                codes.append(error.code)
+
+    try:
+        server = Target(f"localhost:{port}", None)
+        health = health_pb2_grpc.HealthStub(server.channel)
+        request = health_pb2.HealthCheckRequest()
+        wait_for(lambda: health.Check(request, wait_for_ready=True, timeout=60).status == 1)
+        threads = [threading.Thread(target=client, args=(index,)) for index in range(16)]
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: all(count > 5 for count in counts))
+        process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join(60)
+        assert process.wait(60) == 0
+        assert codes == [grpc.StatusCode.UNAVAILABLE] * 16
+    finally:
+        process.kill()
+
+
+def test_mutual_tls(toy_base, certificates, tmp_path):
+    """Nobody without a certificate of the CA; those who have one may reload."""
+    texts = {name: (certificates / name).read_text() for name in ("server.key", "server.crt")}
+    config = SSLConfig(
+        server_key=texts["server.key"],
+        server_cert=texts["server.crt"],
+        custom_ca=(certificates / "ca.crt").read_text(),
+        client_verify=True,
+    )
+    file = tmp_path / "ssl.config"
+    file.write_text(text_format.MessageToString(config))
+    found = options(
+        f"--model_base_path={toy_base}", "--model_name=toy", f"--ssl_config_file={file}"
+    )
+    assert found.allow_reload
+    pem = {
+        "ca_file": str(certificates / "ca.crt"),
+        "cert_file": str(certificates / "client.crt"),
+        "key_file": str(certificates / "client.key"),
+    }
+    with EmbeddedServer(dataclasses.replace(found, port=0)) as embedded:
+        target = f"localhost:{embedded.port}"
+        with HaliClient(target, "toy", **pem) as hali:
+            assert len(hali.sample([1])) == 1
+        for wrong in ({}, {"tls": True}, {"ca_file": pem["ca_file"]}):
+            with HaliClient(target, "toy", retries=0, **wrong) as hali:
+                with pytest.raises(HaliClientError, match="UNAVAILABLE"):
+                    hali.sample([1])
+
+
+def test_reloading_needs_the_flag_where_clients_show_no_certificate(
+    toy_base, certificates, tmp_path
+):
+    config = SSLConfig(
+        server_key=(certificates / "server.key").read_text(),
+        server_cert=(certificates / "server.crt").read_text(),
+    )
+    (tmp_path / "ssl").write_text(text_format.MessageToString(config))
+    common = [f"--model_base_path={toy_base}", f"--ssl_config_file={tmp_path}/ssl"]
+    assert not options(common[0]).allow_reload and not options(*common).allow_reload
+    assert options(*common, "--allow_reload").allow_reload
+    config.client_verify = True
+    (tmp_path / "ssl").write_text(text_format.MessageToString(config))
+    with pytest.raises(UsageError, match="client_verify needs custom_ca"):
+        options(*common)
+
+
+def test_a_configuration_file_that_is_corrected(toy_base, tmp_path, monkeypatch):
+    """Neither a model without versions, nor nonsense, nor a bug holds up the correction."""
+    file, empty = tmp_path / "models.config", tmp_path / "empty"
+    empty.mkdir()
+
+    def write(models):
+        file.write_text("model_config_list {" + text_format.MessageToString(models) + "}")
+
+    models = one_model("toy", toy_base)
+    embedded = EmbeddedServer(ServerOptions(models, port=0, max_num_load_retries=0))
+    read, bugs = configuration.read_models, [RuntimeError("a bug")]
+
+    def read_models(path):
+        if bugs:
+            raise bugs.pop()
+        return read(path)
+
+    monkeypatch.setattr(configuration, "read_models", read_models)
+    stop = threading.Event()
+    values = types.SimpleNamespace(
+        model_config_file=str(file), model_config_file_poll_wait_seconds=0.02
+    )
+    poll = threading.Thread(target=server_command._poll_config, args=(embedded, values, stop))
+    with embedded:
+        write(models)
+        poll.start()
+        wait_for(lambda: not bugs)
+        more = one_model("toy", toy_base)
+        more.config.add().CopyFrom(one_model("empty", empty).config[0])
+        write(more)
+        wait_for(lambda: embedded.manager.is_configured("empty"))
+        file.write_text("nonsense {")
+        more.config[1].name = "corrected"
+        write(more)
+        wait_for(lambda: embedded.manager.is_configured("corrected"))
+        stop.set()
+        poll.join(30)
+
+
+def test_whatever_stops_the_start_is_said():
+    """An error that nobody foresaw ends the process instead of a thread."""
+
+    class Broken:
+        def wait_until_loaded(self):
+            raise RuntimeError("a bug")
+
+    stop, failures = threading.Event(), []
+    server_command._start_up(Broken(), stop, failures)
+    assert stop.is_set() and str(failures[0]) == "a bug"
 
 
 def test_no_version_that_loads(tmp_path):

@@ -212,6 +212,19 @@ def test_calls_while_the_server_stops_are_answered_or_unavailable(tmp_path):
     assert set(codes) == {StatusCode.UNAVAILABLE} and len(codes) == 16
 
 
+def test_a_pending_reload_does_not_hold_up_the_end(toy_base, tmp_path):
+    options = ServerOptions(one_model("toy", toy_base), port=0, allow_reload=True)
+    with EmbeddedServer(options) as embedded:
+        models = one_model("toy", toy_base)
+        models.config.add().CopyFrom(one_model("empty", tmp_path).config[0])
+        request = model_management_pb2.ReloadConfigRequest()
+        request.config.model_config_list.CopyFrom(models)
+        call = target_of(embedded).model.HandleReloadConfigRequest.future(request, timeout=60)
+        wait_for(lambda: embedded.manager.is_configured("empty"))
+        embedded.manager.interrupt()
+        assert call.code() == StatusCode.UNAVAILABLE
+
+
 def test_label_for_a_version_that_is_not_there(tmp_path):
     toy.save(str(tmp_path), 1)
     models = one_model("toy", tmp_path)
