@@ -101,8 +101,9 @@ def _open(run_dir):
     }
     samples = read_json(os.path.join(run_dir, "evaluation", "samples.json"))
     if samples:
-        own = samples["asked_of"]["subjects"][0]["name"]
-        final["Fréchet distance"] = samples["answer"]["rows"][own]["frechet_distance"]
+        answer, own = samples["answer"], samples["asked_of"]["subjects"][0]["name"]
+        column = f"Fréchet distance of {answer['images']:,} samples"  # it depends on their number
+        final[column] = answer["rows"][own]["frechet_distance"]
     return Run(run_dir, config, [l for l in lines if "rmse_1" not in l], evaluations, final)
 
 
@@ -154,7 +155,10 @@ def _page(folder, groups):
         for name, group in groups.items()
         for run in group
     ]
-    columns = list(dict.fromkeys(column for run in runs for column in run.final))
+    measured = sorted({column for run in runs for column in run.final})
+    columns = [
+        c for kind in ("error", "distance", "Fréchet") for c in measured if c.startswith(kind)
+    ]
     drawn = save_bands(os.path.join(folder, "curves.png"), _panels(groups))
     return markdown.page(
         f"# Comparison of {len(runs)} runs",

@@ -81,14 +81,15 @@ def test_panels_have_the_steps_that_all_seeds_have(runs):
 def test_samples_are_compared_where_every_seed_was_evaluated(runs, tmp_path):
     answer = {
         "asked_of": {"subjects": [{"name": "HALI"}]},
-        "answer": {"rows": {"HALI": {"frechet_distance": 1.5}}},
+        "answer": {"images": 1000, "rows": {"HALI": {"frechet_distance": 1.5}}},
     }
     for run in runs[:2]:
         (tmp_path / run / "evaluation").mkdir()
         (tmp_path / run / "evaluation" / "samples.json").write_text(json.dumps(answer))
     comparison.compare(runs)
     page = (tmp_path / "comparison" / "report.md").read_text(encoding="utf-8")
-    _, _, wide, narrow = rows_of(page, "At the end")
+    head, _, wide, narrow = rows_of(page, "At the end")
+    assert head[-1] == "Fréchet distance of 1,000 samples"
     assert (wide[-1], narrow[-1]) == ("–", "1.500")
 
 
