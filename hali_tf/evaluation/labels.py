@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import textwrap
+from typing import Any
 
 import numpy as np
 from matplotlib.ticker import LogFormatter
@@ -11,21 +13,33 @@ from matplotlib.ticker import LogFormatter
 from hali_tf.config import Config
 from hali_tf.drawing import plots
 from hali_tf.drawing.strips import Strips, save_strips
+from hali_tf.evaluation.claims import Finding, above
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown, published
 from hali_tf.layers import random
-from hali_tf.measures.labels import confusion
+from hali_tf.measures import intervals, scores
+from hali_tf.measures.labels import confusion, errors_of
 from hali_tf.models.coder import Coder
 from hali_tf.runs.metrics_file import read
 
 _COLUMNS = 10  # of the pictures
+_METHOD = """\
+The class is the largest q(y | x) of the averaged encoder. In training only the labels of
+labelled.json were used; the validation errors below chose no checkpoint. Whether validation labels
+chose the settings is not known here: those of `configs/mnist_100.cfg` were in part chosen so, see
+docs/mnist_100.md. A row is of runs whose flags are equal but for the seed, which also draws the
+labelled images. In brackets 95 % intervals: of the mean over runs (Student's t), and of a single
+run by the bootstrap over images."""
 
 
 class Labels(Question):
     """How many test images each encoder assigns to a wrong class."""
 
     title = "Few labels (section 7.2)"
+    claims = {
+        "others": "With 100 labels of MNIST it makes fewer errors than all other methods of Table 3"
+    }
 
     def unanswerable(self, context: Context) -> str | None:
         """A run that learned from no labels, or test images without any."""
@@ -62,20 +76,43 @@ class Labels(Question):
         paper = answer["published"]
         return markdown.page(
             _result(answer),
-            "The class is the largest q(y | x) of the averaged encoder. Only the labels of "
-            "labelled.json were used; the validation errors below chose nothing.",
+            _METHOD,
             markdown.table(
                 ["", "labels", "runs", "errors", "deviation", "errors, %"], _rows(answer)
             ),
             markdown.table(
                 ["run", "seed", "step", "errors"],
-                [[run["run"], run["seed"], run["step"], run["errors"]] for run in answer["runs"]],
+                [
+                    [
+                        run["run"],
+                        run["seed"],
+                        run["step"],
+                        markdown.with_interval(run["errors"], run["interval"], ".0f"),
+                    ]
+                    for run in answer["runs"]
+                ],
             ),
             f"The rows with a source are {published.source('mnist_100_labels')}." if paper else "",
             "![Which class was taken for which](confusion.png)",
             "![Validation errors over the steps](label_errors.png)",
             *(_PICTURES if answer["pictures"] else ()),
         )
+
+    def findings(self, answer: dict) -> dict[str, Finding]:
+        """By the mean of the runs like the first one; of a single run by its images."""
+        if not answer["published"]:
+            return {}
+        alike = next(iter(_by_configuration(answer["runs"]).values()))
+        errors = [run["errors"] for run in alike]
+        ends = intervals.of_mean(errors) or alike[0]["interval"]
+        others = {
+            name: row["errors"]
+            for name, row in published.mnist_100_labels().items()
+            if name != "HALI"
+        }
+        best = min(others, key=lambda name: others[name])
+        figure = f"{np.mean(errors):.4g} of {len(errors)} runs, and {others[best]:.4g} of {best}"
+        return {"others": above(figure, [others[best] - end for end in reversed(ends)])}
 
 
 _PICTURES = (
@@ -134,15 +171,19 @@ def _with_every_label(coder, classes, z):
 
 def _measure(subject, test):
     counts = confusion(subject.model, test)
+    errors, images = errors_of(counts), counts.sum()
+    wrong = np.repeat([1, 0], [errors, images - errors])
     lines = read(os.path.join(subject.run_dir, "metrics.jsonl"))
     return {
         "name": subject.name,
         "run": subject.run_dir,
         "settings": settings_in_words(subject.config),
+        "configuration": subject.settings,
         "labels": subject.config.labels.classes * subject.config.labels.per_class,
         "seed": subject.config.run.seed,
         "step": subject.step,
-        "errors": int(counts.sum() - np.trace(counts)),
+        "errors": errors,
+        "interval": (images * intervals.bootstrap(wrong)).tolist(),
         "confusion": counts.tolist(),
         "curve": [
             [line["step"], line["label_errors"] / line["label_images"]]
@@ -170,19 +211,34 @@ def settings_in_words(config: Config) -> str:
     return ", ".join(words + (["labelled images " + " and ".join(moves)] if moves else []))
 
 
-def _by_settings(runs):
-    """Runs by (settings, labels), in order."""
-    groups = {}
+def _by_configuration(runs: list[dict[str, Any]]) -> dict[tuple[str, int], list[dict]]:
+    """Runs that differ in the seed alone by (settings in words, labels), in order.
+
+    The seed also draws which images have labels. Groups that the words do not tell apart are told
+    apart by their other flags.
+    """
+    groups: dict[str, list[dict]] = {}
     for run in runs:
-        groups.setdefault((run["settings"], run["labels"]), []).append(run)
-    return groups
+        groups.setdefault(json.dumps(run["configuration"], sort_keys=True), []).append(run)
+    named = {}
+    for alike in groups.values():
+        first = alike[0]
+        words, labels, own = first["settings"], first["labels"], first["configuration"]
+        others = [
+            other[0]["configuration"]
+            for other in groups.values()
+            if (other[0]["settings"], other[0]["labels"]) == (words, labels)
+        ]
+        differing = [flag for flag in own if any(other[flag] != own[flag] for other in others)]
+        named[", ".join([words, *(f"{flag} {own[flag]}" for flag in differing)]), labels] = alike
+    return named
 
 
 def _save_curves(path, runs):
     """Writes validation errors over the steps as PNG: runs of equal settings have one colour."""
     figure = plots.new_figure(6, 6)
     axes = figure.subplots()
-    for number, ((settings, labels), alike) in enumerate(_by_settings(runs).items()):
+    for number, ((settings, labels), alike) in enumerate(_by_configuration(runs).items()):
         legend = textwrap.fill(f"{labels} labels: {settings}", 70)
         for run in alike:
             steps, shares = np.reshape(run["curve"], [-1, 2]).T
@@ -208,22 +264,14 @@ def _result(answer):
 
 
 def _rows(answer):
-    """A row for each group of runs of equal settings; then the published ones."""
-    groups = {
-        group: [run["errors"] for run in alike]
-        for group, alike in _by_settings(answer["runs"]).items()
-    }
-    rows = [
-        [
-            settings,
-            labels,
-            len(errors),
-            float(np.mean(errors)),
-            float(np.std(errors, ddof=1)) if len(errors) > 1 else None,
-            100 * float(np.mean(errors)) / answer["images"],
-        ]
-        for (settings, labels), errors in groups.items()
-    ]
+    """A row for each group of runs of equal configuration; then the published ones."""
+    rows = []
+    for (settings, labels), alike in _by_configuration(answer["runs"]).items():
+        errors = [run["errors"] for run in alike]
+        ends = intervals.of_mean(errors) or alike[0]["interval"]
+        mean, std = scores.mean_and_std(errors).values()
+        cell = markdown.with_interval(mean, ends, ".1f")
+        rows.append([settings, labels, len(errors), cell, std, 100 * mean / answer["images"]])
     if answer["published"]:
         rows += [
             [f"{name} ({row['from']})", 100, None, row["errors"], row["std"], row["errors"] / 100]

@@ -31,6 +31,11 @@ def confusion(model: keras.Model, split: Split, batch_size: int = 128) -> np.nda
     return counts.reshape(classes, classes)
 
 
+def errors_of(counts: np.ndarray) -> int:
+    """How many images of `confusion` are taken for another class."""
+    return int(counts.sum() - np.trace(counts))
+
+
 def count_errors(model: keras.Model, split: Split) -> dict[str, int]:
     """Images whose class the encoder mistakes, as "label_errors", of "label_images".
 
@@ -39,7 +44,7 @@ def count_errors(model: keras.Model, split: Split) -> dict[str, int]:
     if split.labels is None:
         return {}
     counts = confusion(model, split)
-    return {"label_errors": int(counts.sum() - np.trace(counts)), "label_images": int(counts.sum())}
+    return {"label_errors": errors_of(counts), "label_images": int(counts.sum())}
 
 
 def sentence(per_class: int, errors: dict[str, int]) -> str:

@@ -117,21 +117,48 @@ def test_answer_and_report(context):
     assert answer["runs"][0]["curve"] == [[2, 0.75]]
     text = Labels().report(answer)
     assert text.startswith("A errs on 2 of 7 test images (28.57 %) with 15 labels.")
-    assert "shifted by up to 2 px | 15 | 1 | 2.000 | – | 28.57 |" in text
+    low, high = answer["runs"][0]["interval"]
+    assert 0 <= low < 2 < high <= 5
+    row = f"shifted by up to 2 px | 15 | 1 | 2.0 [{low:.1f}, {high:.1f}] | – | 28.57 |"
+    assert row in text
+    assert Labels().findings(answer) == {}  # which are of MNIST
     assert "CatGAN" not in text  # the published rows are MNIST's
     for name in ("confusion", "label_errors", "conditional_samples", "style_transfer"):
         with Image.open(context.path(f"{name}.png")) as picture:
             assert min(picture.size) > 5
 
 
-def test_runs_of_equal_settings_are_one_row_with_a_deviation():
-    runs = [{"settings": "HALI", "labels": 100, "errors": errors} for errors in (70, 80, 90)] + [
-        {"settings": "supervised only", "labels": 100, "errors": 800}
-    ]
-    rows = labels._rows({"runs": runs, "images": 10000, "published": True})
-    assert rows[0] == ["HALI", 100, 3, 80.0, pytest.approx(10.0), 0.8]
-    assert rows[1] == ["supervised only", 100, 1, 800.0, None, 8.0]
+def run_of(errors, settings="HALI", **flags):
+    return {
+        "settings": settings,
+        "configuration": {"label_weight": 1, "width": 1.0, "seed": None, **flags},
+        "labels": 100,
+        "errors": errors,
+        "interval": [errors - 5.0, errors + 5.0],
+    }
+
+
+def test_runs_that_differ_in_the_seed_alone_are_one_row_with_a_deviation():
+    runs = [*map(run_of, (70, 80, 90)), run_of(800, "the same encoder alone", encoder_only=True)]
+    answer = {"runs": runs, "images": 10000, "published": True}
+    rows = labels._rows(answer)
+    # t of 2 degrees of freedom is 4.303: 10 / sqrt(3) * 4.303 = 24.8.
+    assert rows[0] == ["HALI", 100, 3, "80.0 [55.2, 104.8]", pytest.approx(10.0), 0.8]
+    assert rows[1][2:] == [1, "800.0 [795.0, 805.0]", None, 8.0]
     assert ["HALI (the paper)", 100, None, 73, None, 0.73] in rows
+    finding = Labels().findings(answer)["others"]
+    assert finding.figure == "80 of 3 runs, and 79.5 of GSSLTRABG"
+    assert finding.verdict == "undecided"
+    assert finding.interval == pytest.approx([79.5 - 104.84, 79.5 - 55.16], abs=0.01)
+
+
+def test_runs_of_other_flags_are_other_rows_whatever_the_words_say():
+    runs = [run_of(70), run_of(90, width=2.0), run_of(80)]
+    groups = labels._by_configuration(runs)
+    assert {name: len(alike) for (name, _), alike in groups.items()} == {
+        "HALI, width 1.0": 2,
+        "HALI, width 2.0": 1,
+    }
 
 
 @pytest.mark.parametrize(
