@@ -37,8 +37,8 @@ def _parse(arguments, positional):
         sys.exit(0)
     try:
         rest = flags.FLAGS(arguments)
-    except flags.Error as error:
-        _complain(error)
+    except (flags.Error, UnicodeError) as error:  # the second of a --flagfile that is no text
+        _complain(" ".join(str(error).split()))
         sys.exit(2)
     if len(rest) > 1 and not positional:
         _complain(f"{rest[1]}: not a flag; expected --name=value (see --help)")

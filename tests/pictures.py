@@ -1,6 +1,8 @@
-"""Awkward pictures, which must be the same to all that read pictures."""
+"""Awkward pictures, which must be the same to all that read pictures, and hostile ones."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -71,3 +73,87 @@ def _make():
 
 
 AWKWARD = _make()
+
+
+def png(width, height, *chunks, pixels=b""):
+    """A grey PNG of a header, further chunks (kind, content), and packed pixels."""
+
+    def chunk(kind, content):
+        length, check = len(content), zlib.crc32(kind + content)
+        return struct.pack(">I", length) + kind + content + struct.pack(">I", check)
+
+    header = (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    all_chunks = (header, *chunks, (b"IDAT", zlib.compress(pixels)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in all_chunks)
+
+
+def _resized(data, mark, place, form, *sides):
+    """A file whose header says another size: packed sides at `place` behind `mark`."""
+    changed = bytearray(data)
+    start = data.index(mark) + place
+    changed[start : start + struct.calcsize(form)] = struct.pack(form, *sides)
+    return bytes(changed)
+
+
+def many_scans(count):
+    """A small progressive JPEG with so many scans more."""
+    whole = encoded(Image.new("L", (64, 64)), "JPEG", progressive=True)
+    first = whole.index(b"\xff\xda")
+    end = whole.index(b"\xff", first + 2)
+    return whole[:end] + whole[first:end] * count + whole[end:]
+
+
+def _make_hostile():
+    photograph, made = smooth(200, 300), {}
+    for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM"):
+        whole = encoded(photograph, kind)
+        for share in (0.01, 0.1, 0.5, 0.9):
+            made[f"{kind} cut at {share:.0%}"] = whole[: int(len(whole) * share)]
+    made["nothing"], made["zeros"], made["text"] = b"", bytes(1000), b"<html>404</html>"
+    # Small files that say that they are large.
+    made["PNG bomb"] = encoded(Image.new("1", (12_000, 12_000)))
+    made["PNG bomb, larger"] = png(2**31 - 1, 2**31 - 1)
+    made["PNG of no pixels"] = png(0, 5)
+    made["PNG of negative size"] = png(2**32 - 1, 5)
+    made["PNG of one line"] = png(2**26 + 1, 1)
+    jpeg, gif = encoded(photograph, "JPEG"), encoded(photograph, "GIF")
+    made["JPEG bomb"] = _resized(jpeg, b"\xff\xc0", 5, ">HH", 65_500, 65_500)
+    made["JPEG of no height"] = _resized(jpeg, b"\xff\xc0", 5, ">HH", 0, 300)
+    made["JPEG of many scans"] = many_scans(2000)
+    made["GIF bomb"] = _resized(gif, b"GIF8", 6, "<HH", 65_500, 65_500)
+    bmp = encoded(photograph, "BMP")
+    made["BMP bomb"] = _resized(bmp, b"BM", 18, "<ii", 2**30, 2**30)
+    made["BMP of negative width"] = _resized(bmp, b"BM", 18, "<ii", -300, 200)
+    made["PPM bomb"] = b"P6 99999 99999 255\n" + bytes(100)
+    made["PPM of absurd size"] = b"P6 " + b"9" * 5000 + b" 1 255\n"
+    made["TIFF bomb"] = encoded(Image.new("1", (12_000, 12_000)), "TIFF", compression="tiff_lzw")
+    tiff = bytearray(encoded(photograph, "TIFF"))
+    end = 10 + 12 * struct.unpack("<H", tiff[8:10])[0]
+    tiff[end : end + 4] = struct.pack("<I", 8)  # its directory is followed by itself
+    made["TIFF that leads back"] = bytes(tiff)
+    # Chunks that grow, and metadata that is none.
+    grown = zlib.compress(bytes(50_000_000), 9)
+    made["PNG with a profile that grows"] = png(4, 4, (b"iCCP", b"a\0\0" + grown))
+    made["PNG with a text that grows"] = png(4, 4, (b"zTXt", b"a\0\0" + grown))
+    made["PNG whose pixels grow"] = png(4, 4, pixels=bytes(50_000_000))
+    made["PNG with a broken EXIF tag"] = png(
+        4, 4, (b"eXIf", b"MM\0*" + b"\xff" * 50), pixels=bytes(20)
+    )
+    for turn in (0, 9, 65_535):
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        made[f"JPEG turned {turn}"] = encoded(photograph, "JPEG", exif=exif)
+    # Formats whose readers are not for strangers, under any name.
+    made["EPS"] = encoded(Image.new("RGB", (9, 9)), "EPS")
+    made["PDF"] = encoded(Image.new("RGB", (9, 9)), "PDF")
+    made["ICO"] = encoded(Image.new("RGB", (32, 32)), "ICO")
+    made["TGA"] = encoded(Image.new("RGB", (9, 9)), "TGA")
+    made["SVG"] = b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>"
+    made["float"] = encoded(Image.new("F", (4, 4), 0.5), "TIFF")
+    made["32 bits"] = encoded(Image.fromarray(np.full((4, 4), 70_000, np.int32)), "TIFF")
+    frames = [Image.new("P", (9, 9), number) for number in range(99)]
+    made["animation"] = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    return made
+
+
+HOSTILE = _make_hostile()

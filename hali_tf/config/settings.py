@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -164,7 +165,7 @@ def step_range(flag: str, value: str) -> tuple[int, int] | None:
     if not value:
         return None
     parts = value.split(",")
-    if len(parts) == 2 and all(part.strip().isdigit() for part in parts):
+    if len(parts) == 2 and all(re.fullmatch(r"\s*[0-9]{1,18}\s*", part) for part in parts):
         first, last = map(int, parts)
         if 1 <= first <= last:
             return first, last

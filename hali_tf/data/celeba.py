@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -126,7 +127,7 @@ def _check_layout(data_dir: pathlib.Path) -> None:
 def _read_attributes(file: pathlib.Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     """Reads the attributes' names and each image's row, -1/1 turned into 0/1."""
     lines = _lines(file)
-    if len(lines) < 3 or not lines[0].strip().isdigit():
+    if len(lines) < 3 or not re.fullmatch("[0-9]{1,9}", lines[0].strip()):
         raise UserError(
             f"{file}: expected the number of images, a line of attribute names, and a "
             f"line an image; received {len(lines)} lines beginning {_start(lines)!r}"

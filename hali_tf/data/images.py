@@ -71,23 +71,47 @@ def decode(data: bytes, size: int, channels: int, crop: Crop = central_square) -
     Raises:
         BadImage: If the file cannot be used.
     """
-    if not data:
-        raise BadImage("the file is empty")
     try:
-        with _open(data) as image:
+        with open_image(data) as image:
             if crop is central_square:
                 _shrink_while_decoding(image, size)
             ImageOps.exif_transpose(image, in_place=True)
             return fit(_to_8_bits(image), size, channels, crop)
     except BadImage:
         raise
+    # Pillow's readers let many kinds of error out on broken files (struct, zlib, index ...).
+    except Exception as error:
+        raise BadImage(_in_words(error)) from error
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Opens an image without decoding it.
+
+    Args:
+        data: The bytes of a file in one of `FORMATS`.
+
+    Raises:
+        BadImage: If it is none, or decoding could cost too much.
+    """
+    if not data:
+        raise BadImage("the file is empty")
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
         raise BadImage("not an image in a known format") from None
     except Image.DecompressionBombError:
         raise BadImage(f"more than {MAX_PIXELS:,} pixels") from None
-    # Pillow's readers let many kinds of error out on broken files (struct, zlib, index ...).
-    except Exception as error:  # pylint: disable=broad-except
-        raise BadImage(" ".join(str(error).split()) or type(error).__name__) from error
+    except Exception as error:  # as many kinds as of decoding
+        raise BadImage(_in_words(error)) from error
+    if image.width * image.height > MAX_PIXELS:
+        raise BadImage(f"{image.width}x{image.height} pixels; at most {MAX_PIXELS:,} are decoded")
+    if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > _MAX_SCANS:
+        raise BadImage(f"a JPEG of more than {_MAX_SCANS} scans")
+    return image
+
+
+def _in_words(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def fit(image: Image.Image, size: int, channels: int, crop: Crop = central_square) -> np.ndarray:
@@ -104,16 +128,6 @@ def fit(image: Image.Image, size: int, channels: int, crop: Crop = central_squar
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.LANCZOS)
     return np.asarray(image).reshape(size, size, channels)
-
-
-def _open(data: bytes) -> Image.Image:
-    """Opens an image without decoding it; raises if decoding could cost too much."""
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
-    if image.width * image.height > MAX_PIXELS:
-        raise BadImage(f"{image.width}x{image.height} pixels; at most {MAX_PIXELS:,} are decoded")
-    if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > _MAX_SCANS:
-        raise BadImage(f"a JPEG of more than {_MAX_SCANS} scans")
-    return image
 
 
 def _shrink_while_decoding(image: Image.Image, size: int) -> None:

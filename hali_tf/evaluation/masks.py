@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from hali_tf.data import images
 from hali_tf.errors import UserError
 
 
@@ -34,7 +34,7 @@ def read_mask(path: str, shape: tuple[int, int]) -> np.ndarray:
         another size; it covers all or nothing.
     """
     try:
-        with Image.open(path) as image:
+        with images.open_image(images.read(path)) as image:
             if image.mode not in ("1", "L", "P", "RGB") or "transparency" in image.info:
                 raise UserError(
                     f"--mask={path}: expected black and white, grey or RGB, 8 bits per channel, "
@@ -46,10 +46,10 @@ def read_mask(path: str, shape: tuple[int, int]) -> np.ndarray:
                     f"received {image.width}x{image.height}"
                 )
             mask = np.asarray(image.convert("L")) >= 128
-    except UnidentifiedImageError as error:
-        raise UserError(f"--mask={path}: not an image; expected a PNG") from error
-    except OSError as error:
-        raise UserError(f"--mask={path}: cannot be read ({error.strerror or error})") from error
+    except UserError:
+        raise
+    except Exception as error:  # Pillow's readers let many kinds out on broken files
+        raise UserError(f"--mask={path}: {error}; expected a PNG") from error
     if mask.all() or not mask.any():
         raise UserError(
             f"--mask={path}: covers {'all' if mask.all() else 'nothing'}; expected white where the "

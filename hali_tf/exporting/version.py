@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
 from typing import Any
 
@@ -19,7 +20,8 @@ _PARTIAL = ".exporting-"
 
 def next_version(export_dir: str) -> int:
     """1 more than the highest integer-named folder."""
-    return max((int(n) for n in os.listdir(export_dir) if n.isdigit()), default=0) + 1
+    names = (name for name in os.listdir(export_dir) if re.fullmatch("[0-9]{1,18}", name))
+    return max(map(int, names), default=0) + 1
 
 
 def write(

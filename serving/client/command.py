@@ -327,7 +327,7 @@ def _read_latents(path: str, level: int) -> np.ndarray:
         raise HaliClientError(
             f"--latents={path}: has no {key}, the latents of level {level}"
         ) from None
-    except (ValueError, TypeError, EOFError) as error:
+    except (ValueError, TypeError, EOFError, OverflowError, RecursionError) as error:
         raise HaliClientError(
             f"--latents={path}: not latents as encode writes them, nor an array: "
             f"{' '.join(str(error).split())[:200]}"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 # Not all that Pillow reads: some of its readers start other programs.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
@@ -71,9 +71,12 @@ def _load_one(path: str, image_shape: tuple[int, int, int], celeba: bool) -> np.
         raise
     except Image.DecompressionBombError:
         raise PictureError(f"{path}: has more than {MAX_PIXELS:,} pixels") from None
+    except UnidentifiedImageError:
+        raise PictureError(f"{path}: cannot be read as a picture: of no known format") from None
     # Pillow's readers raise many kinds of errors on broken files.
     except Exception as error:
-        raise PictureError(f"{path}: cannot be read as a picture: {error}") from None
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise PictureError(f"{path}: cannot be read as a picture: {words}") from None
 
 
 def decode(data: bytes, image_shape: tuple[int, int, int], celeba: bool = False) -> np.ndarray:

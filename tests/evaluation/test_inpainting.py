@@ -118,8 +118,8 @@ def picture(path, mode="L", size=(3, 2), colour=0):
 @pytest.mark.parametrize(
     "write, words",
     [
-        (lambda path: None, "cannot be read (No such file"),
-        (lambda path: path.mkdir(), "cannot be read (Is a directory"),
+        (lambda path: None, "cannot be read: No such file"),
+        (lambda path: path.mkdir(), "is a folder"),
         (lambda path: path.write_text("no"), "not an image"),
         (picture, "covers nothing"),
         (lambda path: picture(path, colour=255), "covers all"),

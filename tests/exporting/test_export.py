@@ -181,6 +181,7 @@ def test_model_card(version_dir):
 def test_versions_count_up_and_are_never_overwritten(run_dir, tmp_path):
     assert export.export(run_dir, str(tmp_path)).endswith("/1")
     assert export.export(run_dir, str(tmp_path), version=5).endswith("/5")
+    (tmp_path / "²").mkdir()  # a digit, but no number
     assert version.next_version(tmp_path) == 6
     with pytest.raises(UsageError, match="--version=5.*exists"):
         export.export(run_dir, str(tmp_path), version=5)

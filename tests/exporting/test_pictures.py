@@ -1,18 +1,13 @@
 """Pictures in the exported graph equal those of training."""
 
-import io
-import struct
-import zlib
-
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 from hali_tf.data import crops
 from hali_tf.data import images as image_files
 from hali_tf.exporting import pictures
-from tests.pictures import AWKWARD, encoded, noise
+from tests.pictures import AWKWARD, HOSTILE, encoded, many_scans, noise, png
 
 
 @pytest.fixture(scope="module")
@@ -87,37 +82,17 @@ def test_what_is_no_picture_is_refused(prepare, data, words):
         prepare(data, 16, 3)
 
 
-def _png_header(width, height):
-    """A PNG that says its size and has no pixels."""
-
-    def chunk(kind, content):
-        checked = kind + content
-        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
-
-
 @pytest.mark.parametrize("width, height", [(4097, 4096), (2**31 - 1, 2**31 - 1), (2**24 + 1, 1)])
 def test_too_many_pixels_are_refused_by_the_header_alone(prepare, width, height):
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"received {width}x{height}"):
-        prepare(_png_header(width, height), 16, 3)
+        prepare(png(width, height), 16, 3)
 
 
 def test_a_large_jpeg_is_refused_by_its_header_alone(prepare):
-    data = bytearray(encoded(noise(8, 8, 3), "JPEG"))
-    place = data.index(b"\xff\xc0") + 5  # height and width in the frame's header
-    data[place : place + 4] = struct.pack(">HH", 65500, 65500)
     with pytest.raises(tf.errors.InvalidArgumentError, match="received 65500x65500"):
-        prepare(bytes(data), 16, 3)
+        prepare(HOSTILE["JPEG bomb"], 16, 3)
 
 
 def test_a_jpeg_of_many_scans_is_refused(prepare):
-    stream = io.BytesIO()
-    Image.new("L", (64, 64)).save(stream, "JPEG", progressive=True)
-    whole = stream.getvalue()
-    first = whole.index(b"\xff\xda")
-    end = whole.index(b"\xff", first + 2)
-    many = whole[:end] + whole[first:end] * 1001 + whole[end:]
     with pytest.raises(tf.errors.InvalidArgumentError, match="more than 1000 scans"):
-        prepare(many, 16, 3)
+        prepare(many_scans(1001), 16, 3)
