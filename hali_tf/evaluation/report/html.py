@@ -17,10 +17,12 @@ from markdown.treeprocessors import Treeprocessor
 from hali_tf.files import write_text
 
 _LONG = 15  # rows; a table with more is folded
+_WORDS = 40  # characters; a cell with more is kept wide
 _VERDICTS = {
     "holds": "holds",
     "does not hold": "fails",
     "undecided": "open",
+    "not measured": "open",
 }  # text of a cell to its class
 
 
@@ -78,19 +80,26 @@ class _Tables(Treeprocessor):
     def run(self, root):
         for table in list(root.iter("table")):
             cells = list(table.iter("td"))
-            verdicts = [cell for cell in cells if cell.text in _VERDICTS]
-            for cell in verdicts:
-                cell.set("class", _VERDICTS[cell.text])
             for cell in cells:
+                _classify(cell)
                 _keep_intervals_whole(cell)
+            claims = any(cell.get("class") in _VERDICTS.values() for cell in cells)
             parent = next(element for element in root.iter() if table in element)
             around = _wrap(parent, table, "div")
             around.set("class", "table")
             rows = len(table.findall("tbody/tr"))
-            if rows > _LONG and not verdicts:
+            if rows > _LONG and not claims:
                 summary = ElementTree.Element("summary")
                 summary.text = f"Table of {rows} rows"
                 _wrap(parent, around, "details", before=summary)
+
+
+def _classify(cell):
+    """Gives a cell the class of its verdict, or "words" if it has many."""
+    text = cell.text or ""
+    verdict = _VERDICTS.get(text.partition(":")[0])
+    if verdict or len(text) > _WORDS:
+        cell.set("class", verdict or "words")
 
 
 def _keep_intervals_whole(cell):
