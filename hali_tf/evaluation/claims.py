@@ -47,7 +47,8 @@ def compared(
         interval = differences[own][other][measure]["interval"]
     else:
         interval, sign = differences[other][own][measure]["interval"], -sign
-    figure = f"{rows[own][measure]:{form}} and {rows[other][measure]:{form}}"
+    values = (rows[label][measure] for label in (own, other))
+    figure = " and ".join("–" if value is None else f"{value:{form}}" for value in values)
     return above(figure, interval and sorted(sign * end for end in interval))
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.neighbors import KNeighborsClassifier
 
 from hali_tf.drawing import grids
 from hali_tf.evaluation import rows as tables
-from hali_tf.evaluation.claims import Finding, compared, roles
+from hali_tf.evaluation.claims import Finding, above, compared, roles
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
-from hali_tf.measures import features
+from hali_tf.measures import features, intervals
 from hali_tf.measures.reconstruction import compare
 from hali_tf.measures.spectra import CUTOFF, spectrum
 
@@ -33,6 +34,13 @@ paper does not have, has the form of LPIPS (Zhang et al., 2018) but not its netw
 {features}. Low frequencies: the share of the squared error at up to {cutoff} cycles per image,
 large for a global difference and small for local ones."""
 
+_CLASSES = """\
+Reconstructions by the run's top level have the class of their image for {value:.1%}
+[{interval[0]:.1%}, {interval[1]:.1%}] of the images, and the images themselves for {of_images:.1%}:
+the class is that of most of the {neighbours} nearest training images in the same features. Chance
+is {chance:.1%}."""
+_NEIGHBOURS, _POOL = 5, 10_000  # training images
+
 
 class Reconstruction(Question):
     """RMSE, SSIM and feature distance of each level of each model, beside random pairs."""
@@ -45,6 +53,7 @@ class Reconstruction(Question):
         "levels": "Reconstructions from z_1 are nearer to the image than those from z_2",
         "local": "Reconstructions from z_1 differ locally, those from z_2 globally (by the share "
         "of low frequencies in the error)",
+        "class": "Reconstructions from z_2 are more often than not of the image's own class",
     }
 
     def answer(self, context: Context) -> dict:
@@ -77,6 +86,7 @@ class Reconstruction(Question):
             "labels": context.labels,
             "random_pairs": table["rows"].pop(_PAIRS),
             **table,
+            "same_class": _same_class(context),
             "picture": "reconstruction.png",
         }
 
@@ -93,6 +103,7 @@ class Reconstruction(Question):
             in_words(answer["rows"]),
             _METHOD.format(cutoff=CUTOFF, **answer),
             markdown.table(["", *_MEASURES.values()], rows),
+            _CLASSES.format(**answer["same_class"]) if answer["same_class"] else "",
             f"Originals, and below each {', '.join(answer['rows'])}:",
             f"![Reconstructions]({answer['picture']})",
         )
@@ -111,11 +122,45 @@ class Reconstruction(Question):
             "levels": ("z_2", "rmse"),
             "local": ("z_2", "low_frequency_share"),
         }
-        return {
+        findings = {
             key: compared(answer, role["z_1"], role[other], measure, sign=-1)
             for key, (other, measure) in found.items()
             if other in role
         }
+        if answer["same_class"] and role:
+            share, ends = answer["same_class"]["value"], answer["same_class"]["interval"]
+            findings["class"] = above(f"{share:.0%}", [end - 0.5 for end in ends])
+        return findings
+
+
+def _same_class(context):
+    """How often the top level's reconstructions are told to be of their image's class."""
+    test, train = context.split("test"), context.split("train")
+    if context.source.multi_label or test.labels is None or train.labels is None:
+        return None
+    order = np.random.default_rng(context.seed).permutation(len(train.images))[:_POOL]
+    labels, coder = np.asarray(train.labels)[order], context.subject.coder
+    neighbours = KNeighborsClassifier(min(_NEIGHBOURS, len(order)), algorithm="brute")
+    neighbours.fit(_embedded(train.images, order, np.asarray), labels)
+
+    def right(change):
+        everything = np.arange(len(test.images))
+        return neighbours.predict(_embedded(test.images, everything, change)) == test.labels
+
+    same = right(lambda images: coder.reconstruct(images, coder.num_levels))
+    return {
+        "value": float(same.mean()),
+        "interval": intervals.bootstrap(same).tolist(),
+        "of_images": float(right(np.asarray).mean()),
+        "chance": 1 / len(np.unique(labels)),
+        "neighbours": _NEIGHBOURS,
+    }
+
+
+def _embedded(images, which, change):
+    """Features of the images of these numbers, changed in batches."""
+    parts = np.array_split(which, -(-len(which) // _BATCH))
+    return np.concatenate([features.embed(change(images[part])) for part in parts])
 
 
 def _of_pairs(a, b):

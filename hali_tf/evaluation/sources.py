@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import pathlib
 from collections.abc import Iterator
 
@@ -26,14 +27,17 @@ def sources(file: pathlib.Path, package: pathlib.Path) -> list[pathlib.Path]:
     return sorted(found)
 
 
-def _imported(file: pathlib.Path, package: pathlib.Path) -> Iterator[pathlib.Path]:
+@functools.cache  # most questions need the same files
+def _imported(file: pathlib.Path, package: pathlib.Path) -> tuple[pathlib.Path, ...]:
     """Files of the package that a file imports; importing a.b.c imports a and a.b as well."""
+    found: list[pathlib.Path] = []
     for name in _names(file):
         first, *parts = name.split(".")
         for end in range(len(parts) + 1) if first == package.name else ():
             module = package.joinpath(*parts[:end])
             candidates = (module / "__init__.py", module.with_suffix(".py"))
-            yield from (candidate for candidate in candidates if candidate.is_file())
+            found += (candidate for candidate in candidates if candidate.is_file())
+    return tuple(found)
 
 
 def _names(file: pathlib.Path) -> Iterator[str]:
