@@ -87,8 +87,8 @@ def _targets(
         f"--batching_parameters_file={arguments.batching_parameters_file}",
     ]
     return {
-        "no": stack.enter_context(embedded_server(base, model, [])),
-        "yes": stack.enter_context(embedded_server(base, model, batching)),
+        "no": stack.enter_context(embedded_server(base, model, [])).target,
+        "yes": stack.enter_context(embedded_server(base, model, batching)).target,
     }
 
 
@@ -101,12 +101,8 @@ def _signatures(target: str, model: str) -> dict:
 
 
 def _chosen(wanted: list[str], definitions: dict) -> list[str]:
-    if not wanted:  # serving_default is encode under its other name
-        return [
-            name
-            for name in sorted(definitions)
-            if len(definitions[name].inputs) == 1 and name != "serving_default"
-        ]
+    if not wanted:
+        return one_input(definitions)
     unknown = [name for name in wanted if name not in definitions]
     if unknown:
         raise LoadTestError(
@@ -114,6 +110,15 @@ def _chosen(wanted: list[str], definitions: dict) -> list[str]:
             f"has {', '.join(sorted(definitions))}"
         )
     return wanted
+
+
+def one_input(definitions: dict) -> list[str]:
+    """The signatures that take one tensor, each once: serving_default is encode."""
+    return [
+        name
+        for name in sorted(definitions)
+        if len(definitions[name].inputs) == 1 and name != "serving_default"
+    ]
 
 
 def newest_version(base_path: str) -> str:

@@ -9,9 +9,9 @@ import time
 
 import grpc
 
-_PREDICT = "/tensorflow.serving.PredictionService/Predict"
-_CALL_TIMEOUT = 30.0  # seconds
-_CHANNEL_OPTIONS = [
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
+CALL_TIMEOUT = 30.0  # seconds
+CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.use_local_subchannel_pool", 1),  # a connection for each client
@@ -74,17 +74,17 @@ class _Run:
     def client(self, request: bytes) -> None:
         """Sends from one thread until the time is over."""
         times, errors = [], []
-        with grpc.insecure_channel(self.target, _CHANNEL_OPTIONS) as channel:
-            call = channel.unary_unary(_PREDICT)
+        with grpc.insecure_channel(self.target, CHANNEL_OPTIONS) as channel:
+            call = channel.unary_unary(PREDICT)
             with contextlib.suppress(grpc.RpcError):  # what fails here fails below, and counts
                 for _ in range(2):
-                    call(request, timeout=_CALL_TIMEOUT)
+                    call(request, timeout=CALL_TIMEOUT)
             self.barrier.wait()
             self.barrier.wait()
             while time.perf_counter() < self.end:
                 start = time.perf_counter()
                 try:
-                    call(request, timeout=_CALL_TIMEOUT)
+                    call(request, timeout=CALL_TIMEOUT)
                 except grpc.RpcError as error:
                     errors.append(f"{error.code().name}: {error.details()}")
                     time.sleep(0.01)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, NamedTuple
 
 from scripts.load_testing.errors import LoadTestError
 from serving.client import HaliClient, HaliClientError
@@ -19,9 +19,16 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 _START_TIMEOUT = 180.0  # seconds
 
 
+class Server(NamedTuple):
+    """A server that runs."""
+
+    target: str  # host:port
+    pid: int
+
+
 @contextlib.contextmanager
-def embedded_server(base_path: str, model: str, flags: list[str]) -> Iterator[str]:
-    """Starts `python -m serving.server` on free ports; gives its host:port."""
+def embedded_server(base_path: str, model: str, flags: list[str]) -> Iterator[Server]:
+    """Starts `python -m serving.server` on free ports."""
     port, rest_port = _free_port(), _free_port()
     command = [
         sys.executable,
@@ -37,7 +44,7 @@ def embedded_server(base_path: str, model: str, flags: list[str]) -> Iterator[st
         server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         try:
             _wait_until_ready(f"localhost:{port}", model, server, log)
-            yield f"localhost:{port}"
+            yield Server(f"localhost:{port}", server.pid)
         finally:
             server.terminate()
             try:
