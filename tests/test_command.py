@@ -13,6 +13,7 @@ _SIGNAL = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sl
     "command, imported",
     [
         (["hali_tf.train", "--dry_run"], "absl"),
+        (["serving.server"], "absl"),
         (["serving.client", "sample", "--count=1", "--out=a.png"], "grpc"),
     ],
 )

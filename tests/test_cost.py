@@ -47,3 +47,4 @@ def test_what_does_not_fit_is_refused_before_anything_is_made(flags):
 
 def test_what_fits_is_not_refused():
     memory.check(Config.of(run_dir="x", channels=1).validate())
+    memory.check(Config.of(dry_run=True, channels=1, batch_size=99_999_999).validate())

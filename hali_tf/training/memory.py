@@ -16,7 +16,7 @@ _LARGEST_GPU = 2**39  # no GPU has more, and TensorFlow does not say how much on
 
 
 def check(config: Config) -> None:
-    """Compares what a step needs at least with what there is.
+    """Compares what a step needs at least with what there is; with --dry_run, what an image needs.
 
     Args:
       config: with channels and classes decided.
@@ -27,7 +27,9 @@ def check(config: Config) -> None:
     optimisation = config.optimisation
     bytes_each = 4 if optimisation.precision == "float32" else 2
     has_discriminator = config.model.kind != "vae"
-    needed = cost.memory(config.table(), optimisation.batch_size, bytes_each, has_discriminator)
+    # A dry run makes the model alone, perhaps to see whether another machine can train it.
+    images = 1 if config.run.dry_run else optimisation.batch_size
+    needed = cost.memory(config.table(), images, bytes_each, has_discriminator)
     there = available()
     if needed > there:
         raise UsageError(

@@ -12,6 +12,7 @@ from serving.client import HaliClient
 from serving.embedded import protos
 from serving.embedded.server import EmbeddedServer, ServerOptions, one_model
 from tests.exporting.test_export import png
+from tests.pictures import HOSTILE
 
 DEPLOY = pathlib.Path(__file__).parents[2] / "serving" / "deploy"
 
@@ -68,6 +69,21 @@ def test_classify_rpc_answers_as_classify(client, target, model):
     for row, result in enumerate(answer.result.classifications):
         assert [c.label for c in result.classes] == list(classes[row])
         np.testing.assert_allclose([c.score for c in result.classes], scores[row], atol=1e-5)
+
+
+def test_a_bomb_is_refused_and_the_next_request_answered(client, target, model):
+    request = classification_pb2.ClassificationRequest()
+    request.model_spec.name = "hali"
+    request.model_spec.signature_name = "classify_examples"
+    with grpc.insecure_channel(target) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        for name in ("PNG bomb", "JPEG bomb", "JPEG of many scans", "GIF bomb", "nothing"):
+            request.input.Clear()
+            request.input.example_list.examples.append(warmup.example(HOSTILE[name]))
+            with pytest.raises(grpc.RpcError, match="image/encoded: ") as caught:
+                stub.Classify(request, timeout=30)
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT, name
+    assert len(client.classify(np.zeros((1, *model.image_shape), np.uint8))[1]) == 1
 
 
 @pytest.mark.parametrize("path", ["base/config/server/batching.pbtxt", "gpu/batching.pbtxt"])
