@@ -179,5 +179,5 @@ def test_reconstructions_of_another_class_are_told(context_of):
         context = dataclasses.replace(context_of(model), source=source)
         answer = json.loads(json.dumps(Reconstruction().answer(context)))
         assert answer["same_class"]["value"] == share and answer["same_class"]["of_images"] == 1
-        assert f"for {share:.1%} [" in Reconstruction().report(answer)
+        assert f"for {share:.1%}\n[" in Reconstruction().report(answer)
         assert Reconstruction().findings(answer)["class"].verdict == verdict
