@@ -15,6 +15,7 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -189,7 +190,7 @@ class Shards:
         for begin, end in self.ranges():
             try:
                 if os.path.exists(self.path(begin)):
-                    self._read(begin, end)
+                    self._read(begin, end, self.layout)
                     continue
             except UserError as error:
                 print(f"hali_tf: {error}; it is made again", file=sys.stderr)
@@ -211,20 +212,28 @@ class Shards:
         """
         formats.write(self.path(begin), arrays, self.target.kind)
 
-    def _read(self, begin, end):
-        return formats.read(self.path(begin), self.layout, end - begin, self.target.kind)
+    def _read(self, begin, end, layout):
+        return formats.read(self.path(begin), layout, end - begin, self.target.kind)
 
-    def read(self, begin: int, end: int) -> dict[str, np.ndarray]:
-        """The rows [begin, end) of every array, from one file or several.
+    def read(
+        self, begin: int, end: int, names: Collection[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """The rows [begin, end) of arrays, from one file or several.
+
+        Args:
+          begin: the first row.
+          end: one past the last row.
+          names: of the arrays; None for all.
 
         Raises:
           UserError: a file is missing or damaged.
         """
+        layout = {name: self.layout[name] for name in names or self.layout}
         parts = []
         try:
             for first, last in self.ranges():
                 if first < end and begin < last:
-                    arrays = self._read(first, last)
+                    arrays = self._read(first, last, layout)
                     own = slice(max(begin - first, 0), end - first)
                     parts.append({name: array[own] for name, array in arrays.items()})
         except UserError as error:

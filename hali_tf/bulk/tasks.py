@@ -91,9 +91,9 @@ class Decode:
 
     def load(self, begin: int, end: int) -> Arrays:
         """See `Task`."""
-        arrays = self._latents.read(begin, end)
-        carried = {name: arrays[name] for name in self.layout if name != "image"}
-        return {**carried, "z": arrays[f"z_{self._level}"]}
+        z = f"z_{self._level}"
+        arrays = self._latents.read(begin, end, {*self.layout, z} - {"image"})
+        return {**arrays, "z": arrays.pop(z)}
 
     def compute(self, inputs: Arrays) -> Arrays:
         """See `Task`."""

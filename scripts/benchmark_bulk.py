@@ -1,0 +1,156 @@
+"""Measures hali_tf.encode, decode and sample against the bare model; prints a Markdown table.
+
+  python scripts/benchmark_bulk.py
+  python scripts/benchmark_bulk.py --architecture=hali16 --width=1 --count=4096
+
+The bare model is its compiled function, called with one batch after the other from memory, its
+results thrown away. Against it stands the whole job: reading, computing, and writing files with
+their manifest. Both take turns, --rounds times, in this process; an image set and a checkpoint are
+made up. Rates are of the best round. The ratio is the median over the rounds of the bare model's
+processor time by that of the job, which other work on the machine changes little.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+from absl import flags
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from hali_tf import command
+from hali_tf.errors import UsageError
+
+_MODULE = "hali_tf.benchmark_bulk"
+
+
+def _define_flags():
+    for define, name, default, help_text in (
+        (flags.DEFINE_string, "architecture", "hali32", "Of hali_tf.architectures."),
+        (flags.DEFINE_float, "width", 0.3, "Multiplies the feature maps."),
+        (flags.DEFINE_integer, "count", 2048, "Images of a job."),
+        (flags.DEFINE_integer, "batch_size", 64, "Images at a time."),
+        (flags.DEFINE_integer, "rounds", 3, "How often each is measured."),
+        (flags.DEFINE_list, "formats", ["npz", "tfrecord"], "Formats to write."),
+    ):
+        define(name, default, help_text, module_name=_MODULE)
+
+
+def main() -> None:
+    """Reads the flags; measures and prints."""
+    from hali_tf.architectures import ARCHITECTURES
+
+    options = flags.FLAGS
+    if options.architecture not in ARCHITECTURES:
+        raise UsageError(
+            f"--architecture={options.architecture}: expected one of {', '.join(ARCHITECTURES)}"
+        )
+    for name in ("width", "count", "batch_size", "rounds"):
+        if options[name].value <= 0:  # type: ignore[operator]
+            raise UsageError(f"--{name}={options[name].value}: expected more than 0")
+    command.import_tensorflow()
+    folder = tempfile.mkdtemp()
+    try:
+        _report(options, folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _report(options, folder):
+    print("| job | bare model, images/s | format | job, images/s | of the bare rate |")
+    print("|---|---|---|---|---|")
+    for name, (bare, make) in _jobs(options, folder).items():
+        for kind in options.formats:
+            ours, theirs, ratios = [], [], []
+            for _ in range(options.rounds + 1):
+                bare_seconds, bare_cpu = _timed(bare)
+                seconds, cpu = _timed(lambda k=kind, m=make: m(k))
+                theirs.append(bare_seconds)
+                ours.append(seconds)
+                ratios.append(bare_cpu / cpu)
+            # The first round compiles.
+            rates = [options.count / min(seconds[1:]) for seconds in (theirs, ours)]
+            ratio = statistics.median(ratios[1:])
+            print(f"| {name} | {rates[0]:,.0f} | {kind} | {rates[1]:,.0f} | {ratio:.0%} |")
+
+
+def _timed(function):
+    start, cpu = time.perf_counter(), time.process_time()
+    function()
+    return time.perf_counter() - start, time.process_time() - cpu
+
+
+def _jobs(
+    options: flags.FlagValues, folder: str
+) -> dict[str, tuple[Callable[[], Any], Callable[[str], Any]]]:
+    """By name: a pass of the bare model, and the job in a format."""
+    import numpy as np
+    import tensorflow as tf
+
+    from hali_tf.architectures import ARCHITECTURES
+    from hali_tf.bulk import running, shards, tasks
+    from hali_tf.bulk.images import SplitImages
+    from hali_tf.data import Split
+    from hali_tf.models import HALI
+    from hali_tf.models.coder import Coder
+
+    architecture = ARCHITECTURES[options.architecture]
+    model = HALI(architecture.adapt(architecture.image[2], options.width))
+    coder = Coder(model, options.batch_size)
+    top, rng = model.num_levels, np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (options.count, *model.image_shape), np.uint8)
+    images = SplitImages(Split(pixels), {"data": "random"})
+
+    def make(name, task):
+        def job(kind):
+            out = os.path.join(folder, f"{name}-{kind}")
+            shutil.rmtree(out, ignore_errors=True)
+            target = shards.Target.of(out, kind, 1024)
+            running.make(task, target, model, options.batch_size)
+
+        return job
+
+    def bare(function, inputs):
+        compiled = tf.function(function, autograph=False)
+
+        def passes():
+            for begin in range(0, options.count, options.batch_size):
+                compiled(tf.constant(inputs[begin : begin + options.batch_size]))
+
+        return passes
+
+    def rebuild(x):
+        zs = [q.mean for q in model.encode(x)]
+        return zs, [model.decode(z, level) for level, z in enumerate(zs, start=1)]
+
+    encode = make("encode", tasks.Encode(coder, images, reconstructions=False))
+    encode("npz")
+    latents = shards.Shards.open(shutil.move(os.path.join(folder, "encode-npz"), folder + "/z"))
+    z, sample = latents.read(0, options.count)[f"z_{top}"], tasks.Sample(coder, options.count, 0)
+    return {
+        "encode": (bare(lambda x: [q.mean for q in model.encode(x)], pixels), encode),
+        "encode and reconstruct": (
+            bare(rebuild, pixels),
+            make("reconstruct", tasks.Encode(coder, images)),
+        ),
+        "decode": (
+            bare(model.decode, z),
+            make("decode", tasks.Decode(coder, latents, top)),
+        ),
+        "sample": (
+            bare(model.sample, sample.load(0, options.count)["seed"]),
+            make("sample", sample),
+        ),
+    }
+
+
+if __name__ == "__main__":
+    _define_flags()
+    command.run(main, __doc__)
