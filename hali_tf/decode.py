@@ -31,7 +31,9 @@ def main() -> None:
     from hali_tf.bulk import running, tasks
     from hali_tf.models.coder import Coder
     from hali_tf.runs.reopening import load_run
+    from hali_tf.training import devices
 
+    devices.choose(flags.device)
     _, model = load_run(flags.run_dir, flags.checkpoint)
     if latents.job["weights"] != running.weights_digest(model):
         raise UserError(

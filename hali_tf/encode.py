@@ -33,7 +33,9 @@ def main(*pictures: str) -> None:
     from hali_tf.bulk.images import PictureImages
     from hali_tf.models.coder import Coder
     from hali_tf.runs.reopening import load_run
+    from hali_tf.training import devices
 
+    devices.choose(flags.device)
     config, model = load_run(flags.run_dir, flags.checkpoint)
     coder = Coder(model, flags.batch_size)
     if pictures:

@@ -48,7 +48,9 @@ def main() -> None:
     tf = command.import_tensorflow()
 
     from hali_tf.evaluation.registry import QUESTIONS
+    from hali_tf.training import devices
 
+    devices.choose(flags.device)
     tf.get_logger().setLevel("ERROR")
     only = _list(flags.only)
     for name in only:

@@ -29,6 +29,9 @@ def main() -> None:
         )
     configuration.check("classify", flags.classify, {"one_of": ("auto", "true", "false")})
     command.import_tensorflow()
+    from hali_tf.training import devices
+
+    devices.choose(flags.device)
     path = export(
         flags.run_dir,
         flags.export_dir,

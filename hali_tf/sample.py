@@ -27,7 +27,9 @@ def main() -> None:
     from hali_tf.bulk import running, tasks
     from hali_tf.models.coder import Coder
     from hali_tf.runs.reopening import load_run
+    from hali_tf.training import devices
 
+    devices.choose(flags.device)
     config, model = load_run(flags.run_dir, flags.checkpoint)
     labels = _labels(flags.label, config.labels.classes)
     task = tasks.Sample(Coder(model, flags.batch_size), flags.count, flags.seed, labels)

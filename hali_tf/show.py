@@ -52,7 +52,9 @@ def main(verb: str = "", *pictures: str) -> None:
     from hali_tf.drawing.films import save_gif
     from hali_tf.drawing.grids import save_picture
     from hali_tf.evaluation import training_film
+    from hali_tf.training import devices
 
+    devices.choose(flags.device)
     frames = training_film.draw(flags.run_dir) if verb == "film" else _draw(verb, pictures, flags)
     try:
         if _format(flags.out) == "gif":

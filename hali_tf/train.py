@@ -36,6 +36,7 @@ def main() -> None:
     from hali_tf.runs.run_folder import open_run
     from hali_tf.training import devices, memory
 
+    devices.choose(config.optimisation.device)
     strategy = devices.make_strategy(config.optimisation.virtual_devices)
     batch_size = config.optimisation.batch_size
     if batch_size % strategy.num_replicas_in_sync:

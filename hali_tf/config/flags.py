@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from absl import flags
 
 from hali_tf.config.classifier import ClassifierConfig
+from hali_tf.config.groups import DEVICE_HELP
 from hali_tf.config.settings import Settings, check, entries
 from hali_tf.config.training import Config
 from hali_tf.errors import UsageError
@@ -39,11 +40,14 @@ def from_flags(record: type[_Checked]) -> _Checked:
 
 
 def define_run_flags(module: str, **extra: tuple[Any, str]) -> None:
-    """Defines --run_dir and `extra` flags, name=(default, help), for a command on a run folder."""
+    """Defines the flags of a command on a run folder.
+
+    They are --run_dir, --device, and `extra` ones, name=(default, help).
+    """
     flags.DEFINE_string(
         "run_dir", "", "Folder of the run, as given to hali_tf.train.", module_name=module
     )
-    for name, (default, help_text) in extra.items():
+    for name, (default, help_text) in {"device": ("auto", DEVICE_HELP), **extra}.items():
         _DEFINE[type(default)](name, default, help_text, module_name=module)
 
 

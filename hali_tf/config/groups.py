@@ -9,6 +9,9 @@ from hali_tf.architectures import ARCHITECTURES
 from hali_tf.config.settings import Settings, setting, step_range
 from hali_tf.errors import UsageError
 
+DEVICE_HELP = (
+    "auto: all GPUs, or the CPU where there are none; cpu; gpu; or GPUs by name: gpu:0,gpu:1."
+)
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -187,6 +190,7 @@ class OptimisationConfig(Settings):
     jit_compile: str = setting(
         "auto", "XLA: auto, true or false; auto is true on GPUs.", one_of=("auto", "true", "false")
     )
+    device: str = setting("auto", DEVICE_HELP, changes_weights=False)
     virtual_devices: int = setting(
         1, "Split the CPU into this many devices, to try replicas without GPUs.", at_least=1
     )

@@ -10,6 +10,31 @@ from hali_tf.config import Config
 from hali_tf.errors import UsageError
 
 
+def choose(device: str) -> None:
+    """Lets TensorFlow use the devices of `--device` alone, and take a GPU's memory as it needs it.
+
+    Without this it takes all memory of all GPUs at once. To be called before it has used a device.
+
+    Args:
+      device: "auto" for all GPUs, or the CPU where there are none; "cpu"; "gpu" for all of them;
+        "gpu:1" or "gpu:0,gpu:2" for some.
+
+    Raises:
+      UsageError: there are no such devices.
+    """
+    found = {f"gpu:{n}": gpu for n, gpu in enumerate(tf.config.list_physical_devices("GPU"))}
+    names = {"auto": [*found], "cpu": [], "gpu": [*found]}.get(device, device.split(","))
+    if not set(names) <= set(found) or device == "gpu" and not found:
+        raise UsageError(
+            f"--device={device}: expected auto, cpu, gpu, or GPUs by name, such as gpu:0,gpu:1; "
+            f"TensorFlow finds {', '.join(found) or 'no GPU'}"
+        )
+    gpus = [found[name] for name in dict.fromkeys(names)]
+    tf.config.set_visible_devices(gpus, "GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
 def make_strategy(virtual_devices: int) -> tf.distribute.Strategy:
     """MirroredStrategy over all GPUs, or over the CPU in `virtual_devices` parts.
 
@@ -27,10 +52,10 @@ def make_strategy(virtual_devices: int) -> tf.distribute.Strategy:
     gpus = tf.config.list_logical_devices("GPU") if virtual_devices == 1 else []
     if gpus:
         return tf.distribute.MirroredStrategy([d.name for d in gpus])
-    if virtual_devices > 1 and tf.config.list_physical_devices("GPU"):
+    if virtual_devices > 1 and tf.config.get_visible_devices("GPU"):
         raise UsageError(
             f"--virtual_devices={virtual_devices} splits the CPU, but this machine has GPUs; "
-            "drop the flag, or hide the GPUs with CUDA_VISIBLE_DEVICES=-1"
+            "drop the flag, or hide the GPUs with --device=cpu"
         )
     if virtual_devices > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
@@ -44,7 +69,7 @@ def resolve_auto(config: Config) -> Config:
 
     On CPUs XLA runs this model about 3 times slower than oneDNN, on GPUs faster.
     """
-    gpus = tf.config.list_physical_devices("GPU")
+    gpus = tf.config.get_visible_devices("GPU")
     asked = config.optimisation
     precision, jit_compile = asked.precision, asked.jit_compile
     if precision == "auto":
@@ -56,7 +81,7 @@ def resolve_auto(config: Config) -> Config:
 
 def native_precision() -> str:
     """mixed_bfloat16 where this machine computes in it, else float32."""
-    gpus = tf.config.list_physical_devices("GPU")
+    gpus = tf.config.get_visible_devices("GPU")
     native = all(map(_gpu_has_bfloat16, gpus)) if gpus else _cpu_has_bfloat16()
     return "mixed_bfloat16" if native else "float32"
 

@@ -48,4 +48,4 @@ def available() -> int:
                 memory = min(memory, int(f.read()))
         except (OSError, ValueError):  # another version, or "max"
             pass
-    return max(memory, _LARGEST_GPU * len(tf.config.list_physical_devices("GPU")))
+    return max(memory, _LARGEST_GPU * len(tf.config.get_visible_devices("GPU")))

@@ -1,0 +1,88 @@
+"""Which devices --device means, with GPUs that are made up; and that a process keeps to it."""
+
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from hali_tf.errors import UsageError
+from hali_tf.training import devices
+
+
+@pytest.fixture(params=[0, 3])
+def gpus(request, monkeypatch):
+    """GPUs that TensorFlow seems to have; `visible` and `growing` are what was set."""
+
+    class Gpus:
+        found = [f"/physical_device:GPU:{n}" for n in range(request.param)]
+        visible, growing = None, []
+
+    def set_visible(chosen, kind):
+        assert kind == "GPU"
+        Gpus.visible = chosen
+
+    monkeypatch.setattr(Gpus, "growing", [])
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: Gpus.found)
+    monkeypatch.setattr(tf.config, "set_visible_devices", set_visible)
+    monkeypatch.setattr(
+        tf.config.experimental, "set_memory_growth", lambda gpu, on: Gpus.growing.append((gpu, on))
+    )
+    return Gpus
+
+
+@pytest.mark.parametrize(
+    "device, numbers",
+    [
+        ("auto", [0, 1, 2]),
+        ("gpu", [0, 1, 2]),
+        ("cpu", []),
+        ("gpu:1", [1]),
+        ("gpu:2,gpu:0,gpu:2", [2, 0]),
+    ],
+)
+def test_the_devices_that_are_named_are_used_and_their_memory_grows(gpus, device, numbers):
+    if not gpus.found and device.startswith("gpu"):
+        with pytest.raises(UsageError, match=f"--device={device}: .*TensorFlow finds no GPU"):
+            devices.choose(device)
+        assert gpus.visible is None
+        return
+    devices.choose(device)
+    expected = [gpus.found[number] for number in numbers] if gpus.found else []
+    assert gpus.visible == expected
+    assert gpus.growing == [(gpu, True) for gpu in expected]
+
+
+@pytest.mark.parametrize("device", ["", "tpu", "gpu:3", "gpu:0,cpu", "gpu:0,", "GPU:0"])
+def test_unknown_devices_are_refused(gpus, device):
+    with pytest.raises(UsageError, match=f"--device={device}: expected auto, cpu, gpu, or GPUs"):
+        devices.choose(device)
+    assert gpus.visible is None and gpus.growing == []
+
+
+@pytest.mark.slow
+def test_cpu_in_two_parts():
+    code = """
+import hali_tf
+from hali_tf import command
+command.import_tensorflow()
+from hali_tf.training import devices
+devices.choose("cpu")
+strategy = devices.make_strategy(2)
+print(strategy.num_replicas_in_sync, *strategy.extended.worker_devices)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] == "2" and "CPU:1" in done.stdout and "GPU" not in done.stdout
+
+
+@pytest.mark.parametrize("program", ["train", "sample"])
+def test_commands_refuse_a_device_that_is_not_there(tmp_path, program):
+    flags = (f"--run_dir={tmp_path}", "--device=gpu:9", f"--out={tmp_path}/x")
+    done = subprocess.run(
+        [sys.executable, "-m", f"hali_tf.{program}", *flags[: 2 if program == "train" else 3]],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1 and "--device=gpu:9: expected" in done.stderr
