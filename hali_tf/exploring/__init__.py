@@ -2,6 +2,7 @@
 
 subject     a run folder or a server, with the same methods
 views       what each tab shows, as functions of arrays
+shown       the files of what the page shows
 choosing    the picture that all tabs work on
 tabs        one module a tab
 page        all of them on one page, and the server of the page

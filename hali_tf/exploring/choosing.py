@@ -9,12 +9,9 @@ import numpy as np
 from PIL import Image
 
 from hali_tf.data import pictures
-from hali_tf.drawing import grids
 from hali_tf.errors import UserError
 from hali_tf.evaluation.masks import standard_masks
 from hali_tf.exploring.subject import Subject
-
-_SHOWN = 256  # pixels; pictures are enlarged by a whole factor to about so many
 
 
 class Chosen(NamedTuple):
@@ -56,11 +53,6 @@ def read(subject: Subject, path: str) -> tuple[np.ndarray, str]:
     if channels == 1 and not grey:
         done += ", in grey"
     return image, f"{name}: {size[0]}x{size[1]} pixels, {done}."
-
-
-def enlarged(image: np.ndarray) -> Image.Image:
-    """uint8 [H, W, C] as a picture that is large enough to look at."""
-    return grids.to_picture(image, max(1, _SHOWN // image.shape[1]))
 
 
 def painted(layers: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:

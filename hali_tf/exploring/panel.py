@@ -10,6 +10,7 @@ import gradio as gr
 import numpy as np
 
 from hali_tf.exploring import choosing
+from hali_tf.exploring.shown import shown
 from hali_tf.exploring.subject import Subject
 from hali_tf.exploring.tabs.common import Follow, gallery, picture, said
 
@@ -55,7 +56,7 @@ class Panel:
         @functools.wraps(find)
         def choose(*arguments):
             image, note = find(*arguments)
-            return choosing.choose(self._subject, image), choosing.enlarged(image), note
+            return choosing.choose(self._subject, image), shown(image), note
 
         outputs = [self.chosen, self._shown, self._note]
         self._steps.append(event(said(choose), list(inputs), outputs, api_name=api_name))

@@ -36,7 +36,7 @@ def test_entries_have_the_names_that_the_evaluation_found(tmp_path):
 
 @pytest.mark.slow
 def test_a_semi_supervised_run_has_its_labels(tmp_path):
-    subject = subjects.of_run(make_run(tmp_path / "run", width=0.1, labels_per_class=5))
+    subject = subjects.of_run(make_run(tmp_path / "run", width=0.1, labels_per_class=5, classes=10))
     assert list(subject.labels) == list("0123456789")
     length = subject.coder.latent_shapes[-1][0]
     assert subject.component(2, length - 1).endswith("]: 9")

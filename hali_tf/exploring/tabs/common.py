@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,8 +11,8 @@ import gradio as gr
 import numpy as np
 
 from hali_tf.errors import UserError
-from hali_tf.exploring.choosing import enlarged
-from hali_tf.exploring.gradio_versions import BUTTONS
+from hali_tf.exploring.gradio_versions import BUTTONS, ERROR
+from hali_tf.exploring.shown import shown
 from serving.client import HaliClientError
 
 
@@ -34,17 +32,6 @@ class Follow(NamedTuple):
     inputs: Sequence[gr.components.Component] = ()
 
 
-class Files:
-    """Files for a visitor to take away; they are removed with this object."""
-
-    def __init__(self):
-        self._folder = tempfile.TemporaryDirectory(prefix="hali_tf_")
-
-    def new(self, name: str, suffix: str) -> str:
-        """Path of a file that is not there yet."""
-        return os.path.join(tempfile.mkdtemp(dir=self._folder.name), name + suffix)
-
-
 def said(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function (or generator) with what a user can correct said on the page."""
     if inspect.isgeneratorfunction(function):
@@ -54,7 +41,7 @@ def said(function: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 yield from function(*arguments)
             except (UserError, HaliClientError) as error:
-                raise gr.Error(str(error)) from error
+                raise gr.Error(str(error), **ERROR) from error
 
         return generate
 
@@ -63,7 +50,7 @@ def said(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*arguments)
         except (UserError, HaliClientError) as error:
-            raise gr.Error(str(error)) from error
+            raise gr.Error(str(error), **ERROR) from error
 
     return call
 
@@ -78,7 +65,7 @@ def picture(label: str, **more: Any) -> gr.Image:
 def gallery(images: np.ndarray, label: str, name: str) -> gr.Gallery:
     """Images, uint8 [N, H, W, C], to choose from by a click; `name` is the element's."""
     return gr.Gallery(
-        [enlarged(image) for image in images],
+        [shown(image) for image in images],
         label=label,
         columns=4,
         height="auto",

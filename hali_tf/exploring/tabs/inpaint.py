@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import gradio as gr
-from PIL import Image
 
 from hali_tf.exploring import views
-from hali_tf.exploring.choosing import Chosen, enlarged, mask_of
+from hali_tf.exploring.choosing import Chosen, mask_of
+from hali_tf.exploring.shown import enlarged, shown
 from hali_tf.exploring.subject import Subject
 from hali_tf.exploring.tabs.common import Follow, said
 
@@ -39,21 +39,21 @@ def add(subject: Subject, chosen: gr.State, tab: gr.Tab) -> Follow:
                 [_PAINTED, "centre", "right half", "lower half"], value=_PAINTED, label="part"
             )
             button = gr.Button("Predict", variant="primary")
-    rounds = gr.Gallery(
+    gallery = gr.Gallery(
         label="rounds", columns=5, object_fit="contain", format="png", elem_id="rounds"
     )
 
     @said
     def predict(chosen: Chosen, painting: dict, part: str) -> Iterator[list]:
         mask = mask_of(part, painting["layers"], subject.coder.image_shape[:2])
-        shown: list[tuple[Image.Image, str]] = []
+        rounds: list[tuple[str, str]] = []
         for caption, filled in views.inpaint(subject.coder, chosen.image, mask):
-            shown.append((enlarged(filled), caption))
-            yield list(shown)
+            rounds.append((shown(filled), caption))
+            yield list(rounds)
 
-    def clear(chosen: Chosen) -> Image.Image:
-        return enlarged(chosen.image)
+    def clear(chosen: Chosen) -> str:
+        return shown(chosen.image)
 
     tab.select(clear, chosen, editor, api_name=False)  # it takes no picture while it is hidden
-    button.click(predict, [chosen, editor, part], rounds, api_name="inpaint")
-    return Follow("clear", lambda chosen: (clear(chosen), None), [editor, rounds])
+    button.click(predict, [chosen, editor, part], gallery, api_name="inpaint")
+    return Follow("clear", lambda chosen: (clear(chosen), None), [editor, gallery])

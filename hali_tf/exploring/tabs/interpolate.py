@@ -7,9 +7,10 @@ import numpy as np
 
 from hali_tf.drawing import films
 from hali_tf.exploring import choosing, views
-from hali_tf.exploring.choosing import Chosen, enlarged
+from hali_tf.exploring.choosing import Chosen
+from hali_tf.exploring.shown import enlarged, new_path, shown
 from hali_tf.exploring.subject import Subject
-from hali_tf.exploring.tabs.common import Files, Follow, gallery, picture, said
+from hali_tf.exploring.tabs.common import Follow, gallery, picture, said
 
 _HELP = (
     "From the picture to the second one, in the latents of each level; the films go there and back."
@@ -18,7 +19,7 @@ _HELP = (
 
 def add(subject: Subject, chosen: gr.State) -> Follow:
     """Lays out the tab."""
-    files, levels = Files(), range(1, subject.coder.num_levels + 1)
+    levels = range(1, subject.coder.num_levels + 1)
     gr.Markdown(_HELP)
     second, frames = gr.State(subject.pictures[-1]), gr.State()
     with gr.Row():
@@ -34,15 +35,15 @@ def add(subject: Subject, chosen: gr.State) -> Follow:
 
     def at(frames: list[np.ndarray], way: float) -> list:
         place = round(way / 100 * (views.FRAMES - 1))
-        return [enlarged(of_level[place]) for of_level in frames]
+        return [shown(of_level[place]) for of_level in frames]
 
     def follow(chosen: Chosen, second: np.ndarray, way: float) -> list:
         frames = views.interpolate(subject.coder, chosen.image, second)
         paths = []
         for level, of_level in zip(levels, frames):
-            paths.append(files.new(f"level_{level}", ".gif"))
+            paths.append(new_path(f"level_{level}.gif"))
             films.save_gif(paths[-1], films.there_and_back(list(map(enlarged, of_level))))
-        return [frames, enlarged(chosen.image), *at(frames, way), enlarged(second), *paths]
+        return [frames, shown(chosen.image), *at(frames, way), shown(second), *paths]
 
     def clicked(event: gr.SelectData) -> np.ndarray:
         return subject.pictures[event.index]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gradio as gr
 
 from hali_tf.exploring import views
-from hali_tf.exploring.choosing import Chosen, enlarged
+from hali_tf.exploring.choosing import Chosen
+from hali_tf.exploring.shown import shown
 from hali_tf.exploring.subject import Subject
 from hali_tf.exploring.tabs.common import Follow, picture
 
@@ -28,6 +29,6 @@ def add(subject: Subject) -> Follow:
         rows = ["| | error | time |", "|---|---|---|"]
         for level, r in enumerate(rebuilt, start=1):
             rows.append(f"| level {level} | {r.rmse:.4f} | {1000 * r.seconds:.0f} ms |")
-        return [*map(enlarged, images), "\n".join(rows)]
+        return [*map(shown, images), "\n".join(rows)]
 
     return Follow("reconstruct", follow, [*places, table])

@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import gradio as gr
 import numpy as np
-from PIL import Image
 
 from hali_tf.exploring import views
-from hali_tf.exploring.choosing import enlarged
+from hali_tf.exploring.shown import shown
 from hali_tf.exploring.subject import Subject
 from hali_tf.exploring.tabs.common import said
 
@@ -37,10 +36,10 @@ def add(subject: Subject, take: Callable[..., None]) -> None:
     )
 
     @said
-    def draw(seed: float, label: str) -> tuple[list[Image.Image], np.ndarray]:
+    def draw(seed: float, label: str) -> tuple[list[str], np.ndarray]:
         number = labels.index(label) if label in labels else None
         images = views.sample(subject.coder, int(seed), _COUNT, number)
-        return [enlarged(image) for image in images], images
+        return [shown(image) for image in images], images
 
     def clicked(images: np.ndarray, event: gr.SelectData) -> tuple[np.ndarray, str]:
         return images[event.index], f"Sample {event.index + 1} of the grid."

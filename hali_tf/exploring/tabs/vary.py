@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gradio as gr
 import numpy as np
-from PIL import Image
 
 from hali_tf.drawing import grids
 from hali_tf.exploring import views
-from hali_tf.exploring.choosing import Chosen, enlarged
+from hali_tf.exploring.choosing import Chosen
+from hali_tf.exploring.shown import enlarged, new_path, shown
 from hali_tf.exploring.subject import Subject
-from hali_tf.exploring.tabs.common import Files, Follow, picture, said
+from hali_tf.exploring.tabs.common import Follow, picture, said
 
 _ENTRIES, _MAPS = 6, 4  # sliders
 _END = 4.0  # of the sliders
@@ -61,7 +61,7 @@ class _Sliders:
 
 def add(subject: Subject, chosen: gr.State) -> Follow:
     """Lays out the tab."""
-    files, sliders = Files(), _Sliders(subject)
+    sliders = _Sliders(subject)
     gr.Markdown(_HELP)
     with gr.Row():
         with gr.Column(scale=3):
@@ -77,17 +77,17 @@ def add(subject: Subject, chosen: gr.State) -> Follow:
             placed = sliders.place()
 
     @said
-    def view(chosen: Chosen, way: str, *values: float) -> Image.Image:
-        return enlarged(sliders.view(chosen, way == _KEEP, values))
+    def view(chosen: Chosen, way: str, *values: float) -> str:
+        return shown(sliders.view(chosen, way == _KEEP, values))
 
     @said
     def keep(chosen: Chosen, way: str, *values: float) -> dict:
-        path = files.new("changed", ".png")
-        grids.save_picture(path, view(chosen, way, *values))
+        path = new_path("changed.png")
+        grids.save_picture(path, enlarged(sliders.view(chosen, way == _KEEP, values)))
         return gr.update(value=path, visible=True)
 
     def start(chosen: Chosen) -> list:
-        return [enlarged(sliders.view(chosen, True, ())), _KEEP, *sliders.start(chosen)]
+        return [shown(sliders.view(chosen, True, ())), _KEEP, *sliders.start(chosen)]
 
     inputs = [chosen, ways, *placed]
     gr.on(
@@ -103,6 +103,6 @@ def add(subject: Subject, chosen: gr.State) -> Follow:
     save.click(keep, inputs, saved, api_name="save")
     return Follow(
         "start",
-        lambda chosen: [enlarged(chosen.image), *start(chosen)],
+        lambda chosen: [shown(chosen.image), *start(chosen)],
         [original, changed, ways, *placed],
     )
