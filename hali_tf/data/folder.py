@@ -156,7 +156,7 @@ def list_images(root: pathlib.Path, apart: Iterable[pathlib.Path] = ()) -> list[
         for entry in os.scandir(folder):
             if not _visible(entry.name):
                 continue
-            if entry.is_dir():
+            if os.path.isdir(entry.path):  # entry.is_dir() raises where a link leads to itself
                 # Links last, when all folders that are not links are known.
                 (waiting.append if entry.is_symlink() else waiting.appendleft)(entry.path)
             elif entry.name.lower().endswith(_ENDINGS):

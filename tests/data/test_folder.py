@@ -256,9 +256,10 @@ def test_pipes_and_devices_are_bad_images_and_nobody_waits_for_them(fill, opened
     fill(".", 20)
     os.mkfifo(tmp_path / "set" / "pipe.png")
     (tmp_path / "set" / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "set" / "itself.png").symlink_to("itself.png")
     source = opened()
     splits = [source.load(name) for name in ("train", "validation", "test")]
-    assert sum(split.skipped for split in splits) == 2
+    assert sum(split.skipped for split in splits) == 3
 
 
 def test_folder_and_size_are_needed(tmp_path):
