@@ -1,1 +1,1 @@
-"""Figures as PNG files: grids, strips, plots."""
+"""Figures as files: grids, strips, plots, films."""
