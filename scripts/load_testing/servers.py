@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from serving.client import HaliClient, HaliClientError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 _START_TIMEOUT = 180.0  # seconds
+_LOG_LINES = 30
 
 
 class Server(NamedTuple):
@@ -41,10 +43,18 @@ def embedded_server(base_path: str, model: str, flags: list[str]) -> Iterator[Se
         *flags,
     ]
     with tempfile.TemporaryFile("w+") as log:
-        server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+        )
         try:
             _wait_until_ready(f"localhost:{port}", model, server, log)
             yield Server(f"localhost:{port}", server.pid)
+            if server.poll() is not None:
+                raise LoadTestError(f"the server ended by itself, {_end_of(server, log)}")
         finally:
             server.terminate()
             try:
@@ -70,7 +80,12 @@ def _wait_until_ready(target: str, model: str, server: subprocess.Popen, log: IO
             except HaliClientError as error:
                 reason = str(error)
             if server.poll() is not None or time.monotonic() > deadline:
-                log.seek(0)
-                last = (log.read().strip().splitlines() or [reason])[-1]
-                raise LoadTestError(f"the server did not start: {last}")
+                raise LoadTestError(f"the server did not start ({reason}), {_end_of(server, log)}")
             time.sleep(0.3)
+
+
+def _end_of(server: subprocess.Popen, log: IO[str]) -> str:
+    """How a server ended: its exit code and the end of its log."""
+    log.seek(0)
+    lines = log.read().strip().splitlines()[-_LOG_LINES:]
+    return f"exit code {server.poll()}; the end of its log:\n" + "\n".join(lines)
