@@ -63,6 +63,7 @@ def main() -> None:
         flags.limit,
         _list(flags.attribute_classifier),
         flags.mask,
+        flags.feature_weights,
     )
     evaluate(context, QUESTIONS, only)
     if flags.open:
@@ -99,6 +100,7 @@ def open_context(
     limit: int = 0,
     classifier_dirs: Sequence[str] = (),
     mask: str = "",
+    feature_weights: str = "",
 ) -> Context:
     """Loads what an evaluation works on, and makes its folder.
 
@@ -109,6 +111,7 @@ def open_context(
       limit: how many images of a held-out split are used; 0 for all.
       classifier_dirs: folders of attribute classifiers; none by default.
       mask: PNG file of a mask to inpaint; "" for none.
+      feature_weights: file of the Inception network; "" for none.
 
     Raises:
       UserError: a run or its data cannot be used, or the folder cannot be written.
@@ -124,7 +127,7 @@ def open_context(
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error})") from error
     data = open_data(subjects[0].config)
-    return Context(subjects, data, folder, limit, tuple(classifier_dirs), mask)
+    return Context(subjects, data, folder, limit, tuple(classifier_dirs), mask, feature_weights)
 
 
 def evaluate(context: Context, questions: dict[str, Question], only: Sequence[str] = ()) -> None:
@@ -212,6 +215,11 @@ if __name__ == "__main__":
             "",
             "Folders that hali_tf.attributes wrote; of two, such as one of clean images, both "
             "readings are given.",
+        ),
+        feature_weights=(
+            "",
+            "classify_image_graph_def.pb of inception-2015-12-05.tgz: samples are compared in its "
+            "features, by FID and KID.",
         ),
         mask=("", "PNG of a mask to inpaint as well, white where the image is missing."),
         compare=("", "Folders of runs to put side by side: runs/a,runs/b; nothing is evaluated."),

@@ -23,6 +23,7 @@ class Context:
       limit: how many images of a held-out split are used, from the first; 0 for all.
       classifier_dirs: folders of attribute classifiers, as far as the user named any.
       mask: PNG file of a mask to inpaint; "" if the user named none.
+      feature_weights: file of the Inception network; "" if the user named none.
       seed: of every draw.
     """
 
@@ -32,6 +33,7 @@ class Context:
     limit: int = 0
     classifier_dirs: tuple[str, ...] = ()
     mask: str = ""
+    feature_weights: str = ""
     seed: int = 0
 
     @property

@@ -1,6 +1,7 @@
 """Whether samples are good, varied and new (the paper shows samples: section 5.1).
 
-All distances are in the feature space of `hali_tf.measures.features`. The sets that are compared
+All distances are in the feature space of `hali_tf.measures.features`, or in that of the published
+Inception network where the user has it. The sets that are compared
 have the same size. Held-out images are measured as well: a perfect model would reach their values.
 """
 
@@ -10,13 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from hali_tf.drawing import grids
 from hali_tf.evaluation.claims import Finding, compared, roles
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
-from hali_tf.measures import distributions, features, intervals
+from hali_tf.measures import distributions, features, inception, intervals
 
 _COUNT = 10_000
 _POOL = 50_000  # training images among which the nearest are searched
@@ -25,11 +27,10 @@ _SHOWN, _COLUMNS, _NEIGHBOURS = 64, 8, 3
 _FEWEST = 10
 _METHOD = """\
 {images:,} samples of each model, or held-out images, are compared with as many training images, in
-{features}. The distances are those of FID (Heusel et al., 2017) and KID (Bińkowski et al., 2018),
-but not in Inception's features: they can be compared within this table, and with no published
-number. Precision and recall are those of Kynkäänniemi et al. (2019), k = 3. The last column is the
-mean distance to the nearest of {training_images:,} training images. In brackets 95 % intervals: of
-both distances by the jackknife, of the rest by the bootstrap over images."""
+{features}. {distances} Precision and recall are those of
+Kynkäänniemi et al. (2019), k = 3. The last column is the mean distance to the nearest of
+{training_images:,} training images. In brackets 95 % intervals: of both distances by the jackknife,
+of the rest by the bootstrap over images."""
 _HELD_OUT = "held-out images"
 _TABLE = {
     "frechet_distance": "Fréchet distance",
@@ -39,12 +40,30 @@ _TABLE = {
     "nearest": "nearest",
 }
 
+_FID = """\
+So the distances are FID (Heusel et al., 2017) and KID (Bińkowski et al., 2018); published ones have
+their own numbers of images and splits, and FID falls with the number of images."""
+_NOT_FID = """\
+The distances are those of FID (Heusel et al., 2017) and KID (Bińkowski et al., 2018), but not in
+Inception's features: they can be compared within this table, and with no published number."""
+
 
 class Samples(Question):
     """Distances of samples to the data, and the training images nearest to them."""
 
     title = "Samples (section 5.1)"
     claims = {"ALI": "Samples are no worse than ALI's (by the Fréchet distance)"}
+
+    def inputs(self, context: Context) -> dict:
+        """Which network there is and when it was made.
+
+        Raises:
+          UserError: it cannot be used.
+        """
+        path = context.feature_weights
+        if path:
+            inception.load(path)
+        return {"feature_weights": inception.identity(path) if path else None}
 
     def unanswerable(self, context: Context) -> str | None:
         """Too few images to compare with."""
@@ -55,12 +74,15 @@ class Samples(Question):
     def answer(self, context: Context) -> dict:
         """The measures of each subject's samples and of held-out images; grids."""
         number, train = count(context), context.split("train").images
-        order = np.random.default_rng(context.seed).permutation(len(train))[:_POOL]
-        pool = _embed(context, train.__getitem__, order, "training images")
+        published = bool(context.feature_weights)
+        embed = inception.load(context.feature_weights) if published else features.embed
+        order = np.random.default_rng(context.seed).permutation(len(train))
+        order = order[: number if published else _POOL]  # that network takes its time
+        pool = _embed(context, embed, train.__getitem__, order, "training images")
         parts = []
         for images in (context.split(name).images for name in ("test", "validation")):
             which = np.arange(min(number, len(images)))
-            parts.append(_embed(context, images.__getitem__, which, "held-out images"))
+            parts.append(_embed(context, embed, images.__getitem__, which, "held-out images"))
         held_out = np.concatenate(parts)[:number]
         reference, pictures = pool[:number], {}
         rows, without = {}, {}
@@ -68,10 +90,10 @@ class Samples(Question):
         seeds = context.seed * 2**32 + np.arange(max(number, _SHOWN))
         for subject in context.subjects:
             sample = subject.coder.sample
-            embedded = _embed(context, sample, seeds[:number], f"samples of {subject.name}")
+            embedded = _embed(context, embed, sample, seeds[:number], f"samples of {subject.name}")
             rows[subject.name], without[subject.name] = _measures(embedded, reference, pool)
             shown = sample(seeds[:_SHOWN])
-            _, found = distributions.nearest(features.embed(shown[:_COLUMNS]), pool, _NEIGHBOURS)
+            _, found = distributions.nearest(embed(shown[:_COLUMNS]), pool, _NEIGHBOURS)
             neighbours = [train[order[of_rank]] for of_rank in found.T]
             pictures[subject.name] = [f"samples_{subject.slug}.png", f"nearest_{subject.slug}.png"]
             drawn = (
@@ -83,7 +105,8 @@ class Samples(Question):
         return {
             "images": number,
             "training_images": len(pool),
-            "features": features.NAME,
+            "features": inception.NAME if published else features.NAME,
+            "distances": _FID if published else _NOT_FID,
             "labels": context.labels,
             "rows": rows,
             "differences": _differences(rows, without),
@@ -130,12 +153,16 @@ def count(context: Context) -> int:
 
 
 def _embed(
-    context: Context, images_of: Callable[[np.ndarray], np.ndarray], which: np.ndarray, words: str
+    context: Context,
+    embed: Callable[[np.ndarray], tf.Tensor],
+    images_of: Callable[[np.ndarray], np.ndarray],
+    which: np.ndarray,
+    words: str,
 ) -> np.ndarray:
     """float32 [len(which), D], in batches; `images_of` gives the images of a part of `which`."""
     parts = [which[i : i + _BATCH] for i in range(0, len(which), _BATCH)]
     return np.concatenate(
-        [features.embed(images_of(part)).numpy() for part in context.progress(parts, words)]
+        [embed(images_of(part)).numpy() for part in context.progress(parts, words)]
     )
 
 

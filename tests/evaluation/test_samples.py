@@ -4,11 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from hali_tf.evaluation import samples
 from hali_tf.evaluation.samples import Samples
-from hali_tf.measures import features
+from hali_tf.measures import distributions, features
 from tests.evaluation.models import Shifts
 
 
@@ -88,3 +89,26 @@ def test_neighbours_are_shown_below_their_samples(context_of, images):
     with Image.open(context.path(grid)) as picture:
         assert picture.width == picture.height  # 8 x 8
     assert f"({grid})" in Samples().report(answer) and f"({nearest})" in Samples().report(answer)
+
+
+def test_the_published_network_makes_it_fid(context_of, images, monkeypatch, tmp_path):
+    def colours(x):
+        return tf.reduce_mean(tf.cast(x, tf.float32), axis=2)[:, :4, 0]
+
+    weights = tmp_path / "graph.pb"
+    weights.write_text("")
+    monkeypatch.setattr(samples.inception, "load", {str(weights): colours}.__getitem__)
+    context = context_of(Shifts(many(images["train"])), feature_weights=str(weights))
+    assert Samples().inputs(context)["feature_weights"][0] == str(weights)
+    answer = Samples().answer(context)
+    assert answer["training_images"] == answer["images"] == 14
+    held_out = np.concatenate([images["test"], images["validation"]])
+    order = np.random.default_rng(0).permutation(20)[:14]
+    expected = distributions.frechet_distance(
+        colours(images["train"][order]).numpy(), colours(held_out).numpy()
+    )
+    assert answer["rows"]["held-out images"]["frechet_distance"] == pytest.approx(expected)
+    assert "So the distances are FID" in Samples().report(answer)
+    plain = context_of(Shifts(many(images["train"])))
+    assert Samples().inputs(plain) == {"feature_weights": None}
+    assert "not in\nInception's features" in Samples().report(Samples().answer(plain))
