@@ -16,12 +16,14 @@ from hali_tf.runs.reopening import load_run
 from hali_tf.runs.run_folder import open_run
 from tests.training_command import assert_same_weights, train, weights
 
+FLAGS = ("--steps=4", "--log_every=3")  # the checkpoint of step 2 is amid the first line's window
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run of 4 steps, never stopped: its folder and what the command printed."""
     folder = tmp_path_factory.mktemp("train") / "run"
-    code, out, err = train(folder, "--steps=4")
+    code, out, err = train(folder, *FLAGS)
     assert code == 0, err
     return folder, out
 
@@ -33,7 +35,7 @@ def resumed(run, tmp_path_factory):
     shutil.copytree(run[0], folder)
     for path in folder.glob("checkpoints/ckpt-4*"):
         path.unlink()
-    code, _, err = train(folder, "--steps=4")
+    code, _, err = train(folder, *FLAGS)
     assert code == 0, err
     return folder
 
@@ -73,11 +75,11 @@ def test_samples_of_every_evaluation_make_a_film(run):
     assert len({frame.size for frame in frames}) == 1
 
 
-def test_metrics_have_a_line_a_step_and_an_evaluation(run):
+def test_metrics_have_lines_of_steps_and_of_evaluations(run):
     folder, _ = run
     lines = read(folder / "metrics.jsonl")
     logged = [line for line in lines if "d_loss" in line]
-    assert [line["step"] for line in logged] == [1, 2, 3, 4]
+    assert [line["step"] for line in logged] == [3]
     names = {
         "d_loss",
         "g_loss",
@@ -127,17 +129,33 @@ def test_tensorboard_has_scalars_and_images(run):
     events.Reload()
     tags = set(events.Tags()["tensors"])
     assert {
-        "train/d_loss",
-        "train/g_loss",
-        "train/images_per_second",
-        "validation/rmse_1",
-        "validation/perceptual_2",
-        "test/rmse_2",
+        "game/d_loss",
+        "game/g_loss",
+        "game/learning_rate",
+        "latents/sigma_2",
+        "speed/images_per_second",
+        "errors/rmse_1",
+        "errors/perceptual_2",
+        "errors/test_rmse_2",
         "reconstructions",
         "samples",
     } <= tags
-    assert [event.step for event in events.Tensors("train/d_loss")] == [1, 2, 3, 4]
+    assert [event.step for event in events.Tensors("game/d_loss")] == [3]
     assert [event.step for event in events.Tensors("samples")] == [2, 4]
+
+
+def test_hparams_open_on_what_one_compares(run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import metadata
+
+    events = EventAccumulator(str(run[0] / "logs")).Reload()
+    found = events.SummaryMetadata("_hparams_/experiment").plugin_data.content
+    experiment = metadata.parse_experiment_plugin_data(found)
+    assert [h.name for h in experiment.hparam_infos][:2] == ["learning_rate", "width"]
+    tags = [m.name.tag for m in experiment.metric_infos]
+    assert tags[:2] == ["errors/test_rmse_1", "errors/test_rmse_2"]
+    found = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    assert metadata.parse_session_start_info_plugin_data(found).group_name == "run"
 
 
 def test_run_comes_back_for_use(run):
@@ -151,8 +169,14 @@ def test_run_comes_back_for_use(run):
 def test_resumed_run_ends_with_the_same_bits(run, resumed):
     assert_same_weights(run[0], resumed)
     assert len(json.loads((resumed / "run.json").read_text())) == 2
-    logged = [line["step"] for line in read(resumed / "metrics.jsonl") if "d_loss" in line]
-    assert logged == [1, 2, 3, 4]
+
+
+def test_resumed_run_logs_what_one_that_was_never_stopped_does(run, resumed):
+    one, other = (read(folder / "metrics.jsonl") for folder in (run[0], resumed))
+    assert [line["step"] for line in one] == [2, 3, 4]
+    for line in (*one, *other):
+        line.pop("images_per_second", None)
+    assert one == other
 
 
 @pytest.mark.slow

@@ -21,9 +21,9 @@ class Autoencoder(Averaged):
     own networks.
 
     Attributes:
-      OPTIMIZERS: how many `compile` takes.
-      VALUES: names of the scalars to log, beside sigma_l of each level; progress shows the first
-        two.
+      NORMS: names of the players' gradient norms; `compile` takes an optimiser for each.
+      VALUES: names of the scalars to log, beside norms and sigma_l of each level; progress shows
+        the first two.
       hybrid_joints: shares of the batch of h_1, ..., h_L (`joints`), where a model has them.
 
     Args:
@@ -36,7 +36,7 @@ class Autoencoder(Averaged):
       sync_batch_norm: whether replicas normalise by the global batch; not with `jit_compile`.
     """
 
-    OPTIMIZERS: int
+    NORMS: tuple[str, ...]
     VALUES: tuple[str, ...]
     hybrid_joints: tuple[float, ...] = ()
 
@@ -52,6 +52,7 @@ class Autoencoder(Averaged):
         sync_batch_norm=False,
     ):
         super().__init__(ema_decay)
+        self.distribute_reduction_method = "first"  # `train_step` returns the same on all replicas
         self.architecture = architecture
         self._seed = seed
         norms = BatchNorms(batch_norm_momentum, sync_batch_norm)
@@ -70,8 +71,6 @@ class Autoencoder(Averaged):
             self._losses_and_gradients = tf.function(
                 self._gradients, jit_compile=True, autograph=False
             )
-        names = [*self.VALUES, *(f"sigma_{l}" for l in range(1, self.num_levels + 1))]
-        self._train_metrics = {name: keras.metrics.Mean(name=name) for name in names}
 
     def _build(self):
         """Makes all variables, from zeros through every level; averages start as the weights."""
@@ -113,28 +112,43 @@ class Autoencoder(Averaged):
           images: uint8 [B, H, W, C], this replica's part of the global batch.
 
         Returns:
-          Dict of the means since the metrics were last reset.
+          Dict of scalars of this step, float32, means over all replicas: `VALUES` and sigma_l of
+          each level; and `NORMS`, of the whole batch's gradients as the optimisers get them.
         """
         context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync
         replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
         seed = random.fold([self._seed, 0], self.step)
         scales = [keras_versions.loss_scale(optimizer) for optimizer, _ in self._players()]
         gradients, values = self._losses_and_gradients(images, seed, replica, scales)
-        for (optimizer, variables), player in zip(self._players(), gradients):
+        if replicas > 1:
+            values = context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
+        for (optimizer, variables), player, name, scale in zip(
+            self._players(), gradients, self.NORMS, scales
+        ):
+            if replicas > 1:  # for the norm; the optimiser adds up what it gets
+                player = context.all_reduce(tf.distribute.ReduceOp.SUM, player)
+                values[name] = self._norm(player, scale)
+                player = [g / replicas for g in player]
+            else:
+                values[name] = self._norm(player, scale)
             player = keras_versions.to_apply(optimizer, player)
             optimizer.apply_gradients(zip(player, variables))
-        if context.num_replicas_in_sync > 1:
+        if replicas > 1:
             self._share_statistics(context)
         context.merge_call(self._update_averages)
         self.step.assign_add(1)
-        for name, metric in self._train_metrics.items():
-            metric.update_state(values[name])
-        return {name: metric.result() for name, metric in self._train_metrics.items()}
+        return values
 
     @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """Keras resets these at the start of `fit`."""
-        return list(self._train_metrics.values())
+    def logged(self) -> tuple[str, ...]:
+        """Names of all that `train_step` returns."""
+        return (*self.VALUES, *self.NORMS, *(f"sigma_{l}" for l in range(1, self.num_levels + 1)))
+
+    def measured(self, step: int) -> frozenset[str]:
+        """Those of `logged` that step 1, 2, ... measures: all of them by default."""
+        del step
+        return frozenset(self.logged)
 
     def _players(self):
         """Pairs of an optimiser and the variables that it trains."""
@@ -150,7 +164,7 @@ class Autoencoder(Averaged):
           scales: for each player, what its loss is multiplied by before it is differentiated.
 
         Returns:
-          A list of gradients for each player, and a dict of scalars: `VALUES` and sigma_l.
+          A list of gradients for each player, and a dict of float32 scalars: `VALUES` and sigma_l.
         """
         raise NotImplementedError
 
@@ -172,7 +186,7 @@ class Autoencoder(Averaged):
 
     @staticmethod
     def _norm(gradients: list[tf.Tensor], scale: tf.Tensor = 1.0) -> tf.Tensor:
-        """Norm of the global batch's gradient; 0 where the optimiser will skip the step.
+        """Norm of a gradient; 0 where the optimiser will skip the step.
 
         It skips the ones that overflow, and lowers the scale of the loss until it is 1.
 
@@ -180,8 +194,7 @@ class Autoencoder(Averaged):
           gradients: of the loss times `scale`.
           scale: float32 scalar.
         """
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        norm = replicas * tf.linalg.global_norm([g / tf.cast(scale, g.dtype) for g in gradients])
+        norm = tf.linalg.global_norm([g / tf.cast(scale, g.dtype) for g in gradients])
         skipped = tf.logical_and(scale > 1.0, tf.math.logical_not(tf.math.is_finite(norm)))
         return tf.where(skipped, tf.zeros_like(norm), norm)
 

@@ -39,8 +39,8 @@ class HALI(Autoencoder):
       precision, **settings: of `Autoencoder`.
     """
 
-    OPTIMIZERS = 2
-    VALUES = ("d_loss", "g_loss", "accuracy_q", "accuracy_p", "d_gradient", "g_gradient")
+    NORMS = ("d_gradient", "g_gradient")
+    VALUES = ("d_loss", "g_loss", "accuracy_q", "accuracy_p")
 
     def __init__(
         self,
@@ -56,6 +56,8 @@ class HALI(Autoencoder):
         missing = len(architecture.levels) - len(hybrid_joints)
         self.hybrid_joints = (*hybrid_joints, *[0.0] * missing)
         self.VALUES = (*self.VALUES, *joints.accuracy_names(self.hybrid_joints))
+        if gradient_penalty:
+            self.VALUES = (*self.VALUES, "penalty")
         super().__init__(architecture, precision=precision, **settings)
         self._noise, self._gradient_penalty = noise, gradient_penalty
         self._one_pass = one_pass and precision != "mixed_float16"
@@ -139,10 +141,21 @@ class HALI(Autoencoder):
         gradients = self._one_pass_gradients if self._one_pass else self._two_pass_gradients
         return gradients(batch, seed, replica, scales)
 
-    def _penalised(self, d_gradients, inputs, seed, replica):
-        """`d_gradients` with those of the penalty, every few steps, at the encoder's examples."""
+    def measured(self, step: int) -> frozenset[str]:
+        """See `Autoencoder.measured`; the penalty where it is computed, d_gradient without it."""
+        names = super().measured(step)
         if not self._gradient_penalty:
-            return d_gradients
+            return names
+        return names - {"d_gradient" if (step - 1) % _PENALTY_EVERY == 0 else "penalty"}
+
+    def _penalised(self, d_gradients, inputs, seed, replica, scale=1.0):
+        """`d_gradients` with those of the penalty, every few steps, at the encoder's examples.
+
+        The penalty is multiplied by `scale`, as the loss is that `d_gradients` are of. The second
+        result is a dict of the penalty to log, 0 where it is not due.
+        """
+        if not self._gradient_penalty:
+            return d_gradients, {}
         variables = self._trained(self.discriminator)
 
         def with_penalty():
@@ -151,13 +164,15 @@ class HALI(Autoencoder):
                     inner.watch(inputs)
                     s_q = self._score(inputs, seed, replica)
                 squares = losses.squared_norm(inner.gradient(s_q, inputs))
-                penalty = self._mean(_PENALTY_EVERY * self._gradient_penalty / 2 * squares)
+                penalty = self._gradient_penalty / 2 * tf.reduce_mean(squares)
+                scaled = scale * _PENALTY_EVERY * self._mean(penalty)
             # The last bias moves the logits and not their slope.
-            gradients = tape.gradient(penalty, variables, unconnected_gradients="zero")
-            return [g + p for g, p in zip(d_gradients, gradients)]
+            gradients = tape.gradient(scaled, variables, unconnected_gradients="zero")
+            return [g + p for g, p in zip(d_gradients, gradients)], penalty
 
         due = tf.equal(self.step % _PENALTY_EVERY, 0)
-        return tf.cond(due, with_penalty, lambda: d_gradients)
+        gradients, penalty = tf.cond(due, with_penalty, lambda: (d_gradients, tf.constant(0.0)))
+        return gradients, {"penalty": penalty}
 
     def _one_pass_gradients(self, batch, seed, replica, scales):
         """Gradients of both players from one backward pass.
@@ -180,7 +195,7 @@ class HALI(Autoencoder):
             d_loss = sum(map(self._mean, losses.discriminator_loss(s_q, s_p)))
         d_variables = self._trained(self.discriminator)
         d_gradients, *sides = tape.gradient(d_loss, [d_variables, of_q, of_p])
-        d_gradients = self._penalised(d_gradients, of_q, seed, replica)
+        d_gradients, penalty = self._penalised(d_gradients, of_q, seed, replica)
         upstream = [
             tf.reshape(factor, [-1] + [1] * (len(g.shape) - 1)) * g
             for factor, side in zip(losses.generator_over_discriminator(s_q, s_p), sides)
@@ -188,8 +203,8 @@ class HALI(Autoencoder):
         ]
         upstream += [tf.ones([])] * len(means)
         g_gradients = generator_tape.gradient([*inputs, *means], self._coder_variables(), upstream)
-        norms = [self._norm(d_gradients), self._norm(g_gradients)]
-        return (d_gradients, g_gradients), _values(s_q, s_p, q, terms, norms, self.hybrid_joints)
+        values = {**_values(s_q, s_p, q, terms, self.hybrid_joints), **penalty}
+        return (d_gradients, g_gradients), values
 
     def _two_pass_gradients(self, batch, seed, replica, scales):
         """As `_one_pass_gradients`, each loss differentiated by itself and scaled by `scales`."""
@@ -200,10 +215,10 @@ class HALI(Autoencoder):
             g_terms = [*losses.generator_loss(s_q, s_p), *terms.values()]
             g_loss = scales[1] * sum(map(self._mean, g_terms))
         d_gradients = tape.gradient(d_loss, self._trained(self.discriminator))
-        d_gradients = self._penalised(d_gradients, of_q, seed, replica)
+        d_gradients, penalty = self._penalised(d_gradients, of_q, seed, replica, scales[0])
         g_gradients = tape.gradient(g_loss, self._coder_variables())
-        norms = [self._norm(d_gradients, scales[0]), self._norm(g_gradients, scales[1])]
-        return (d_gradients, g_gradients), _values(s_q, s_p, q, terms, norms, self.hybrid_joints)
+        values = {**_values(s_q, s_p, q, terms, self.hybrid_joints), **penalty}
+        return (d_gradients, g_gradients), values
 
     def _logits(self, of_q, of_p, seed, replica):
         """s_q and s_p, float32 [B] and [B'], of sides as of `_joint_examples`."""
@@ -217,15 +232,13 @@ class HALI(Autoencoder):
         return self.discriminator(inputs[0], inputs[1:], training=True, seed=seed)
 
 
-def _values(s_q, s_p, q, terms, norms, shares):
+def _values(s_q, s_p, q, terms, shares):
     """Returns scalars to log; accuracy_p is of p's examples alone, accuracy_h_l of those of h_l."""
     return {
         "d_loss": sum(map(tf.reduce_mean, losses.discriminator_loss(s_q, s_p))),
         "g_loss": sum(map(tf.reduce_mean, losses.generator_loss(s_q, s_p))),
         "accuracy_q": tf.reduce_mean(tf.cast(s_q > 0, tf.float32)),
         **joints.accuracies(s_p, shares, tf.shape(s_q)[0]),
-        "d_gradient": norms[0],
-        "g_gradient": norms[1],
         **{f"sigma_{l}": tf.reduce_mean(g.stddev) for l, g in enumerate(q, start=1)},
         **{name: tf.reduce_mean(term) for name, term in terms.items()},
     }

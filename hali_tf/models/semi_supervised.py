@@ -99,11 +99,11 @@ class LabelledEncoder(_Labelled, Autoencoder):
       **settings: of `Autoencoder`.
     """
 
-    OPTIMIZERS = 1
+    NORMS = ("gradient",)
 
     def __init__(self, architecture, *, noise=0.2, label_weight=1.0, consistency=0.0, **settings):
         self._noise = noise
-        self.VALUES = (*self._set_label_terms(label_weight, consistency), "gradient")
+        self.VALUES = self._set_label_terms(label_weight, consistency)
         super().__init__(architecture, **settings)
         self._build()
 
@@ -118,7 +118,6 @@ class LabelledEncoder(_Labelled, Autoencoder):
             loss = scales[0] * sum(map(self._mean, terms.values()))
         gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
         return (gradients,), {
-            "gradient": self._norm(gradients, scales[0]),
             **{name: tf.reduce_mean(term) for name, term in terms.items()},
             **{f"sigma_{l}": tf.reduce_mean(g.stddev) for l, g in enumerate(q, start=1)},
         }

@@ -29,8 +29,8 @@ class VAE(Autoencoder):
       **settings: of `Autoencoder`.
     """
 
-    OPTIMIZERS = 1
-    VALUES = ("log_likelihood", "kl", "elbo", "gradient", "sigma_x")
+    NORMS = ("gradient",)
+    VALUES = ("log_likelihood", "kl", "elbo", "sigma_x")
 
     def __init__(self, architecture, *, batch_norm_momentum=0.95, **settings):
         super().__init__(architecture, batch_norm_momentum=batch_norm_momentum, **settings)
@@ -69,7 +69,6 @@ class VAE(Autoencoder):
             "log_likelihood": tf.reduce_mean(log_likelihood),
             "kl": tf.reduce_mean(kl),
             "elbo": tf.reduce_mean(log_likelihood - kl),
-            "gradient": self._norm(gradients, scales[0]),
             "sigma_x": sigma,
             "sigma_1": tf.reduce_mean(q.stddev),
         }

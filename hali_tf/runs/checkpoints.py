@@ -6,6 +6,7 @@ alone decide which there are. The list `checkpoint` beside them is for TensorFlo
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import re
@@ -140,7 +141,8 @@ class Checkpoints:
         status = self._required.read(path)
         status.assert_existing_objects_matched()
         status.expect_partial()  # optimisers, for use; metrics, of older checkpoints
-        self._further.read(path).expect_partial()
+        with contextlib.suppress(ValueError):  # another number of metrics, of another version
+            self._further.read(path).expect_partial()
 
 
 def variables_of(node: Any) -> Any:

@@ -21,7 +21,7 @@ from hali_tf.runs import run_folder
 from hali_tf.runs.checkpoints import Checkpoints
 from hali_tf.runs.metrics_file import MetricsFile
 from hali_tf.runs.reopening import make_model
-from hali_tf.training import callbacks, projector
+from hali_tf.training import callbacks, log, projector
 from hali_tf.training.optimizers import make_optimizer
 
 
@@ -42,7 +42,7 @@ def build(config: Config, strategy: tf.distribute.Strategy) -> Autoencoder:
     )
     with strategy.scope():
         model = make_model(config)
-        model.compile(*(make_optimizer(*arguments) for _ in range(model.OPTIMIZERS)))
+        model.compile(*(make_optimizer(*arguments) for _ in model.NORMS))
     return model
 
 
@@ -65,23 +65,37 @@ def fit(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dic
     train, validation, test = (source.load(name) for name in data.SPLITS)
     run_folder.check_images(config, train, strategy.num_replicas_in_sync)
     model = build(config, strategy)
-    checkpoints = Checkpoints(config.run_dir, model)
+    window = log.Window(model.logged)
+    checkpoints = Checkpoints(config.run_dir, model, {"window": window.variable})
     first_step = _begin(config, model, train, checkpoints, strategy)
     logs = os.path.join(config.run_dir, "logs")
     writer = tf.summary.create_file_writer(logs)
     if first_step < config.optimisation.steps:
-        _train(config, model, train, validation, checkpoints, first_step, writer)
+        _train(config, model, train, validation, checkpoints, first_step, window, writer)
     projector.write(logs, model, validation, source.label_names)
     summary = {"step": int(model.step.numpy()), **reconstruction.errors(model, test)}
     if config.labels.per_class:
         summary.update(labels.count_errors(model, test))
     with writer.as_default():
-        hparams.hparams({"steps": config.optimisation.steps, **config.hyperparameters()})
-        for name, value in summary.items():
-            if name != "step":
-                tf.summary.scalar(f"test/{name}", value, step=summary["step"])
+        _compare_in_tensorboard(config, summary)
     write_json(os.path.join(config.run_dir, "summary.json"), summary)
     return summary
+
+
+def _compare_in_tensorboard(config, summary):
+    """Writes flags and final errors for HParams, what one compares first in the first columns."""
+    values = {"steps": config.optimisation.steps, **config.hyperparameters()}
+    first = ["learning_rate", "width", "steps"]
+    names = [*first, *(name for name in values if name not in first)]
+    errors = {f"errors/test_{name}": value for name, value in summary.items() if name != "step"}
+    hparams.hparams_config(
+        [hparams.HParam(name) for name in names],
+        [hparams.Metric(tag, display_name=tag.split("test_")[1]) for tag in errors],
+    )
+    name = os.path.basename(os.path.abspath(config.run_dir))
+    hparams.hparams(values, trial_id=name)
+    for tag, value in errors.items():
+        tf.summary.scalar(tag, value, step=summary["step"])
 
 
 def _begin(config, model, train, checkpoints, strategy):
@@ -113,7 +127,7 @@ def _batches(config, train, first_step):
     return data.semi_supervised_batches(train, labelled, *steps, labels.shift, labels.warp)
 
 
-def _train(config, model, train, validation, checkpoints, first_step, writer):
+def _train(config, model, train, validation, checkpoints, first_step, window, writer):
     """Fits from `first_step` to the last, with callbacks for all that is not a step."""
     file = MetricsFile(os.path.join(config.run_dir, "metrics.jsonl"), first_step)
     batches = _batches(config, train, first_step)
@@ -123,15 +137,16 @@ def _train(config, model, train, validation, checkpoints, first_step, writer):
     with contextlib.ExitStack() as stack:
         active = [
             callbacks.StopOnNonFinite(),
-            callbacks.Log(config.run.log_every, batch_size, writer, file),
+            log.Log(config.run.log_every, batch_size, window, writer, file),
             stack.enter_context(callbacks.Progress(last_step)),
-            callbacks.Evaluate(
+            log.Evaluate(
                 due, validation, os.path.join(config.run_dir, "figures"), writer, file, checkpoints
             ),
             stack.enter_context(callbacks.Save(due, checkpoints)),
         ]
         if profile:
-            active.append(callbacks.Profile(*profile, os.path.join(config.run_dir, "logs")))
+            logs = os.path.join(config.run_dir, "logs")
+            active.append(stack.enter_context(callbacks.Profile(*profile, logs)))
         for callback in active:
             callback.first_step = first_step
         model.fit(batches, verbose=0, callbacks=active)

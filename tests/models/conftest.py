@@ -63,9 +63,7 @@ def make_model(
     table = toy(levels).adapt(1, dropout=dropout)
     model = kind(table.with_label(classes) if classes else table, **settings)
     if compiled:
-        players = [
-            keras.optimizers.Adam(1e-3, 0.5, epsilon=epsilon) for _ in range(kind.OPTIMIZERS)
-        ]
+        players = [keras.optimizers.Adam(1e-3, 0.5, epsilon=epsilon) for _ in kind.NORMS]
         if loss_scaling:
             players = [keras.mixed_precision.LossScaleOptimizer(player) for player in players]
         model.compile(*players)

@@ -74,15 +74,27 @@ def test_penalty_joins_the_discriminators_gradients_every_eighth_step(make_model
     for step, due in ((0, True), (3, False), (16, True)):
         penalised.step.assign(step)
         (d_before, g_before), _ = getattr(plain, function)(images, SEED, 0, SCALES)
-        (d_after, g_after), _ = getattr(penalised, function)(images, SEED, 0, SCALES)
+        (d_after, g_after), values = getattr(penalised, function)(images, SEED, 0, SCALES)
         _assert_equal([g.numpy() for g in g_after], [g.numpy() for g in g_before], 1e-6)
         added = [(a - b).numpy() for a, b in zip(d_after, d_before)]
-        assert any(np.abs(a).max() > 0 for a in added) == due
+        assert any(np.abs(a).max() > 0 for a in added) == due == (values["penalty"] > 0)
+        logged = penalised.measured(step + 1)
+        assert ("penalty" in logged, "d_gradient" in logged) == (due, not due)
     # The last kernel is a factor of every slope: along itself, half the square grows by the square.
     kernel = penalised.discriminator.logit.stack[-1].kernel
     index = [v is kernel for v in penalised.discriminator.trainable_variables].index(True)
-    found = np.sum(added[index] * kernel.numpy())
-    assert found == pytest.approx(8 * 3.0 * _squared_slopes(plain, images), rel=1e-2)
+    found, squares = np.sum(added[index] * kernel.numpy()), _squared_slopes(plain, images)
+    assert found == pytest.approx(8 * 3.0 * squares, rel=1e-2)
+    assert float(values["penalty"]) == pytest.approx(3.0 / 2 * squares, rel=1e-2)
+
+
+def test_penalty_is_scaled_as_the_loss_is(make_model, images):
+    model = make_model(compiled=False, gradient_penalty=3.0)
+    (expected, _), values = model._two_pass_gradients(images, SEED, 0, SCALES)
+    scales = [tf.constant(1024.0)] * 2
+    (scaled, _), scaled_values = model._two_pass_gradients(images, SEED, 0, scales)
+    _assert_equal([g.numpy() / 1024 for g in scaled], [g.numpy() for g in expected], 1e-4)
+    assert float(scaled_values["penalty"]) == pytest.approx(float(values["penalty"]))
 
 
 def test_discriminator_depends_on_each_example_alone(make_model, images):

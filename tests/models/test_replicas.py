@@ -16,10 +16,10 @@ PLAIN = {"noise": 0.0, "dropout": False, "epsilon": 1e-3}
 
 
 def _train(model, images, steps=STEPS):
-    """The two values that progress shows (HALI's losses), of each step."""
+    """The two values that progress shows (HALI's losses) and the gradients' norms, of each step."""
     dataset = tf.data.Dataset.from_tensor_slices(images).repeat().batch(len(images), True)
     history = model.fit(dataset, epochs=steps, steps_per_epoch=1, verbose=0).history
-    return np.array([history[name] for name in model.VALUES[:2]])
+    return np.array([history[name] for name in (*model.VALUES[:2], *model.NORMS)])
 
 
 def _replicated(two_replicas, make_model, **settings):
@@ -42,7 +42,7 @@ def test_synchronised_replicas_equal_one_device(make_model, two_replicas, images
     settings = {**PLAIN, "sync_batch_norm": True, "gradient_penalty": 1.0, "hybrid_joints": shares}
     one = make_model(**settings)
     two = _replicated(two_replicas, make_model, **settings)
-    np.testing.assert_allclose(_train(two, images), _train(one, images), atol=1e-5)
+    np.testing.assert_allclose(_train(two, images), _train(one, images), rtol=1e-4, atol=1e-5)
     _assert_weights_equal(two, one)
 
 
@@ -115,7 +115,7 @@ def test_replicas_of_a_vae_equal_one_device_in_weights_and_sigma(make_model, two
     settings = {"kind": VAE, "levels": 1, "epsilon": 1e-3, "sync_batch_norm": True}
     one = make_model(**settings)
     two = _replicated(two_replicas, make_model, **settings)
-    np.testing.assert_allclose(_train(two, images), _train(one, images), rtol=1e-5)
+    np.testing.assert_allclose(_train(two, images), _train(one, images), rtol=1e-4)
     _assert_weights_equal(two, one)
     parts = [part.numpy() for part in two_replicas.experimental_local_results(two.variance)]
     assert parts[0] == parts[1] == pytest.approx(one.variance.numpy(), rel=1e-5)

@@ -62,13 +62,11 @@ def test_gradients_are_those_of_the_elbo(make_vae, images):
             / 64
         )  # an image, an entry
     expected = tape.gradient(negative_elbo, variables)
-    (actual,), values = model._gradients(tf.constant(images), SEED, 0, ONE)
+    (actual,), _ = model._gradients(tf.constant(images), SEED, 0, ONE)
     assert len(actual) == len(expected) == len(variables)
     for a, b, variable in zip(actual, expected, variables):
         tolerance = 1e-4 * np.abs(b).max() + 1e-6
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance, err_msg=variable.name)
-    norm = np.sqrt(sum(np.sum(np.square(g)) for g in expected))
-    assert float(values["gradient"]) == pytest.approx(norm, rel=1e-4)
 
 
 def test_xla_equals_no_xla(make_vae, images):

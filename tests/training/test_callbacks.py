@@ -5,9 +5,10 @@ import signal
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from hali_tf.errors import UserError
-from hali_tf.training.callbacks import Every, Interrupted, Save, StopOnNonFinite
+from hali_tf.training.callbacks import Every, Interrupted, Profile, Save, StopOnNonFinite
 
 
 class Saved(list):
@@ -44,3 +45,27 @@ def test_signal_lets_the_step_finish_and_saves(number, code):
     assert stop.value.exit_code == code
     assert "step 2" in str(stop.value)
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(
+    "first_step, last_step, profiled",
+    [
+        (0, 9, [("start", 3), ("stop", 5)]),
+        (3, 9, [("start", 4), ("stop", 5)]),  # goes on inside the window
+        (4, 9, [("start", 5), ("stop", 5)]),
+        (5, 9, []),
+        (0, 4, [("start", 3), ("stop", "end")]),  # training ends inside the window
+    ],
+)
+def test_profile_is_of_the_steps_that_a_start_has(monkeypatch, first_step, last_step, profiled):
+    now, calls = None, []
+    monkeypatch.setattr(tf.profiler.experimental, "start", lambda _: calls.append(("start", now)))
+    monkeypatch.setattr(tf.profiler.experimental, "stop", lambda: calls.append(("stop", now)))
+    with Profile(3, 5, "logs") as profile:
+        profile.first_step = first_step
+        for batch in range(last_step - first_step):
+            now = first_step + 1 + batch
+            profile.on_train_batch_begin(batch)
+            profile.on_train_batch_end(batch)
+        now = "end"
+    assert calls == profiled

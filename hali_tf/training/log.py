@@ -1,0 +1,162 @@
+"""What is written down of a run: metrics.jsonl, TensorBoard, figures."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from hali_tf.drawing import grids
+from hali_tf.drawing.strips import Strips, draw_strips
+from hali_tf.measures import labels, perceptual, reconstruction
+from hali_tf.runs.metrics_file import mean_error
+from hali_tf.training.callbacks import StepCallback
+
+_COLUMNS, _ROWS = 8, 2  # of the images that are reconstructed
+_EVALUATION_IMAGES = 512
+
+
+def tag(name: str) -> str:
+    """The name of a scalar in TensorBoard, which groups them by what stands before the slash."""
+    if name.startswith("sigma_") and name != "sigma_x":
+        return f"latents/{name}"
+    return f"speed/{name}" if name == "images_per_second" else f"game/{name}"
+
+
+class Window:
+    """Sums of what was measured since the last line of the log.
+
+    Attributes:
+      variable: float64 [2, N], sums and numbers of the N names; in a checkpoint, so that a run that
+        goes on from the middle of a window logs what one that was never stopped does.
+
+    Args:
+      names: of all that may be measured.
+    """
+
+    def __init__(self, names: Sequence[str]):
+        self._names = tuple(names)
+        self.variable = tf.Variable(tf.zeros([2, len(names)], tf.float64), trainable=False)
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Adds what a step measured."""
+        sums = self.variable.numpy()
+        for name, value in values.items():
+            sums[:, self._names.index(name)] += (value, 1)
+        self.variable.assign(sums)
+
+    def take(self) -> dict[str, float]:
+        """Returns the means and begins anew."""
+        means = {
+            name: float(total / count)
+            for name, total, count in zip(self._names, *self.variable.numpy())
+            if count
+        }
+        self.variable.assign(tf.zeros_like(self.variable))
+        return means
+
+
+class Log(StepCallback):
+    """Every `every` steps: the means since the last time, to TensorBoard and metrics.jsonl.
+
+    Args:
+      every: steps.
+      batch_size: global.
+      window: `Window`.
+      writer: `tf.summary` writer.
+      file: `MetricsFile`.
+    """
+
+    def __init__(self, every, batch_size, window, writer, file):
+        super().__init__()
+        self._every, self._batch_size, self._window = every, batch_size, window
+        self._writer, self._file = writer, file
+        self._began, self._seconds, self._steps = 0.0, 0.0, 0
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Starts the clock of the step."""
+        self._began = time.perf_counter()
+
+    def at(self, step: int, logs: dict[str, float]) -> None:
+        """Adds up the step; writes when it is due."""
+        if step > self.first_step + 1:  # the first one compiles
+            self._seconds += time.perf_counter() - self._began
+            self._steps += 1
+        self._window.add({name: float(logs[name]) for name in self.model.measured(step)})
+        if step % self._every:
+            return
+        values = self._window.take()
+        rate, iterations = self.model.optimizer.learning_rate, self.model.optimizer.iterations
+        rate = rate(iterations) if callable(rate) else rate  # a schedule, or what it is now
+        values["learning_rate"] = float(tf.convert_to_tensor(rate))
+        if self._steps:
+            values["images_per_second"] = self._steps * self._batch_size / self._seconds
+        with self._writer.as_default(step):
+            for name, value in values.items():
+                tf.summary.scalar(tag(name), value)
+        self._file.append({"step": step, **values})
+        self._seconds, self._steps = 0.0, 0
+
+
+class Evaluate(StepCallback):
+    """When due: errors and figures of held-out images; keeps the checkpoint of the lowest error.
+
+    Args:
+      due: `Every`.
+      held_out: `Split`.
+      folder: for the figures.
+      writer: `tf.summary` writer.
+      file: `MetricsFile`.
+      checkpoints: `Checkpoints`.
+    """
+
+    def __init__(self, due, held_out, folder, writer, file, checkpoints):
+        super().__init__()
+        self._due, self._held_out, self._folder = due, held_out, folder
+        self._writer, self._file, self._checkpoints = writer, file, checkpoints
+        self._best = file.best_error
+
+    def at(self, step: int, logs: dict[str, float]) -> None:
+        """Evaluates when it is due."""
+        if not self._due(step):
+            return
+        errors = reconstruction.errors(self.model, self._held_out, _EVALUATION_IMAGES)
+        if perceptual.has_discriminator(self.model):
+            errors.update(perceptual.distances(self.model, self._held_out, _EVALUATION_IMAGES))
+        if self.model.architecture.classes:  # to look at; nothing is chosen by them
+            errors.update(labels.count_errors(self.model, self._held_out))
+        with self._writer.as_default(step):
+            for name, value in errors.items():
+                tf.summary.scalar(f"errors/{name}", value)
+            self._draw()
+        self._file.append({"step": step, **errors})
+        if mean_error(errors) < self._best:
+            self._best = mean_error(errors)
+            self._checkpoints.save("best")
+
+    def _draw(self):
+        """Samples and reconstructions, as PNG files and in TensorBoard."""
+        originals = self._held_out.images[: _COLUMNS * _ROWS]
+        levels = range(1, self.model.num_levels + 1)
+        rebuilt = [self.model.reconstruct(originals, level).numpy() for level in levels]
+        samples = grids.grid(self.model.sample(np.arange(64)).numpy(), 8)
+        tf.summary.image("samples", samples[np.newaxis])
+        tf.summary.image("reconstructions", _labelled([originals, *rebuilt])[np.newaxis])
+        pictures = {
+            "reconstructions": grids.reconstruction_grid(originals, rebuilt, _COLUMNS),
+            "samples": samples,
+        }
+        for name, picture in pictures.items():
+            grids.save_png(os.path.join(self._folder, f"{name}.png"), picture)
+
+
+def _labelled(images):
+    """Originals and reconstructions [N, H, W, C] of each level in rows that say what they are."""
+    columns = min(_COLUMNS, len(images[0]))
+    rows = len(images[0]) // columns
+    names = ["original", *(f"level {l}" for l in range(1, len(images)))]
+    strips = [part[i * columns : (i + 1) * columns] for i in range(rows) for part in images]
+    return np.asarray(draw_strips(Strips(np.stack(strips), [""] * columns, names * rows)))

@@ -1,0 +1,74 @@
+"""What is logged."""
+
+import types
+
+import pytest
+import tensorflow as tf
+
+from hali_tf.runs.checkpoints import Checkpoints
+from hali_tf.runs.metrics_file import MetricsFile, read
+from hali_tf.training import log
+
+
+class Model(tf.Module):
+    """As much of a model as logging looks at; its penalty is measured every second step."""
+
+    logged = ("d_loss", "d_gradient", "penalty")
+    optimizer = types.SimpleNamespace(learning_rate=0.5, iterations=None)
+
+    def __init__(self):
+        super().__init__()
+        self.step = tf.Variable(0, dtype=tf.int64)
+
+    def measured(self, step):
+        return {"d_loss", "d_gradient" if step % 2 else "penalty"}
+
+
+def train(folder, first, last):
+    """Logs the steps after `first` and saves the last, where the other start may go on."""
+    folder.mkdir(exist_ok=True)
+    model = Model()
+    window = log.Window(model.logged)
+    checkpoints = Checkpoints(str(folder), model, {"window": window.variable})
+    assert (checkpoints.restore() or 0) == first
+    file = MetricsFile(folder / "metrics.jsonl", first)
+    callback = log.Log(4, 1, window, tf.summary.create_noop_writer(), file)
+    callback.set_model(model)
+    callback.first_step = first
+    for batch, step in enumerate(range(first + 1, last + 1)):
+        callback.on_train_batch_begin(batch)
+        logs = {"d_loss": step, "d_gradient": 10 * step, "penalty": 100 * step}
+        callback.on_train_batch_end(batch, logs)
+    model.step.assign(last)
+    checkpoints.save()
+    lines = read(folder / "metrics.jsonl")
+    for line in lines:
+        line.pop("images_per_second", None)
+    return lines
+
+
+def test_a_line_has_the_means_of_the_steps_that_measured_a_value(tmp_path):
+    assert train(tmp_path, 0, 9) == [
+        {"step": 4, "d_loss": 2.5, "d_gradient": 20.0, "penalty": 300.0, "learning_rate": 0.5},
+        {"step": 8, "d_loss": 6.5, "d_gradient": 60.0, "penalty": 700.0, "learning_rate": 0.5},
+    ]
+
+
+def test_stops_leave_the_lines_as_they_are(tmp_path):
+    for first, last in ((0, 3), (3, 6), (6, 9)):
+        lines = train(tmp_path / "stopped", first, last)
+    assert lines == train(tmp_path / "whole", 0, 9)
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("d_loss", "game/d_loss"),
+        ("penalty", "game/penalty"),
+        ("sigma_2", "latents/sigma_2"),
+        ("sigma_x", "game/sigma_x"),
+        ("images_per_second", "speed/images_per_second"),
+    ],
+)
+def test_scalars_are_grouped(name, expected):
+    assert log.tag(name) == expected
