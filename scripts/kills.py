@@ -35,12 +35,12 @@ from hali_tf.runs import metrics_file
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 _MODULE = "hali_tf.kills"
-_STEPS = 40
+_STEPS = 24
 _TRAIN = (
     "hali_tf.train", "--data=digits", "--width=0.01", "--batch_size=4", "--precision=float32",
     "--learning_rate=1e-3", "--log_every=3", "--checkpoint_every=4", f"--steps={_STEPS}",
 )  # fmt: skip
-_PATIENCE = 600  # seconds for one start
+_PATIENCE = 3600  # seconds for one start
 _DISK = "48m"
 # Steps 3, 6, ... are logged and 4, 8, ... evaluated and saved: a line of step 3, 15, ... comes just
 # before an evaluation.
@@ -80,7 +80,7 @@ def _saved(folder):
 
 
 MOMENTS: dict[str, tuple[Callable, float]] = {
-    "at the start": (lambda folder, _: True, 15.0),
+    "at the start": (lambda folder, _: True, 20.0),
     "amid steps": (lambda folder, before: _logged(folder) > before, 0.5),
     "writing a checkpoint": (lambda folder, _: _being_written(folder), 0.01),
     "evaluating": (

@@ -32,6 +32,7 @@ OTHER_PROGRAMS = (
     "scripts/load_test.py",
     "scripts/benchmark.py",
     "scripts/gallery.py",
+    "scripts/kills.py",
 )
 _FLAG = re.compile(r"(?<!\S)--(\w+)(?![\w-])")
 _BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)

@@ -59,6 +59,10 @@ class ModelConfig(Settings):
         below=1000,
     )
     dropout: bool = setting(True, "Use the dropout of the tables.")
+    init_from: str = setting(
+        "",
+        "RUN or RUN:best: a new run begins with the weights of that run's last or best checkpoint.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,6 +219,14 @@ class RunConfig(Settings):
     log_every: int = setting(50, "Steps between logged metrics.", changes_weights=False, at_least=1)
     profile_steps: str = setting(
         "", "FIRST,LAST: profile these steps for TensorBoard.", changes_weights=False
+    )
+    on_divergence: str = setting(
+        "warn",
+        "What happens when a side of the training collapses: warn; stop; or rollback, go back to "
+        "the best checkpoint and on with other random draws, at most three times. A value that is "
+        "not finite always stops or rolls back.",
+        changes_weights=False,
+        one_of=("warn", "stop", "rollback"),
     )
     dry_run: bool = setting(
         False,

@@ -66,6 +66,12 @@ class Autoencoder(Averaged):
             name="step",
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
+        self._seed_path = tf.Variable(
+            0,
+            dtype=tf.int32,
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
         self._losses_and_gradients = self._gradients
         if jit_compile:  # a function of its own could not hold synchronised batch norm
             self._losses_and_gradients = tf.function(
@@ -118,7 +124,7 @@ class Autoencoder(Averaged):
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync
         replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
-        seed = random.fold([self._seed, 0], self.step)
+        seed = random.fold(tf.stack([self._seed, self._seed_path]), self.step)
         scales = [keras_versions.loss_scale(optimizer) for optimizer, _ in self._players()]
         gradients, values = self._losses_and_gradients(images, seed, replica, scales)
         if replicas > 1:
@@ -139,6 +145,10 @@ class Autoencoder(Averaged):
         context.merge_call(self._update_averages)
         self.step.assign_add(1)
         return values
+
+    def take_seed_path(self, number: int) -> None:
+        """Lets the steps to come draw otherwise; 0 at first. It is in no checkpoint."""
+        self._seed_path.assign(number)
 
     @property
     def logged(self) -> tuple[str, ...]:

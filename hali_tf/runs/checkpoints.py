@@ -83,7 +83,7 @@ class Checkpoints:
         """Restores the last checkpoint that can be read; returns its step, None if there is none.
 
         To be called by the one process that trains. What an earlier one left half written is
-        removed. Checkpoints that cannot be read are moved to the folder `damaged`, and it is said.
+        removed. Checkpoints that cannot be read are moved to the folder `aside`, and it is said.
 
         Raises:
           UserError: no checkpoint can be read, or they are of another model.
@@ -96,6 +96,26 @@ class Checkpoints:
         step, damaged = self._restore("last")
         for bad in damaged:
             _set_aside(self._folders["last"], bad)
+        return step
+
+    def go_back(self, which: str) -> int:
+        """Restores a checkpoint and sets aside those of later steps; returns its step.
+
+        Args:
+          which: "last" or "best"; the last one where there is no best one yet.
+
+        Raises:
+          UserError: no checkpoint can be read, or the disk is full.
+        """
+        which = which if _steps(self._folders[which]) else "last"
+        self.restore_for_use(which)
+        step = int(self._model.step.numpy())
+        if which != "last":
+            self.save("last")
+        for folder in self._folders.values():
+            for later in _steps(folder, whole=False):
+                if later > step:
+                    _set_aside(folder, later)
         return step
 
     def restore_for_use(self, which: str) -> None:
@@ -207,8 +227,8 @@ def _remove(folder, step):
 
 
 def _set_aside(folder, step):
-    """Moves a damaged checkpoint, so that nothing is written over it."""
-    aside = os.path.join(folder, "damaged")
+    """Moves a checkpoint, damaged or of a way that was left, so that nothing is written over it."""
+    aside = os.path.join(folder, "aside")
     os.makedirs(aside, exist_ok=True)
     for path in _files(folder, step):
         os.replace(path, os.path.join(aside, os.path.basename(path)))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tensorflow as tf
+
 from hali_tf import data
 from hali_tf.config import Config
 from hali_tf.data import Source
+from hali_tf.errors import UsageError
 from hali_tf.models import HALI, VAE, LabelledEncoder, SemiSupervisedHALI
 from hali_tf.models.autoencoder import Autoencoder
-from hali_tf.runs.checkpoints import Checkpoints
+from hali_tf.runs.checkpoints import Checkpoints, variables_of
 from hali_tf.runs.run_folder import read_config
 
 
@@ -74,3 +77,39 @@ def load_run(run_dir: str, which: str = "last") -> tuple[Config, Autoencoder]:
     model = make_model(config.replace(precision="float32"))
     Checkpoints(run_dir, model).restore_for_use(which)
     return config, model
+
+
+def copy_weights(source: str, model: Autoencoder) -> None:
+    """Gives a model the weights, averages and statistics of another run; its step stays.
+
+    Args:
+      source: --init_from, "RUN" or "RUN:best".
+      model: `Autoencoder` of the same architecture.
+
+    Raises:
+      UserError: no such run or checkpoint, or one of another architecture.
+    """
+    run_dir = source[: -len(":best")] if source.endswith(":best") else source
+    config, other = load_run(run_dir, "best" if source.endswith(":best") else "last")
+    own, theirs = (_named(variables_of(m)) for m in (model, other))
+    del theirs["step"]
+    for name, variable in theirs.items():
+        if name not in own or own[name].shape != variable.shape:
+            raise UsageError(
+                f"--init_from={source}: its {config.model.kind} ({config.model.architecture}, "
+                f"width {config.model.width}) does not fit this model ({name} differs); repeat the "
+                "flags of its model"
+            )
+    for name, variable in theirs.items():
+        own[name].assign(variable.numpy())
+
+
+def _named(tree, path=""):
+    """The variables of a tree of dicts and lists, by path; without those of optimisers."""
+    found = {}
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        if isinstance(value, (dict, list)):
+            found.update(_named(value, f"{path}{key}/"))
+        elif isinstance(value, tf.Variable):
+            found[f"{path}{key}"] = value
+    return found

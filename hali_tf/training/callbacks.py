@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from hali_tf.errors import UserError
 from hali_tf.progress import progress_bar
+from hali_tf.training.divergence import Diverged
 
 
 class Interrupted(Exception):
@@ -53,12 +53,15 @@ class StopOnNonFinite(StepCallback):
     """Ends training with an error before anything of a broken step is logged or saved."""
 
     def at(self, step: int, logs: dict[str, float]) -> None:
-        """Raises UserError if a logged value is not finite."""
+        """Raises Diverged if a logged value is not finite."""
         for name, value in logs.items():
             if not np.isfinite(value):
-                raise UserError(
+                raise Diverged(
                     f"{name} is {value} at step {step}; the last checkpoint is from before it. Go "
-                    "on with a lower --learning_rate or --precision=float32 in a new --run_dir"
+                    "on from it in a new --run_dir, by --init_from=THIS RUN and a lower "
+                    "--learning_rate or --precision=float32",
+                    step,
+                    "non-finite",
                 )
 
 

@@ -17,12 +17,14 @@ from hali_tf.errors import UserError
 from hali_tf.files import write_json
 from hali_tf.measures import labels, reconstruction
 from hali_tf.models.autoencoder import Autoencoder
-from hali_tf.runs import run_folder
+from hali_tf.runs import reopening, run_folder
 from hali_tf.runs.checkpoints import Checkpoints
 from hali_tf.runs.metrics_file import MetricsFile
 from hali_tf.runs.reopening import make_model
 from hali_tf.training import callbacks, log, projector
+from hali_tf.training.divergence import Collapse, Diverged, Rollbacks
 from hali_tf.training.optimizers import make_optimizer
+from hali_tf.training.window import Window
 
 
 def build(config: Config, strategy: tf.distribute.Strategy) -> Autoencoder:
@@ -65,13 +67,23 @@ def fit(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dic
     train, validation, test = (source.load(name) for name in data.SPLITS)
     run_folder.check_images(config, train, strategy.num_replicas_in_sync)
     model = build(config, strategy)
-    window = log.Window(model.logged)
-    checkpoints = Checkpoints(config.run_dir, model, {"window": window.variable})
+    window, collapse = Window(model.logged), Collapse(model)
+    further = {"window": window.variable, "collapse": collapse.window.variable}
+    checkpoints = Checkpoints(config.run_dir, model, further)
     first_step = _begin(config, model, train, checkpoints, strategy)
     logs = os.path.join(config.run_dir, "logs")
     writer = tf.summary.create_file_writer(logs)
-    if first_step < config.optimisation.steps:
-        _train(config, model, train, validation, checkpoints, first_step, window, writer)
+    rollbacks = Rollbacks(config.run_dir)
+    rollbacks.continue_path(model)
+    while first_step < config.optimisation.steps:
+        try:
+            run = (train, validation, checkpoints, first_step, window, collapse, writer)
+            _train(config, model, *run)
+            break
+        except Diverged as error:
+            if config.run.on_divergence != "rollback":
+                raise
+            first_step = rollbacks.take(error, model, checkpoints)
     projector.write(logs, model, validation, source.label_names)
     summary = {"step": int(model.step.numpy()), **reconstruction.errors(model, test)}
     if config.labels.per_class:
@@ -109,7 +121,10 @@ def _begin(config, model, train, checkpoints, strategy):
         )
     if first_step is None:
         with strategy.scope():
-            model.initialize_from_data(train.images[: config.optimisation.batch_size])
+            if config.model.init_from:
+                reopening.copy_weights(config.model.init_from, model)
+            else:
+                model.initialize_from_data(train.images[: config.optimisation.batch_size])
     run_folder.record_start(config, train, strategy.num_replicas_in_sync)
     if first_step is None:  # from here on, a folder without a checkpoint has lost it
         checkpoints.save()
@@ -127,7 +142,7 @@ def _batches(config, train, first_step):
     return data.semi_supervised_batches(train, labelled, *steps, labels.shift, labels.warp)
 
 
-def _train(config, model, train, validation, checkpoints, first_step, window, writer):
+def _train(config, model, train, validation, checkpoints, first_step, window, collapse, writer):
     """Fits from `first_step` to the last, with callbacks for all that is not a step."""
     file = MetricsFile(os.path.join(config.run_dir, "metrics.jsonl"), first_step)
     batches = _batches(config, train, first_step)
@@ -140,7 +155,14 @@ def _train(config, model, train, validation, checkpoints, first_step, window, wr
             log.Log(config.run.log_every, batch_size, window, writer, file),
             stack.enter_context(callbacks.Progress(last_step)),
             log.Evaluate(
-                due, validation, os.path.join(config.run_dir, "figures"), writer, file, checkpoints
+                due,
+                validation,
+                os.path.join(config.run_dir, "figures"),
+                writer,
+                file,
+                checkpoints,
+                None if config.labels.encoder_only else collapse,
+                config.run.on_divergence != "warn",
             ),
             stack.enter_context(callbacks.Save(due, checkpoints)),
         ]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from hali_tf.drawing import grids
 from hali_tf.drawing.strips import Strips, draw_strips
 from hali_tf.measures import labels, perceptual, reconstruction
 from hali_tf.runs.metrics_file import mean_error
 from hali_tf.training.callbacks import StepCallback
+from hali_tf.training.divergence import Diverged
 
 _COLUMNS, _ROWS = 8, 2  # of the images that are reconstructed
 _EVALUATION_IMAGES = 512
@@ -26,46 +27,13 @@ def tag(name: str) -> str:
     return f"speed/{name}" if name == "images_per_second" else f"game/{name}"
 
 
-class Window:
-    """Sums of what was measured since the last line of the log.
-
-    Attributes:
-      variable: float64 [2, N], sums and numbers of the N names; in a checkpoint, so that a run that
-        goes on from the middle of a window logs what one that was never stopped does.
-
-    Args:
-      names: of all that may be measured.
-    """
-
-    def __init__(self, names: Sequence[str]):
-        self._names = tuple(names)
-        self.variable = tf.Variable(tf.zeros([2, len(names)], tf.float64), trainable=False)
-
-    def add(self, values: Mapping[str, float]) -> None:
-        """Adds what a step measured."""
-        sums = self.variable.numpy()
-        for name, value in values.items():
-            sums[:, self._names.index(name)] += (value, 1)
-        self.variable.assign(sums)
-
-    def take(self) -> dict[str, float]:
-        """Returns the means and begins anew."""
-        means = {
-            name: float(total / count)
-            for name, total, count in zip(self._names, *self.variable.numpy())
-            if count
-        }
-        self.variable.assign(tf.zeros_like(self.variable))
-        return means
-
-
 class Log(StepCallback):
     """Every `every` steps: the means since the last time, to TensorBoard and metrics.jsonl.
 
     Args:
       every: steps.
       batch_size: global.
-      window: `Window`.
+      window: `window.Window`.
       writer: `tf.summary` writer.
       file: `MetricsFile`.
     """
@@ -111,16 +79,25 @@ class Evaluate(StepCallback):
       writer: `tf.summary` writer.
       file: `MetricsFile`.
       checkpoints: `Checkpoints`.
+      collapse: `divergence.Collapse`, or None for a model without a decoder to look at.
+      stop: whether collapse ends training.
     """
 
-    def __init__(self, due, held_out, folder, writer, file, checkpoints):
+    def __init__(self, due, held_out, folder, writer, file, checkpoints, collapse, stop):
         super().__init__()
+        self._collapse, self._stop = collapse, stop
         self._due, self._held_out, self._folder = due, held_out, folder
         self._writer, self._file, self._checkpoints = writer, file, checkpoints
         self._best = file.best_error
 
     def at(self, step: int, logs: dict[str, float]) -> None:
-        """Evaluates when it is due."""
+        """Evaluates when it is due.
+
+        Raises:
+          Diverged: a side of the training has collapsed, and that is to end it.
+        """
+        if self._collapse:
+            self._collapse.add(logs)
         if not self._due(step):
             return
         errors = reconstruction.errors(self.model, self._held_out, _EVALUATION_IMAGES)
@@ -128,14 +105,36 @@ class Evaluate(StepCallback):
             errors.update(perceptual.distances(self.model, self._held_out, _EVALUATION_IMAGES))
         if self.model.architecture.classes:  # to look at; nothing is chosen by them
             errors.update(labels.count_errors(self.model, self._held_out))
+        spreads, collapsed = {}, []
+        if self._collapse:
+            images = self._held_out.images
+            spreads, collapsed = self._collapse.measure(self.model, images, step)
         with self._writer.as_default(step):
             for name, value in errors.items():
                 tf.summary.scalar(f"errors/{name}", value)
+            for name, value in spreads.items():
+                tf.summary.scalar(f"latents/{name}", value)
             self._draw()
-        self._file.append({"step": step, **errors})
+            if collapsed:
+                tf.summary.text("collapse", "; ".join(collapsed))
+        said = {"collapse": collapsed} if collapsed else {}
+        self._file.append({"step": step, **errors, **spreads, **said})
+        if collapsed:
+            self._say(collapsed, step)
         if mean_error(errors) < self._best:
             self._best = mean_error(errors)
             self._checkpoints.save("best")
+
+    def _say(self, collapsed, step):
+        words = f"step {step}: {'; '.join(collapsed)}"
+        if self._stop:
+            raise Diverged(
+                f"{words}. Go on from the best checkpoint in a new --run_dir, by "
+                "--init_from=THIS RUN:best and other flags, such as --gradient_penalty=1",
+                step,
+                "collapse",
+            )
+        logging.warning("%s", words)
 
     def _draw(self):
         """Samples and reconstructions, as PNG files and in TensorBoard."""

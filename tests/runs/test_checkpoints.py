@@ -86,7 +86,7 @@ def test_the_one_before_a_damaged_checkpoint_is_used_and_it_is_said(tmp_path, sa
     np.testing.assert_array_equal(model.weight, np.full(4, 1.0))
     assert "ckpt-2: damaged" in said() and "ckpt-1 is used" in said()
     save_steps(tmp_path, [2])  # is written over nothing
-    assert {p.name: p.read_bytes() for p in (folder / "damaged").iterdir()} == left
+    assert {p.name: p.read_bytes() for p in (folder / "aside").iterdir()} == left
     assert Checkpoints(str(tmp_path), Model()).restore() == 2
 
 

@@ -8,11 +8,7 @@ from hali_tf.errors import UsageError, UserError
 from hali_tf.runs.reopening import open_data
 from hali_tf.training import devices
 from hali_tf.training.fit import build, fit
-
-
-def config_of(folder, **flags):
-    tiny = {"width": 0.01, "channels": 1, "precision": "float32", "batch_size": 4, "steps": 4}
-    return Config.of(run_dir=str(folder), **{**tiny, **flags}).validate()
+from tests.training.tiny import config_of
 
 
 @pytest.mark.parametrize("left", ["metrics.jsonl", "summary.json", "checkpoints/best"])

@@ -8,6 +8,7 @@ import tensorflow as tf
 from hali_tf.runs.checkpoints import Checkpoints
 from hali_tf.runs.metrics_file import MetricsFile, read
 from hali_tf.training import log
+from hali_tf.training.window import Window
 
 
 class Model(tf.Module):
@@ -28,7 +29,7 @@ def train(folder, first, last):
     """Logs the steps after `first` and saves the last, where the other start may go on."""
     folder.mkdir(exist_ok=True)
     model = Model()
-    window = log.Window(model.logged)
+    window = Window(model.logged)
     checkpoints = Checkpoints(str(folder), model, {"window": window.variable})
     assert (checkpoints.restore() or 0) == first
     file = MetricsFile(folder / "metrics.jsonl", first)

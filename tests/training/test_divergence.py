@@ -1,0 +1,185 @@
+"""Collapse and non-finite values, and the way back."""
+
+import json
+import os
+import re
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hali_tf.errors import UsageError
+from hali_tf.files import write_text
+from hali_tf.runs.checkpoints import Checkpoints
+from hali_tf.runs.metrics_file import read
+from hali_tf.runs.reopening import copy_weights, load_run, make_model, open_data
+from hali_tf.training import devices
+from hali_tf.training.divergence import Collapse, Diverged, Rollbacks
+from hali_tf.training.fit import fit
+from tests.training.tiny import config_of
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), np.uint8)
+
+
+class Model:
+    """Two levels; `latents` and `images` say of each level how far examples differ."""
+
+    logged = ("d_loss", "accuracy_q", "accuracy_p")
+    num_levels = 2
+
+    def __init__(self, latents=(1.0, 1.0), images=(1.0, 1.0)):
+        self._latents, self._images = latents, images
+
+    def encode(self, images):
+        z = np.random.default_rng(1).standard_normal((len(images), 3))
+        return [types.SimpleNamespace(mean=tf.constant(3 + s * z)) for s in self._latents]
+
+    def reconstruct(self, images, level):
+        return tf.constant(100 + self._images[level - 1] * (images - 100.0))
+
+
+def measure(model, accuracy=0.9, step=1000):
+    collapse = Collapse(model)
+    for _ in range(3):
+        collapse.add({"d_loss": 1.0, "accuracy_q": 1.0, "accuracy_p": accuracy})
+    return collapse.measure(model, IMAGES, step)
+
+
+def test_health_is_measured_and_nothing_said():
+    measures, said = measure(Model())
+    assert said == []
+    expected = {"image_spread_1": 1, "image_spread_2": 1, "latent_spread_1": 1}
+    for name, value in expected.items():
+        assert measures[name] == pytest.approx(value, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "settings, accuracy, words",
+    [
+        ({}, 0.999, "the discriminator has won: it tells 99.9% of the examples of both sides"),
+        ({"latents": (1.0, 1e-3)}, 0.9, "the encoder has collapsed: its means of z_2"),
+        ({"images": (1e-3, 1.0)}, 0.9, "the decoder has collapsed: .* same image of every z_1"),
+    ],
+)
+def test_collapse_of_each_side_is_said_in_words(settings, accuracy, words):
+    _, (said,) = measure(Model(**settings), accuracy)
+    assert re.match(words, said)
+    assert measure(Model(**settings), accuracy, step=499)[1] == []
+
+
+def test_a_model_without_a_game_has_no_accuracies():
+    model = Model()
+    model.logged = ("elbo",)
+    collapse = Collapse(model)
+    collapse.add({"elbo": -3.0})
+    assert collapse.measure(model, IMAGES, 1000)[1] == []
+
+
+class Saved(tf.Module):
+    """What a checkpoint needs of a model."""
+
+    def __init__(self):
+        super().__init__()
+        self.step = tf.Variable(0, dtype=tf.int64)
+
+    def take_seed_path(self, number):
+        self.path = number
+
+
+@pytest.mark.parametrize("kind, expected", [("collapse", 2), ("non-finite", 4)])
+def test_way_back_is_bounded_and_remembered(tmp_path, kind, expected):
+    model = Saved()
+    checkpoints, rollbacks = Checkpoints(str(tmp_path), model), Rollbacks(str(tmp_path))
+    rollbacks.continue_path(model)
+    assert model.path == 0
+    for step, which in ((2, "last"), (2, "best"), (3, "last"), (4, "last")):
+        model.step.assign(step)
+        checkpoints.save(which)
+    model.step.assign(5)
+    error = Diverged("d_loss is nan at step 5", 5, kind)
+    for number in (1, 2, 3):
+        assert rollbacks.take(error, model, checkpoints) == int(model.step) == expected
+        assert model.path == number
+    with pytest.raises(Diverged, match="d_loss is nan at step 5; the run has gone back 3 times"):
+        rollbacks.take(error, model, checkpoints)
+    again = Saved()
+    assert Checkpoints(str(tmp_path), again).restore() == expected  # as a kill would find it
+    Rollbacks(str(tmp_path)).continue_path(again)
+    assert again.path == 3
+    assert json.loads((tmp_path / "rollbacks.json").read_text())[0] == {
+        "at": 5,
+        "to": expected,
+        "reason": "d_loss is nan at step 5",
+    }
+
+
+def fitted(config):
+    fit(config, open_data(config), devices.make_strategy(1))
+    return load_run(config.run_dir)[1]
+
+
+def test_rollback_goes_on_with_other_draws(tmp_path, monkeypatch):
+    """At its first sight at step 4 the model counts as collapsed."""
+    seen = []
+
+    def measured(self, model, images, step):
+        seen.append(step)
+        return {}, ["all is lost"] if seen.count(4) == 1 and step == 4 else []
+
+    monkeypatch.setattr(Collapse, "measure", measured)
+    flags = {"on_divergence": "rollback", "checkpoint_every": 2, "steps": 4, "log_every": 1}
+    model = fitted(config_of(tmp_path / "back", **flags))
+    assert seen == [2, 4, 4] and int(model.step) == 4
+    (taken,) = json.loads((tmp_path / "back" / "rollbacks.json").read_text())
+    assert (taken["at"], taken["to"]) == (4, 2) and "all is lost" in taken["reason"]
+    lines = [line for line in read(tmp_path / "back" / "metrics.jsonl") if "d_loss" in line]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    fitted(config_of(tmp_path / "straight", **flags))
+    others = [line for line in read(tmp_path / "straight" / "metrics.jsonl") if "d_loss" in line]
+    same = [one["d_loss"] == other["d_loss"] for one, other in zip(lines, others)]
+    assert same == [True, True, False, False]
+
+
+@pytest.mark.slow
+def test_what_is_never_finite_stops_in_the_end(tmp_path):
+    config = config_of(tmp_path, learning_rate=1e30, on_divergence="rollback")
+    with pytest.raises(Diverged, match="the run has gone back 3 times already"):
+        fitted(config)
+
+
+def random_run(config, seed):
+    model = make_model(config)
+    rng = np.random.default_rng(seed)
+    for variable in [*model.discriminator.weights, *model.average.encoder.weights]:
+        variable.assign(rng.standard_normal(variable.shape))
+    model.step.assign(7)
+    Checkpoints(config.run_dir, model).save()
+    Checkpoints(config.run_dir, model).save("best")
+    write_text(os.path.join(config.run_dir, "config.json"), config.to_json())
+    return model
+
+
+@pytest.mark.parametrize("which", ["", ":best"])
+def test_new_run_begins_with_the_weights_of_another(tmp_path, which):
+    (tmp_path / "old").mkdir()
+    config = config_of(tmp_path / "old")
+    source = random_run(config, 0)
+    model = make_model(config)
+    copy_weights(f"{tmp_path / 'old'}{which}", model)
+    assert int(model.step) == 0
+    for name, network in source.networks.items():
+        for a, b in zip(network.weights, model.networks[name].weights):
+            np.testing.assert_array_equal(a, b)
+    for a, b in zip(source.average.encoder.weights, model.average.encoder.weights):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path):
+    (tmp_path / "old").mkdir()
+    random_run(config_of(tmp_path / "old"), 0)
+    other = make_model(config_of(tmp_path / "new", width=0.5))
+    before = [weight.numpy() for weight in other.trainable_variables]
+    with pytest.raises(UsageError, match="does not fit this model .* repeat the flags"):
+        copy_weights(str(tmp_path / "old"), other)
+    assert all(np.array_equal(a, b) for a, b in zip(before, other.trainable_variables))
