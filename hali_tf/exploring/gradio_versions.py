@@ -15,7 +15,8 @@ footer { display: none !important }
 img { image-rendering: pixelated }
 .picture .image-container { box-sizing: border-box; padding-top: 28px }
 .offered .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important;
-  grid-auto-rows: auto !important; grid-template-rows: none !important; padding-top: 20px }
+  grid-auto-rows: auto !important; grid-template-rows: none !important }
+.grid-container { padding-top: 24px !important }
 .offered .gallery-item { min-width: 0 }
 .offered .thumbnail-item { aspect-ratio: 1; height: auto !important; width: 100% !important }
 """,

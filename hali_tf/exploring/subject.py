@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from hali_tf.data import Split
 from hali_tf.evaluation import traversal
 from hali_tf.exploring.served import ServedCoder
 from hali_tf.exporting import classifier as classifiers
@@ -19,7 +20,8 @@ from hali_tf.runs.reopening import load_run, open_data
 from serving.client import HaliClient
 
 _OFFERED = 24  # pictures to choose from
-_MEASURED = 8  # of them tell which components are strong
+_FITTED = 4000  # images, at most
+_MEASURED = 2  # of them tell which components are strong
 
 # Images, uint8 [N, H, W, C], to names of K classes and scores, float32 [N, K].
 Classify = Callable[[np.ndarray], "tuple[Sequence[str], np.ndarray]"]
@@ -84,8 +86,7 @@ def of_run(run_dir: str, checkpoint: str = "last") -> Subject:
         labels = source.label_names or tuple(map(str, range(config.labels.classes)))
         classify = _classify(model, lambda: classifiers.OwnLabel(labels))
     elif test.labels is not None:
-        fit = classifiers.fit
-        classify = _classify(model, lambda: fit(model.average, source, source.load("train")))
+        classify = _classify(model, lambda: _fit(model, source))
     step = int(model.step.numpy())
     entries = {**_found(run_dir, step), **_of_labels(model.latent_shapes[-1][-1], labels)}
     pictures = np.asarray(test.images[:_OFFERED])
@@ -115,6 +116,13 @@ def of_server(target: str, model: str) -> Subject:
             labels = tuple(map(str, classify(pictures[:1])[0]))
     entries = _of_labels(coder.latent_shapes[-1][-1], labels)
     return Subject(f"{model} at {target}", coder, "", pictures, labels, entries, classify)
+
+
+def _fit(model, source):
+    """A classifier of few images, from all over the training split: quick, and of all classes."""
+    train = source.load("train")
+    step = -(-len(train.images) // _FITTED)
+    return classifiers.fit(model.average, source, Split(train.images[::step], train.labels[::step]))
 
 
 def _classify(model, make):
