@@ -87,7 +87,7 @@ class _Run:
                     call(request, timeout=CALL_TIMEOUT)
                 except grpc.RpcError as error:
                     errors.append(f"{error.code().name}: {error.details()}")
-                    time.sleep(0.01)
+                    time.sleep(0.1)  # as HaliClient before it tries again
                     continue
                 times.append((start, time.perf_counter()))
         self.calls.extend(times)
