@@ -3,18 +3,22 @@
 import base64
 import contextlib
 import gzip
+import http.client
 import json
 import socket
+import urllib.error
 import urllib.request
+from concurrent import futures
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from serving.embedded import json_tensors
+from serving.embedded import rest as rest_module
 from serving.embedded.server import EmbeddedServer, ServerOptions, one_model
 from tests.serving import toy_models as toy
-from tests.serving.serving_calls import target_of
+from tests.serving.serving_calls import target_of, wait_for
 
 PREDICT = "/v1/models/toy:predict"
 
@@ -185,6 +189,46 @@ def test_compressed_bodies(embed, toy_base):
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         assert json.load(answer)["predictions"][0][0][0] == [3]
+
+
+def test_a_body_that_grows_when_it_is_unpacked(embed, toy_base):
+    server = embed(toy_base, rest_api_port=0)
+    bomb = gzip.compress(b" " * (33 << 20))
+    request = urllib.request.Request(server.rest + PREDICT, bomb, {"Content-Encoding": "gzip"})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=60)
+    assert caught.value.code in (400, 413)  # as Tornado or this server finds it
+    assert server.http("/v1/models/toy")[0] == 200
+
+
+def test_connections_are_limited(embed, toy_base, monkeypatch):
+    monkeypatch.setattr(rest_module, "_MAX_CONNECTIONS", 2)
+    server = embed(toy_base, rest_api_port=0)
+    port = int(server.rest.rsplit(":", 1)[1])
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(socket.create_connection(("localhost", port)))
+        with socket.create_connection(("localhost", port), timeout=30) as third:
+            assert third.recv(1) == b""  # closed
+    wait_for(lambda: _answers(server))
+
+
+def _answers(server):
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        return server.http("/v1/models/toy")[0] == 200
+
+
+def test_rest_requests_beyond_those_that_may_wait(embed, tmp_path):
+    gate = tmp_path / "gate"
+    toy.save(str(tmp_path), 1, gate=str(gate), warmup=())
+    options = {"rest_api_num_threads": 1, "max_waiting_requests": 1, "rest_api_port": 0}
+    server = embed(tmp_path, **options)
+    body = {"signature_name": "slow", "instances": [[1, 2, 3, 4]]}
+    with futures.ThreadPoolExecutor(6) as pool:
+        calls = [pool.submit(server.http, PREDICT, body) for _ in range(6)]
+        wait_for(lambda: sum(call.done() for call in calls) == 4)
+        gate.touch()
+    assert sorted(call.result()[0] for call in calls) == [200, 200, 503, 503, 503, 503]
 
 
 def test_other_paths(rest):
