@@ -78,7 +78,7 @@ def claims(
     verdicts = collections.Counter(row[-1].partition(":")[0] for row in rows)
     return markdown.page(
         f"Of the paper's {len(rows)} claims: "
-        + ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
+        + ", ".join(f"{verdict} {count}" for verdict, count in sorted(verdicts.items()))
         + ".",
         _METHOD,
         markdown.table(["section", "the paper's claim", "here", "interval", "verdict"], rows),

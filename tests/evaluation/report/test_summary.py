@@ -22,7 +22,7 @@ def test_what_holds_what_does_not_and_what_is_not_known():
         "b": above("1 and 2", [-1.5, 0.5]),
     }
     text = summary.claims({"toy": Toy()}, {"toy": findings}, {})
-    assert text.startswith("Of the paper's 3 claims: 1 holds, 1 not measured, 1 undecided.\n")
+    assert text.startswith("Of the paper's 3 claims: holds 1, not measured 1, undecided 1.\n")
     assert "| 9.1 | It flies | 2 and 1 | [0.5, 1.5] | holds |" in text
     assert "| 9.1 | It swims | 1 and 2 | [-1.5, 0.5] | undecided |" in text
     assert "| 9.1 | It sings | – | – | not measured: it takes a HALI, and" in text
