@@ -7,9 +7,12 @@ into 1,300 for training, 247 for validation, 250 for testing.
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import os
+
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from hali_tf.data.source import Source, Split
 
@@ -29,17 +32,27 @@ def open_digits(image_size: int = 0, channels: int = 0) -> Source:
     size, channels = image_size or 16, channels or 1
 
     def load(split: str) -> Split:
-        digits = load_digits()
+        digits, labels = _read()
         start, stop = _BOUNDS[split]
-        rows = np.random.default_rng(0).permutation(len(digits.images))[start:stop]
-        images = np.stack([_enlarge(digits.images[row], size) for row in rows])
-        return Split(
-            np.repeat(images[..., None], channels, axis=-1), digits.target[rows].astype(np.int64)
-        )
+        rows = np.random.default_rng(0).permutation(len(digits))[start:stop]
+        images = np.stack([_enlarge(digits[row], size) for row in rows])
+        return Split(np.repeat(images[..., None], channels, axis=-1), labels[rows])
 
     return Source(
         "digits", (size, size, channels), load, label_names=tuple(str(digit) for digit in range(10))
     )
+
+
+@functools.lru_cache(maxsize=1)
+def _read():
+    """The images, float64 [1797, 8, 8], and labels, int64 [1797], of `sklearn.datasets`.
+
+    From the file: to import scikit-learn takes longer than all else that a start reads.
+    """
+    folder = os.path.dirname(importlib.util.find_spec("sklearn").origin)
+    path = os.path.join(folder, "datasets", "data", "digits.csv.gz")
+    table = np.loadtxt(path, delimiter=",")
+    return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64)
 
 
 def _enlarge(digit: np.ndarray, size: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hali_tf.data import open_source
+from hali_tf.data import digits, open_source
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,12 @@ def test_sizes_shapes_and_range(splits):
 def test_the_three_splits_are_the_whole_set(splits):
     from sklearn.datasets import load_digits
 
+    known = load_digits()
+    images, labels = digits._read()
+    np.testing.assert_array_equal(images, known.images)
+    np.testing.assert_array_equal(labels, known.target)
     labels = np.concatenate([split.labels for split in splits.values()])
-    assert (np.bincount(labels) == np.bincount(load_digits().target)).all()
+    assert (np.bincount(labels) == np.bincount(known.target)).all()
 
 
 def test_the_order_is_always_the_same(splits):
