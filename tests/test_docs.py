@@ -31,6 +31,7 @@ OTHER_PROGRAMS = (
     "serving.client",
     "scripts/load_test.py",
     "scripts/benchmark.py",
+    "scripts/benchmark_bulk.py",
     "scripts/explorer_latency.py",
     "scripts/gallery.py",
     "scripts/kills.py",
