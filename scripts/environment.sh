@@ -78,7 +78,7 @@ check_environment() {
 # "explore,test"), as an editable
 # install, in the versions of constraints/. Nothing is done if all that decides it is unchanged.
 ensure_environment() {
-  local extras=$1 stamp=$VENV/installed log=$VENV/install.log python wanted constraints
+  local extras=${1:-} stamp=$VENV/installed log=$VENV/install.log python wanted constraints
   check_environment
   wanted=$(cat setup.cfg setup.py pyproject.toml constraints/*.txt | cksum)
   if [[ -x $VENV/bin/python && -f $stamp && $(head -n 1 "$stamp") == "$wanted" ]]; then
