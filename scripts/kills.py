@@ -118,11 +118,10 @@ def _fill(process, folder, disk):
     """Fills the disk until the process has met it."""
     del folder
     filler = disk / "filler"
-    with open(filler, "wb") as file:
+    with open(filler, "wb", buffering=0) as file:
         while process.poll() is None:
             try:
                 file.write(bytes(4096))
-                file.flush()
             except OSError:
                 time.sleep(0.01)
     return {1}
