@@ -196,8 +196,8 @@ def flags_of(program):
 
 
 def test_flags_in_the_text_exist():
-    known = set.union(*map(flags_of, PROGRAMS)) | {"help", "flagfile"}
-    known |= {"all", "logdir"}  # of scripts/test.sh and TensorBoard
+    known = set.union(*map(flags_of, [*PROGRAMS, "serving.server"])) | {"help", "flagfile"}
+    known |= {"all", "logdir", "period"}  # of scripts/test.sh, TensorBoard and scripts/soak.py
     for page in PAGES:
         if page.parent.name == "serving" or page.name == "CHANGELOG.md":
             continue  # flags of the stock server, and of earlier versions
