@@ -105,7 +105,8 @@ def draw(run_dir: str, folder: str) -> None:
     for verb, drawn in strips.items():
         save_strips(os.path.join(folder, f"digits_{verb}.png"), drawn)
     save_gif(os.path.join(folder, "digits_interpolate.gif"), there_and_back(frames))
-    save_gif(os.path.join(folder, "digits_film.gif"), training_film.draw(run_dir))
+    film = [frame.quantize(32) for frame in training_film.draw(run_dir)]  # below 300 kB
+    save_gif(os.path.join(folder, "digits_film.gif"), film)
     print(f"{folder}/digits_*: {', '.join(DRAWN)} renewed")
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from hali_tf.drawing.strips import Strips, draw_strips
 from hali_tf.runs import logged_images
 
-_SMALLEST = 300  # pixels; the samples are drawn at least so wide
+_SMALLEST = 200  # pixels; the samples are drawn at least so wide
 _MOST = 60  # evaluations that are shown; of more, evenly many
 _SHOWN, _REST = 3, 12  # for how many frames an evaluation is shown, and the last one stays
 
