@@ -139,11 +139,9 @@ def test_the_page_asks_no_other_host(visit):
 def test_a_part_is_painted_over_and_predicted(visit):
     visit.open("Inpaint")
     visit.until(lambda: visit.find("#editor canvas"))
-    visit.press("Predict")
-    visit.until(lambda: "the mask covers nothing" in visit.words())
     canvas = visit.find("#editor canvas")[0]
-    brush = ActionChains(visit.browser).move_to_element(canvas).click_and_hold()
-    for _ in range(3):
+    brush = ActionChains(visit.browser).pause(2).move_to_element(canvas).click_and_hold()
+    for _ in range(6):
         brush.move_by_offset(10, 5)
     brush.release().pause(1).perform()  # Gradio 4 sends what was painted a little later
     visit.press("Predict")
