@@ -86,7 +86,7 @@ def test_sliders(visitor, picture, run_dir, tmp_path):
     assert way == KEEP and len(values) == 10 and values[6:] == [1] * 4
     assert_near(reduced(changed), close)
     assert_near(reduced(visitor.predict(TOP_ALONE, *values, api_name="/vary")), content)
-    moved = [values[0] + 2, *values[1:9], 3]
+    moved = [values[0] - 2 if values[0] > 0 else values[0] + 2, *values[1:9], 3]
     changed = visitor.predict(KEEP, *moved, api_name="/vary")
     assert (reduced(changed) != close).any()
     saved = visitor.predict(KEEP, *moved, api_name="/save")
