@@ -1,6 +1,7 @@
 """What all commands share."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -27,5 +28,7 @@ def test_stopped_while_it_imports_a_command_has_no_traceback(tmp_path, command, 
         text=True,
         timeout=60,
         env={**os.environ, "PYTHONPATH": path},
+        # Tests that run in the background may have been started with SIGINT ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert (done.returncode, done.stdout, done.stderr) == (-2, "", "")
