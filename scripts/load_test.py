@@ -125,7 +125,7 @@ def newest_version(base_path: str) -> str:
     """The folder of the highest version.
 
     Raises:
-        LoadTestError: there is none.
+      LoadTestError: there is none.
     """
     folder = pathlib.Path(base_path)
     versions = [

@@ -35,7 +35,7 @@ def main() -> None:
     """Serves until SIGTERM or SIGINT.
 
     Raises:
-        UserError: a flag cannot work, a port is taken, a model cannot be loaded.
+      UserError: a flag cannot work, a port is taken, a model cannot be loaded.
     """
     logging.basicConfig(
         level=logging.INFO,

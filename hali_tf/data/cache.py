@@ -45,9 +45,9 @@ class Record:
     """One image as it is stored.
 
     Attributes:
-        name: What a message calls it: its path, or its place in a set.
-        data: The bytes of the file, or where to read them.
-        label: A class number, a uint8 row [A] of attributes, or None.
+      name: What a message calls it: its path, or its place in a set.
+      data: The bytes of the file, or where to read them.
+      label: A class number, a uint8 row [A] of attributes, or None.
     """
 
     name: str
@@ -60,12 +60,12 @@ class Job:
     """A split to decode.
 
     Attributes:
-        title: Short name of set and split, for messages and the entry's name.
-        identity: JSON values that decide the content: equal identity, equal images.
-        records: Yields the records in order; called only if the split is not in the cache.
-        count: How many records there are.
-        image_shape: (H, W, C).
-        decode: From a file's bytes to uint8 [H, W, C]; raises BadImage.
+      title: Short name of set and split, for messages and the entry's name.
+      identity: JSON values that decide the content: equal identity, equal images.
+      records: Yields the records in order; called only if the split is not in the cache.
+      count: How many records there are.
+      image_shape: (H, W, C).
+      decode: From a file's bytes to uint8 [H, W, C]; raises BadImage.
     """
 
     title: str
@@ -80,16 +80,16 @@ def load(job: Job, cache_dir: pathlib.Path, strict: bool) -> Split:
     """Opens a split from the cache, decoding it first if it is not there.
 
     Args:
-        job: What to decode.
-        cache_dir: Folder of all entries; made if missing.
-        strict: Whether one bad image is an error.
+      job: What to decode.
+      cache_dir: Folder of all entries; made if missing.
+      strict: Whether one bad image is an error.
 
     Returns:
-        The split, its images memory-mapped, read-only.
+      The split, its images memory-mapped, read-only.
 
     Raises:
-        UserError: If the disk is too small or not writable, if more than half of the images are
-            bad, or with `strict` any.
+      UserError: If the disk is too small or not writable, if more than half of the images are
+        bad, or with `strict` any.
     """
     identity = {**job.identity, "format": _FORMAT, "shape": list(job.image_shape)}
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]

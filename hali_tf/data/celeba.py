@@ -41,17 +41,17 @@ def open_celeba(
     """Opens CelebA and checks that images, attributes and partition belong together.
 
     Args:
-        data_dir: The folder with the official files, or one of tensorflow-datasets, or None.
-        image_size: Height and width; 0 means 64.
-        channels: 1 or 3; 0 means 3.
-        strict: Whether one bad image is an error.
-        cache_dir: Where decoded images are kept.
+      data_dir: The folder with the official files, or one of tensorflow-datasets, or None.
+      image_size: Height and width; 0 means 64.
+      channels: 1 or 3; 0 means 3.
+      strict: Whether one bad image is an error.
+      cache_dir: Where decoded images are kept.
 
     Returns:
-        A source with labels uint8 [N, 40], 1 where the face has the attribute.
+      A source with labels uint8 [N, 40], 1 where the face has the attribute.
 
     Raises:
-        UserError: If a file is missing or does not match the others.
+      UserError: If a file is missing or does not match the others.
     """
     if data_dir is None or (data_dir / "celeb_a").is_dir():
         from hali_tf.data.tfds import open_tfds  # slow to import, and needed here alone

@@ -23,11 +23,11 @@ def open_digits(image_size: int = 0, channels: int = 0) -> Source:
     """Opens the digits.
 
     Args:
-        image_size: Height and width in pixels; 0 means 16.
-        channels: 1, or 3 for grey in three equal channels; 0 means 1.
+      image_size: Height and width in pixels; 0 means 16.
+      channels: 1, or 3 for grey in three equal channels; 0 means 1.
 
     Returns:
-        A source of images [N, image_size, image_size, channels] with labels 0..9.
+      A source of images [N, image_size, image_size, channels] with labels 0..9.
     """
     size, channels = image_size or 16, channels or 1
 

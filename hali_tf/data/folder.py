@@ -46,18 +46,18 @@ def open_folder(
     """Opens a folder of images.
 
     Args:
-        data_dir: The folder.
-        image_size: Height and width, at least 1.
-        channels: 1 or 3; 0 means 3.
-        strict: Whether one bad image is an error.
-        cache_dir: Where decoded images are kept.
+      data_dir: The folder.
+      image_size: Height and width, at least 1.
+      channels: 1 or 3; 0 means 3.
+      strict: Whether one bad image is an error.
+      cache_dir: Where decoded images are kept.
 
     Returns:
-        The source, with class numbers as labels where there are class folders.
+      The source, with class numbers as labels where there are class folders.
 
     Raises:
-        UsageError: If `data_dir` or `image_size` is not given.
-        UserError: If the folder is missing, has no images, or mixes layouts.
+      UsageError: If `data_dir` or `image_size` is not given.
+      UserError: If the folder is missing, has no images, or mixes layouts.
     """
     if data_dir is None:
         raise UsageError("--data=folder: say which folder with --data_dir")
@@ -142,8 +142,8 @@ def list_images(root: pathlib.Path, apart: Iterable[pathlib.Path] = ()) -> list[
     link's: a link may lead back to where it is.
 
     Args:
-        root: The folder.
-        apart: Folders below which links of this one may not lead.
+      root: The folder.
+      apart: Folders below which links of this one may not lead.
     """
     names, others = [], 0
     seen = {_identity(folder) for folder in apart if folder != root}

@@ -40,7 +40,7 @@ def read(path: str | os.PathLike) -> bytes:
     """Reads a file that is to be an image.
 
     Raises:
-        BadImage: If it cannot be read, is no file (but a pipe, say), or has too many bytes.
+      BadImage: If it cannot be read, is no file (but a pipe, say), or has too many bytes.
     """
     try:
         status = os.stat(path)  # Before it is opened: opening a pipe waits for a writer.
@@ -60,16 +60,16 @@ def decode(data: bytes, size: int, channels: int, crop: Crop = central_square) -
     """Decodes an image file.
 
     Args:
-        data: The bytes of a file in one of `FORMATS`.
-        size: Height and width of the result.
-        channels: 1 or 3.
-        crop: From (width, height) of the upright image to the box that is kept, a square.
+      data: The bytes of a file in one of `FORMATS`.
+      size: Height and width of the result.
+      channels: 1 or 3.
+      crop: From (width, height) of the upright image to the box that is kept, a square.
 
     Returns:
-        uint8 [size, size, channels], 0..255.
+      uint8 [size, size, channels], 0..255.
 
     Raises:
-        BadImage: If the file cannot be used.
+      BadImage: If the file cannot be used.
     """
     try:
         with open_image(data) as image:
@@ -88,10 +88,10 @@ def open_image(data: bytes) -> Image.Image:
     """Opens an image without decoding it.
 
     Args:
-        data: The bytes of a file in one of `FORMATS`.
+      data: The bytes of a file in one of `FORMATS`.
 
     Raises:
-        BadImage: If it is none, or decoding could cost too much.
+      BadImage: If it is none, or decoding could cost too much.
     """
     if not data:
         raise BadImage("the file is empty")
@@ -118,7 +118,7 @@ def fit(image: Image.Image, size: int, channels: int, crop: Crop = central_squar
     """Crops, resizes and converts an 8-bit image ("L" or "RGB").
 
     Returns:
-        uint8 [size, size, channels], 0..255.
+      uint8 [size, size, channels], 0..255.
     """
     image = image.convert("L" if channels == 1 else "RGB")
     if image.size == (28, 28) and size == 32:

@@ -14,7 +14,7 @@ def count_classes(source: Source) -> int:
     """Returns K, the classes of a set, of which each image has one.
 
     Raises:
-        UserError: If the images of the set have no class.
+      UserError: If the images of the set have no class.
     """
     if source.multi_label:
         raise UserError(
@@ -36,16 +36,16 @@ def draw_labelled(labels: np.ndarray, classes: int, per_class: int, seed: int) -
     """Draws the images whose labels a run may see.
 
     Args:
-        labels: int64 [N], those of the train split.
-        classes: K.
-        per_class: n, how many of each class.
-        seed: Of the run; other seeds draw others.
+      labels: int64 [N], those of the train split.
+      classes: K.
+      per_class: n, how many of each class.
+      seed: Of the run; other seeds draw others.
 
     Returns:
-        int64 [K * n], positions in 0..N-1, in order of class.
+      int64 [K * n], positions in 0..N-1, in order of class.
 
     Raises:
-        UserError: If a class has fewer images.
+      UserError: If a class has fewer images.
     """
     generator = np.random.default_rng(seed)
     drawn = []
@@ -73,18 +73,18 @@ def semi_supervised_batches(
     """Makes the batches of a semi-supervised run: images without labels, and as many with.
 
     Args:
-        train: The train split, with labels, of which only those at `labelled` are used.
-        labelled: int64, positions of the images with a label, who are among the others too.
-        batch_size: B; as the next three, see `train_batches`.
-        seed: Decides the order and the moves.
-        first_step: The first step that the dataset yields.
-        last_step: One past the last step.
-        shift: How far the second and third of what is returned are shifted; see `moved`.
-        warp: How far they are warped.
+      train: The train split, with labels, of which only those at `labelled` are used.
+      labelled: int64, positions of the images with a label, who are among the others too.
+      batch_size: B; as the next three, see `train_batches`.
+      seed: Decides the order and the moves.
+      first_step: The first step that the dataset yields.
+      last_step: One past the last step.
+      shift: How far the second and third of what is returned are shifted; see `moved`.
+      warp: How far they are warped.
 
     Returns:
-        A dataset of uint8 [B, H, W, C] (images without labels), the same images moved, as many
-        images with labels, moved, and their labels, int64 [B].
+      A dataset of uint8 [B, H, W, C] (images without labels), the same images moved, as many
+      images with labels, moved, and their labels, int64 [B].
     """
     assert train.labels is not None  # see draw_labelled
     few = Split(train.images[labelled], train.labels[labelled])
@@ -110,10 +110,10 @@ def moved(images: tf.Tensor, shift: int, warp: float, seed: tf.Tensor) -> tf.Ten
     lies outside.
 
     Args:
-        images: uint8 [B, H, W, C].
-        shift: Pixels; d is whole, from -shift..shift in both directions.
-        warp: The entries of A are those of the unit matrix plus draws from -warp..warp.
-        seed: Integers [2].
+      images: uint8 [B, H, W, C].
+      shift: Pixels; d is whole, from -shift..shift in both directions.
+      warp: The entries of A are those of the unit matrix plus draws from -warp..warp.
+      seed: Integers [2].
     """
     if not (shift or warp):
         return images

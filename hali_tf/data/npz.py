@@ -46,16 +46,16 @@ def open_npz(data_dir: pathlib.Path | None, image_size: int, channels: int) -> S
     """Opens a file of arrays and checks their shapes and dtypes without reading them.
 
     Args:
-        data_dir: The .npz file, or a folder with one.
-        image_size: Height and width; 0 means the arrays' own.
-        channels: 1, 3, or 0 for the arrays' own.
+      data_dir: The .npz file, or a folder with one.
+      image_size: Height and width; 0 means the arrays' own.
+      channels: 1, 3, or 0 for the arrays' own.
 
     Returns:
-        The source. Its splits are in memory.
+      The source. Its splits are in memory.
 
     Raises:
-        UsageError: If `data_dir` is not given.
-        UserError: If there is no such file, or its arrays are not as described above.
+      UsageError: If `data_dir` is not given.
+      UserError: If there is no such file, or its arrays are not as described above.
     """
     file = _find(data_dir)
     headers = _read_headers(file)

@@ -19,13 +19,13 @@ def positions(count: int, batch_size: int, seed: int) -> Callable[[int], np.ndar
     """Makes the function that says which images a step uses.
 
     Args:
-        count: N, the number of images.
-        batch_size: B, images a step; may be larger than N.
-        seed: Any integer; other seeds give other orders.
+      count: N, the number of images.
+      batch_size: B, images a step; may be larger than N.
+      seed: Any integer; other seeds give other orders.
 
     Returns:
-        A function from a step (0-based) to int64 [B] positions in 0..N-1: elements s*B .. s*B+B-1
-        of the endless concatenation of one random permutation of 0..N-1 an epoch.
+      A function from a step (0-based) to int64 [B] positions in 0..N-1: elements s*B .. s*B+B-1
+      of the endless concatenation of one random permutation of 0..N-1 an epoch.
     """
 
     # A batch spans two epochs at most, unless B > N; a few more for batches made in parallel.
@@ -51,20 +51,20 @@ def train_batches(
     """Makes the batches of the steps first_step .. last_step - 1.
 
     Args:
-        split: What to train on; at least one image.
-        batch_size: B, images a step over all replicas; may be larger than the split.
-        seed: Decides the order; see `positions`.
-        first_step: The first step that the dataset yields (0 for a new run).
-        last_step: One past the last step.
-        labels: Whether to yield labels beside the images.
+      split: What to train on; at least one image.
+      batch_size: B, images a step over all replicas; may be larger than the split.
+      seed: Decides the order; see `positions`.
+      first_step: The first step that the dataset yields (0 for a new run).
+      last_step: One past the last step.
+      labels: Whether to yield labels beside the images.
 
     Returns:
-        A dataset of last_step - first_step elements uint8 [B, H, W, C] in 0..255, or, with
-        `labels`, of pairs of that and int64 [B] or uint8 [B, A]. Shapes are static, so that a
-        distribution strategy can cut every batch among its replicas.
+      A dataset of last_step - first_step elements uint8 [B, H, W, C] in 0..255, or, with
+      `labels`, of pairs of that and int64 [B] or uint8 [B, A]. Shapes are static, so that a
+      distribution strategy can cut every batch among its replicas.
 
     Raises:
-        ValueError: If labels are asked of a split that has none.
+      ValueError: If labels are asked of a split that has none.
     """
     arrays = [split.images]
     if labels:
@@ -79,12 +79,12 @@ def batches(split: Split, batch_size: int, limit: int | None = None) -> tf.data.
     """Makes batches of a split in its own order, once, for evaluation.
 
     Args:
-        split: Where the images come from.
-        batch_size: B; the last batch may be smaller.
-        limit: Stop after that many images; None means all.
+      split: Where the images come from.
+      batch_size: B; the last batch may be smaller.
+      limit: Stop after that many images; None means all.
 
     Returns:
-        A dataset of uint8 [<=B, H, W, C], 0..255.
+      A dataset of uint8 [<=B, H, W, C], 0..255.
     """
     count = len(split.images) if limit is None else min(limit, len(split.images))
 

@@ -28,22 +28,22 @@ def open_source(
     """Finds an image set and checks it, without decoding it.
 
     Args:
-        data: `digits`, `celeba`, `folder`, `npz`, `mnist`, `svhn`, `cifar10`, `imagenet128`,
-            `tfds:NAME` or `tfds:NAME:CONFIG`.
-        data_dir: Where the set lies. `folder` and `npz` need it, `digits` has no use for it,
-            for the others see their modules.
-        image_size: Height and width to bring the images to; 0 means the set's own.
-        channels: 1 or 3 to convert to grey or RGB; 0 means the set's own.
-        strict: Whether one image that cannot be decoded is an error; otherwise such images are
-            skipped, counted and reported, as long as they are no more than half.
-        cache_dir: Where decoded images are kept for the next run; "" means ~/.cache/hali_tf.
+      data: `digits`, `celeba`, `folder`, `npz`, `mnist`, `svhn`, `cifar10`, `imagenet128`,
+        `tfds:NAME` or `tfds:NAME:CONFIG`.
+      data_dir: Where the set lies. `folder` and `npz` need it, `digits` has no use for it,
+        for the others see their modules.
+      image_size: Height and width to bring the images to; 0 means the set's own.
+      channels: 1 or 3 to convert to grey or RGB; 0 means the set's own.
+      strict: Whether one image that cannot be decoded is an error; otherwise such images are
+        skipped, counted and reported, as long as they are no more than half.
+      cache_dir: Where decoded images are kept for the next run; "" means ~/.cache/hali_tf.
 
     Returns:
-        The source; its `load` decodes.
+      The source; its `load` decodes.
 
     Raises:
-        UsageError: If an argument cannot work, alone or for this set.
-        UserError: If the set is not there or does not fit together.
+      UsageError: If an argument cannot work, alone or for this set.
+      UserError: If the set is not there or does not fit together.
     """
     if image_size < 0:
         raise UsageError(

@@ -15,9 +15,9 @@ class Split:
     """One part of an image set, decoded.
 
     Attributes:
-        images: uint8 [N, H, W, C], 0..255; an array or a read-only memory map.
-        labels: int64 [N] class numbers, uint8 [N, A] of 0/1 for A attributes, or None.
-        skipped: Number of images of the set that could not be read and are not in `images`.
+      images: uint8 [N, H, W, C], 0..255; an array or a read-only memory map.
+      labels: int64 [N] class numbers, uint8 [N, A] of 0/1 for A attributes, or None.
+      skipped: Number of images of the set that could not be read and are not in `images`.
     """
 
     images: np.ndarray
@@ -30,11 +30,11 @@ class Source:
     """An image set that was found and checked, but not yet decoded.
 
     Attributes:
-        name: What `--data` named, short names spelled out ("tfds:mnist").
-        image_shape: (H, W, C) of every image of every split.
-        loader: Decodes one split; called through `load`.
-        label_names: Name of each class, or of each attribute where `multi_label`; None if unnamed.
-        multi_label: Whether labels are attributes [N, A] and not class numbers [N].
+      name: What `--data` named, short names spelled out ("tfds:mnist").
+      image_shape: (H, W, C) of every image of every split.
+      loader: Decodes one split; called through `load`.
+      label_names: Name of each class, or of each attribute where `multi_label`; None if unnamed.
+      multi_label: Whether labels are attributes [N, A] and not class numbers [N].
     """
 
     name: str
@@ -47,15 +47,15 @@ class Source:
         """Decodes a split, or opens what an earlier run decoded.
 
         Args:
-            split: "train", "validation" or "test".
+          split: "train", "validation" or "test".
 
         Returns:
-            The split; the same call gives the same images in the same order on every machine.
+          The split; the same call gives the same images in the same order on every machine.
 
         Raises:
-            UserError: If the data cannot be fetched, or (more than half, or any where the source
-                was opened strictly) images cannot be decoded, or the cache disk is full.
-            ValueError: If `split` is none of the three names.
+          UserError: If the data cannot be fetched, or (more than half, or any where the source
+            was opened strictly) images cannot be decoded, or the cache disk is full.
+          ValueError: If `split` is none of the three names.
         """
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}; received {split!r}")

@@ -21,12 +21,12 @@ def cut(rows: _Rows, present: Iterable[str]) -> dict[str, _Rows]:
     """Cuts the missing splits from the end of the training rows: validation, then test.
 
     Args:
-        rows: The training images' rows or files, in an order that is always the same and has
-            nothing to do with what they show.
-        present: The splits that the set defines itself.
+      rows: The training images' rows or files, in an order that is always the same and has
+        nothing to do with what they show.
+      present: The splits that the set defines itself.
 
     Returns:
-        The rows of "train" and of every split that is not in `present`.
+      The rows of "train" and of every split that is not in `present`.
     """
     missing: list[str] = [name for name in SPLITS[1:] if name not in present]
     size = cut_size(len(rows))

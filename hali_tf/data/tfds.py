@@ -46,19 +46,19 @@ def open_tfds(
     """Opens a set of tensorflow-datasets; it is downloaded and prepared when first loaded.
 
     Args:
-        name: "tfds:NAME" or "tfds:NAME:CONFIG".
-        data_dir: Folder of prepared sets, or of the set's original files, or None.
-        image_size: Height and width; 0 means the set's own.
-        channels: 1, 3, or 0 for the set's own.
-        strict: Whether one bad image is an error.
-        cache_dir: Where decoded images (and sets built from original files) are kept.
+      name: "tfds:NAME" or "tfds:NAME:CONFIG".
+      data_dir: Folder of prepared sets, or of the set's original files, or None.
+      image_size: Height and width; 0 means the set's own.
+      channels: 1, 3, or 0 for the set's own.
+      strict: Whether one bad image is an error.
+      cache_dir: Where decoded images (and sets built from original files) are kept.
 
     Returns:
-        The source. Labels are the set's class labels, for `celeb_a` its 40 attributes.
+      The source. Labels are the set's class labels, for `celeb_a` its 40 attributes.
 
     Raises:
-        UsageError: If there is no such set or configuration, or it needs an --image_size.
-        UserError: If `data_dir` is missing, or the set holds no images.
+      UsageError: If there is no such set or configuration, or it needs an --image_size.
+      UserError: If `data_dir` is missing, or the set holds no images.
     """
     builder, manual_dir = _builder(name, data_dir, cache_dir)
     feature = builder.info.features[_image_key(name, builder)]

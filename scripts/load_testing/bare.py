@@ -16,12 +16,12 @@ def in_process(version_dir: str, signature: str, seconds: float) -> dict:
     """Rates of one signature in a bare session. Runs in a child process of its own.
 
     Args:
-        version_dir: folder of the SavedModel.
-        signature: its name.
-        seconds: about half of them for batch 1, and all for the other sizes together.
+      version_dir: folder of the SavedModel.
+      signature: its name.
+      seconds: about half of them for batch 1, and all for the other sizes together.
 
     Returns:
-        {"p50_ms": median latency at batch 1, "rates": {batch size: examples a second}}.
+      {"p50_ms": median latency at batch 1, "rates": {batch size: examples a second}}.
     """
     session, signatures = _load(version_dir)
     definition = signatures[signature]

@@ -22,14 +22,14 @@ def served(target: str, requests: list[bytes], clients: int, seconds: float) -> 
     """Sends requests from threads, each the next as soon as it has its answer.
 
     Args:
-        target: host:port of the server.
-        requests: serialized requests; a client sends one of them again and again.
-        clients: number of threads, each with a connection of its own.
-        seconds: how long they send.
+      target: host:port of the server.
+      requests: serialized requests; a client sends one of them again and again.
+      clients: number of threads, each with a connection of its own.
+      seconds: how long they send.
 
     Returns:
-        {"rate": answers a second, "p50", "p95", "p99": milliseconds, "errors": count,
-        "error": text of the first}.
+      {"rate": answers a second, "p50", "p95", "p99": milliseconds, "errors": count,
+      "error": text of the first}.
     """
     run = _Run(target, seconds, threading.Barrier(clients + 1))
     threads = [

@@ -19,9 +19,9 @@ def report(results: dict, description: str) -> str:
     """The tables in Markdown.
 
     Args:
-        results: {signature: {"in_process": ..., (batching, clients): ...}}, the values as
-            `bare.in_process` and `clients.served` give them.
-        description: the first paragraph.
+      results: {signature: {"in_process": ..., (batching, clients): ...}}, the values as
+        `bare.in_process` and `clients.served` give them.
+      description: the first paragraph.
     """
     lines = [description, "", *_served_table(results), "", "In-process, a bare session:", ""]
     lines += _bare_table(results)
@@ -125,9 +125,9 @@ def describe(server: str, version: str, seconds: float) -> str:
     """The first paragraph: what was measured, when, on what.
 
     Args:
-        server: what answered, in words.
-        version: of the model.
-        seconds: of each measurement.
+      server: what answered, in words.
+      version: of the model.
+      seconds: of each measurement.
     """
     return (
         f"Measured {datetime.date.today()} on {os.cpu_count()} cores ({_processor()}), TensorFlow "

@@ -16,17 +16,17 @@ def make_inputs(signature: str, name: str, info: Any, size: int, seed: int) -> n
     """A batch that the signature takes: noise, which costs what pictures cost.
 
     Args:
-        signature: its name, for the error message.
-        name: of its input.
-        info: TensorInfo of its input.
-        size: examples.
-        seed: of the noise.
+      signature: its name, for the error message.
+      name: of its input.
+      info: TensorInfo of its input.
+      size: examples.
+      seed: of the noise.
 
     Returns:
-        [size, ...] of the input's data type; `object` for serialized examples.
+      [size, ...] of the input's data type; `object` for serialized examples.
 
     Raises:
-        LoadTestError: a data type that no export has.
+      LoadTestError: a data type that no export has.
     """
     random = np.random.default_rng(seed)
     shape = [size] + [dim.size for dim in info.tensor_shape.dim][1:]

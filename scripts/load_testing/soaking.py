@@ -40,11 +40,11 @@ def send(target: str, requests: list[bytes], clients: int, seconds: float, seed:
     """Sends requests from threads for some seconds, each the next when it has its answer.
 
     Args:
-        target: host:port of the server.
-        requests: serialized good requests.
-        clients: number of threads, each with a connection of its own.
-        seconds: how long they send.
-        seed: of the choice of requests.
+      target: host:port of the server.
+      requests: serialized good requests.
+      clients: number of threads, each with a connection of its own.
+      seconds: how long they send.
+      seed: of the choice of requests.
     """
     soaked, latencies, lock = Soaked(), [], threading.Lock()
     end = time.monotonic() + seconds

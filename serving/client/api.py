@@ -25,24 +25,24 @@ class HaliClient:
     """Calls one served model. May be shared by threads.
 
     Args:
-        target: host:port of the server's gRPC port, or any gRPC name such as
-            `dns:///hali-serving-headless:8500` (all its addresses take turns).
-        model: the model's name in the server's configuration.
-        version: version number to ask for; by default the newest that is served.
-        label: version label to ask for (`stable`, `canary`) instead of a number.
-        timeout: seconds for a whole call with all its messages and retries.
-        retries: how often a message is sent again when the server was UNAVAILABLE, at most 4.
-        metadata: headers of every message, such as {"authorization": "Bearer ..."}. Without
-            TLS they can be read on the way.
-        tls: use TLS with the system's root certificates. Implied by the three files.
-        ca_file: PEM file with the root certificates to trust.
-        cert_file: PEM file with this client's certificate, where the server asks for one.
-        key_file: PEM file with the key to `cert_file`.
-        max_message_bytes: limit on one request and on one answer. Larger batches are split.
-        max_batch: most examples in one message; at most the server's max_batch_size.
+      target: host:port of the server's gRPC port, or any gRPC name such as
+        `dns:///hali-serving-headless:8500` (all its addresses take turns).
+      model: the model's name in the server's configuration.
+      version: version number to ask for; by default the newest that is served.
+      label: version label to ask for (`stable`, `canary`) instead of a number.
+      timeout: seconds for a whole call with all its messages and retries.
+      retries: how often a message is sent again when the server was UNAVAILABLE, at most 4.
+      metadata: headers of every message, such as {"authorization": "Bearer ..."}. Without
+        TLS they can be read on the way.
+      tls: use TLS with the system's root certificates. Implied by the three files.
+      ca_file: PEM file with the root certificates to trust.
+      cert_file: PEM file with this client's certificate, where the server asks for one.
+      key_file: PEM file with the key to `cert_file`.
+      max_message_bytes: limit on one request and on one answer. Larger batches are split.
+      max_batch: most examples in one message; at most the server's max_batch_size.
 
     Raises:
-        HaliClientError: an argument cannot work, or a file cannot be read.
+      HaliClientError: an argument cannot work, or a file cannot be read.
     """
 
     def __init__(
@@ -118,11 +118,11 @@ class HaliClient:
         """Infers the latents of images.
 
         Args:
-            images: uint8 [B, H, W, C], any B >= 1.
+          images: uint8 [B, H, W, C], any B >= 1.
 
         Returns:
-            For each level, from 1 to the top, (mean, stddev), float32 of the level's latent shape:
-            [B, h, w, c], at the top [B, D].
+          For each level, from 1 to the top, (mean, stddev), float32 of the level's latent shape:
+          [B, h, w, c], at the top [B, D].
         """
         outputs = self._call("encode", images)
         return [
@@ -134,11 +134,11 @@ class HaliClient:
         """Decodes latents of one level into images.
 
         Args:
-            z: [B, *latent shape of the level], a floating-point type, finite.
-            level: 1 to `num_levels`; by default the top one.
+          z: [B, *latent shape of the level], a floating-point type, finite.
+          level: 1 to `num_levels`; by default the top one.
 
         Returns:
-            uint8 [B, H, W, C].
+          uint8 [B, H, W, C].
         """
         deadline = Deadline(self.timeout)
         top = _num_levels(self._served.describe(deadline))
@@ -153,14 +153,14 @@ class HaliClient:
         """Decodes top latents into those of the levels below, on the way of `decode`.
 
         Args:
-            z: [B, *latent shape of the top level], a floating-point type, finite.
+          z: [B, *latent shape of the top level], a floating-point type, finite.
 
         Returns:
-            For each level, from 1 to the one below the top, float32 [B, *latent shape].
+          For each level, from 1 to the one below the top, float32 [B, *latent shape].
 
         Raises:
-            HaliClientError: FAILED_PRECONDITION if the model has one level, or was exported before
-                there was this call.
+          HaliClientError: FAILED_PRECONDITION if the model has one level, or was exported before
+            there was this call.
         """
         outputs = self._call("decode_latents", z)
         return [outputs[f"z_{level}"] for level in range(1, len(outputs) + 1)]
@@ -169,10 +169,10 @@ class HaliClient:
         """Encodes images up to each level and decodes them from there.
 
         Args:
-            images: uint8 [B, H, W, C], any B >= 1.
+          images: uint8 [B, H, W, C], any B >= 1.
 
         Returns:
-            For each level, from 1 to the top, uint8 [B, H, W, C].
+          For each level, from 1 to the top, uint8 [B, H, W, C].
         """
         outputs = self._call("reconstruct", images)
         return [outputs[f"reconstruction_{level}"] for level in range(1, len(outputs) + 1)]
@@ -181,13 +181,13 @@ class HaliClient:
         """Scores images against the labels of the training data.
 
         Args:
-            images: uint8 [B, H, W, C], any B >= 1.
+          images: uint8 [B, H, W, C], any B >= 1.
 
         Returns:
-            (classes, scores): class names, str [B, K], and their scores, float32 [B, K].
+          (classes, scores): class names, str [B, K], and their scores, float32 [B, K].
 
         Raises:
-            HaliClientError: FAILED_PRECONDITION if the model was exported without labels.
+          HaliClientError: FAILED_PRECONDITION if the model was exported without labels.
         """
         outputs = self._call("classify", images)
         return outputs["classes"], outputs["scores"]
@@ -196,10 +196,10 @@ class HaliClient:
         """Draws images from the prior; the same seed gives the same image on every server.
 
         Args:
-            seeds: whole numbers [B].
+          seeds: whole numbers [B].
 
         Returns:
-            uint8 [B, H, W, C].
+          uint8 [B, H, W, C].
         """
         return self._call("sample", seeds)["images"]
 

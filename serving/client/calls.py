@@ -81,15 +81,15 @@ class ServedModel:
         end up in one array, so the call then starts again.
 
         Args:
-            signature: its name.
-            values: the batch, an array or a sequence.
-            deadline: of the whole call.
+          signature: its name.
+          values: the batch, an array or a sequence.
+          deadline: of the whole call.
 
         Returns:
-            Arrays [B, ...] by name of the output.
+          Arrays [B, ...] by name of the output.
 
         Raises:
-            HaliClientError: the batch does not fit the signature, or a message got no answer.
+          HaliClientError: the batch does not fit the signature, or a message got no answer.
         """
         for _ in range(1 + _RESTARTS):
             model = self.describe(deadline)

@@ -70,14 +70,14 @@ class Connection:
         """Opens the channel; nothing is sent before the first message.
 
         Args:
-            target: host:port, or any gRPC name.
-            retries: how often a message is sent again when the server was UNAVAILABLE or stopped.
-            max_message_bytes: limit on one request and on one answer.
-            credentials: for TLS; without them the channel is not encrypted.
-            metadata: headers of every message.
+          target: host:port, or any gRPC name.
+          retries: how often a message is sent again when the server was UNAVAILABLE or stopped.
+          max_message_bytes: limit on one request and on one answer.
+          credentials: for TLS; without them the channel is not encrypted.
+          metadata: headers of every message.
 
         Raises:
-            HaliClientError: a header that gRPC cannot send.
+          HaliClientError: a header that gRPC cannot send.
         """
         self.target = target
         self._retries = retries
@@ -150,10 +150,10 @@ def tls_credentials(
     """Credentials from PEM files, with the system's root certificates if `ca_file` is None.
 
     Returns:
-        None if neither `tls` nor a file asks for TLS.
+      None if neither `tls` nor a file asks for TLS.
 
     Raises:
-        HaliClientError: a certificate without its key, or a file that cannot be read.
+      HaliClientError: a certificate without its key, or a file that cannot be read.
     """
     if bool(cert_file) != bool(key_file):
         raise HaliClientError("cert_file and key_file belong together: give both or neither")

@@ -34,15 +34,15 @@ def load(
     """Reads a picture, or each picture of a folder in order of name.
 
     Args:
-        path: file or folder.
-        image_shape: (H, W, C) to bring them to; C is 1 or 3.
-        celeba: see `decode`.
+      path: file or folder.
+      image_shape: (H, W, C) to bring them to; C is 1 or 3.
+      celeba: see `decode`.
 
     Returns:
-        (file names, uint8 [B, H, W, C]).
+      (file names, uint8 [B, H, W, C]).
 
     Raises:
-        PictureError: no picture there, or a file that is none.
+      PictureError: no picture there, or a file that is none.
     """
     if os.path.isdir(path):
         names = sorted(name for name in os.listdir(path) if name.lower().endswith(SUFFIXES))
@@ -87,17 +87,17 @@ def decode(data: bytes, image_shape: tuple[int, int, int], celeba: bool = False)
     the upper 8 stay.
 
     Args:
-        data: the bytes of a file in one of `FORMATS`.
-        image_shape: (H, W, C); C is 1 or 3.
-        celeba: whether to keep the face alone of CelebA's aligned pictures, which have 178x218
-            pixels.
+      data: the bytes of a file in one of `FORMATS`.
+      image_shape: (H, W, C); C is 1 or 3.
+      celeba: whether to keep the face alone of CelebA's aligned pictures, which have 178x218
+        pixels.
 
     Returns:
-        uint8 [H, W, C].
+      uint8 [H, W, C].
 
     Raises:
-        ValueError: it has too many pixels, or pixels of an unknown range; and whatever Pillow
-            raises where it is no picture.
+      ValueError: it has too many pixels, or pixels of an unknown range; and whatever Pillow
+        raises where it is no picture.
     """
     height, width, channels = image_shape
     with warnings.catch_warnings():
@@ -155,9 +155,9 @@ def write_grid(path: str, images: np.ndarray, columns: int | None = None) -> Non
     """Writes images as one PNG.
 
     Args:
-        path: file to write.
-        images: uint8 [B, H, W, C], row by row.
-        columns: pictures in a row; by default about as many as rows.
+      path: file to write.
+      images: uint8 [B, H, W, C], row by row.
+      columns: pictures in a row; by default about as many as rows.
     """
     count, height, width, channels = images.shape
     columns = columns or math.ceil(math.sqrt(count))

@@ -47,7 +47,7 @@ def from_tensor(tensor: messages_pb2.TensorProto) -> np.ndarray:
     --enable_serialization_as_tensor_content; then, and from the development server, as raw bytes.
 
     Raises:
-        HaliClientError: INTERNAL for a data type that no export of hali_tf has.
+      HaliClientError: INTERNAL for a data type that no export of hali_tf has.
     """
     shape = [dim.size for dim in tensor.tensor_shape.dim]
     size = int(np.prod(shape, dtype=np.int64))
@@ -78,13 +78,13 @@ def checked(signature: str, name: str, values: object, info: messages_pb2.Tensor
     """The batch as the signature takes it.
 
     Args:
-        signature: its name, for the message.
-        name: of its input.
-        values: what the caller gave.
-        info: TensorInfo of the input.
+      signature: its name, for the message.
+      name: of its input.
+      values: what the caller gave.
+      info: TensorInfo of the input.
 
     Raises:
-        HaliClientError: another type, shape or range; the message names both.
+      HaliClientError: another type, shape or range; the message names both.
     """
     array = np.asarray(values)
     wanted, shape = _DTYPES[info.dtype][0], shape_of(info)
@@ -120,7 +120,7 @@ def rows_per_message(
     """Most examples of which both the request and the answer fit in a message.
 
     Raises:
-        HaliClientError: not even one does.
+      HaliClientError: not even one does.
     """
     answer = sum(_row_bytes(info) for info in definition.outputs.values())
     row = max(batch[:1].nbytes, answer)

@@ -43,7 +43,7 @@ def read_options(path: str) -> BatchingOptions:
     """Options from a text BatchingParameters file.
 
     Raises:
-        UsageError: unreadable, or values that the stock server refuses or that this one lacks.
+      UsageError: unreadable, or values that the stock server refuses or that this one lacks.
     """
     flag = "batching_parameters_file"
     message = read_text(path, BatchingParameters, flag)

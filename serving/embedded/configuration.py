@@ -23,7 +23,7 @@ def options_of(values: flags.FlagValues) -> ServerOptions:
     """The ServerOptions that parsed flags mean.
 
     Raises:
-        UsageError: a flag, or two together, or a file, cannot work.
+      UsageError: a flag, or two together, or a file, cannot work.
     """
     if not values.port and not values.rest_api_port:
         raise UsageError("--port and --rest_api_port are both 0: nothing would be served")
@@ -60,7 +60,7 @@ def read_models(path: str) -> model_server_config_pb2.ModelConfigList:
     """The models of a --model_config_file.
 
     Raises:
-        UsageError: it cannot be read, or has a model that cannot be served.
+      UsageError: it cannot be read, or has a model that cannot be served.
     """
     config = read_text(path, model_server_config_pb2.ModelServerConfig, "model_config_file")
     if not config.model_config_list.config:

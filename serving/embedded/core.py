@@ -30,9 +30,9 @@ class Core:
     """Answers requests with what a manager has loaded; every call may raise a ServingError.
 
     Args:
-        manager: has the models.
-        metrics: counts the requests.
-        with_reload: whether callers may replace the configuration.
+      manager: has the models.
+      metrics: counts the requests.
+      with_reload: whether callers may replace the configuration.
     """
 
     def __init__(self, manager: ModelManager, metrics: Metrics, with_reload: bool):
@@ -49,9 +49,9 @@ class Core:
         """Counts what happens inside the `with`; gives the lease of the servable.
 
         Args:
-            spec: of the request; it may be filled in inside the `with`.
-            api: Predict or Classify.
-            entrypoint: GRPC or REST.
+          spec: of the request; it may be filled in inside the `with`.
+          api: Predict or Classify.
+          entrypoint: GRPC or REST.
         """
         started = time.perf_counter()
         status = StatusCode.OK

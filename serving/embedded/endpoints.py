@@ -154,11 +154,11 @@ class GrpcEndpoint:
     """The gRPC server.
 
     Args:
-        core: answers.
-        limits: on messages.
-        threads: calls that are worked on at a time.
-        max_waiting: further ones that wait; beyond them the answer is UNAVAILABLE, at once.
-        with_health: whether there is a health service.
+      core: answers.
+      limits: on messages.
+      threads: calls that are worked on at a time.
+      max_waiting: further ones that wait; beyond them the answer is UNAVAILABLE, at once.
+      with_health: whether there is a health service.
     """
 
     def __init__(
@@ -192,10 +192,10 @@ class GrpcEndpoint:
         """Takes the port and begins to answer.
 
         Returns:
-            The port's number.
+          The port's number.
 
         Raises:
-            RuntimeError: it cannot be had.
+          RuntimeError: it cannot be had.
         """
         if credentials is None:
             port = self._server.add_insecure_port(address)
@@ -218,6 +218,6 @@ class GrpcEndpoint:
         """No new calls, `grace` seconds for those in flight.
 
         Returns:
-            Is set when all calls are over.
+          Is set when all calls are over.
         """
         return self._server.stop(grace)

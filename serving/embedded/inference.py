@@ -36,7 +36,7 @@ def predict(servable: Servable, request: predict_pb2.PredictRequest) -> predict_
     """Answers a PredictRequest.
 
     Raises:
-        ServingError: as the stock server's predict_util.cc.
+      ServingError: as the stock server's predict_util.cc.
     """
     key = signature_key(request.model_spec)
     signature = servable.signatures.get(key)
@@ -67,13 +67,13 @@ def predict_arrays(
     """The outputs wanted, by alias.
 
     Args:
-        servable: answers.
-        signature: one of its SignatureDefs.
-        arrays: alias -> array of the input's dtype.
-        aliases: outputs wanted.
+      servable: answers.
+      signature: one of its SignatureDefs.
+      arrays: alias -> array of the input's dtype.
+      aliases: outputs wanted.
 
     Raises:
-        ServingError: the request cannot be run.
+      ServingError: the request cannot be run.
     """
     servable.limits.check(arrays, {alias: signature.outputs[alias] for alias in aliases})
     feeds = {signature.inputs[alias].name: array for alias, array in arrays.items()}
@@ -136,7 +136,7 @@ def classify(
     """Answers a ClassificationRequest.
 
     Raises:
-        ServingError: as the stock server's classifier.cc.
+      ServingError: as the stock server's classifier.cc.
     """
     key = signature_key(request.model_spec)
     signature = servable.signatures.get(key)
@@ -175,8 +175,8 @@ def serialized_examples(message: input_pb2.Input, max_bytes: int) -> np.ndarray:
     """The examples of an Input message as serialized tf.Examples, object [B].
 
     Raises:
-        ServingError: INVALID_ARGUMENT for none, or where the context, which each example gets,
-            makes more than `max_bytes` of them.
+      ServingError: INVALID_ARGUMENT for none, or where the context, which each example gets,
+        makes more than `max_bytes` of them.
     """
     kind = message.WhichOneof("kind")
     context = b""
@@ -233,14 +233,14 @@ def warm_up(servable: Servable, path: str) -> int:
     """Replays the warm-up requests that came with a version.
 
     Args:
-        servable: loaded from `path`, not serving yet.
-        path: folder of the version.
+      servable: loaded from `path`, not serving yet.
+      path: folder of the version.
 
     Returns:
-        Number of records; 0 where there is no file.
+      Number of records; 0 where there is no file.
 
     Raises:
-        ServingError, tf.errors.OpError: a record failed or is none; the version must not serve.
+      ServingError, tf.errors.OpError: a record failed or is none; the version must not serve.
     """
     file = os.path.join(path, _WARMUP_FILE)
     if not os.path.exists(file):

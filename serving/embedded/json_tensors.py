@@ -29,14 +29,14 @@ def read_inputs(document: dict[str, Any], infos: Infos) -> tuple[bool, Arrays]:
     """The tensors of a predict request.
 
     Args:
-        document: the JSON object.
-        infos: alias -> TensorInfo, the signature's inputs.
+      document: the JSON object.
+      infos: alias -> TensorInfo, the signature's inputs.
 
     Returns:
-        (whether they came by row, alias -> array).
+      (whether they came by row, alias -> array).
 
     Raises:
-        ServingError: INVALID_ARGUMENT, worded as json_tensor.cc.
+      ServingError: INVALID_ARGUMENT, worded as json_tensor.cc.
     """
     if "instances" in document and "inputs" in document:
         raise invalid(
@@ -214,11 +214,11 @@ def write_outputs(outputs: Arrays, by_row: bool) -> dict[str, Any]:
     """The JSON object for the outputs of a predict request.
 
     Args:
-        outputs: alias -> array.
-        by_row: `predictions`, a list over rows; else `outputs`, a list an output.
+      outputs: alias -> array.
+      by_row: `predictions`, a list over rows; else `outputs`, a list an output.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, an output that JSON has no form for.
+      ServingError: INVALID_ARGUMENT, an output that JSON has no form for.
     """
     if not by_row:
         columns = {alias: _values(alias, array) for alias, array in outputs.items()}

@@ -24,11 +24,11 @@ class Limits:
         """Refuses what would cost too much, before it is computed, and numbers that are none.
 
         Args:
-            arrays: the inputs by alias.
-            outputs: alias -> TensorInfo of what is wanted.
+          arrays: the inputs by alias.
+          outputs: alias -> TensorInfo of what is wanted.
 
         Raises:
-            ServingError: INVALID_ARGUMENT.
+          ServingError: INVALID_ARGUMENT.
         """
         rows = max((len(array) for array in arrays.values() if array.ndim), default=0)
         if rows > self.max_examples:

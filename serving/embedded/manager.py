@@ -67,7 +67,7 @@ class Catalog:
         """The servable that a ModelSpec means, kept loaded inside the `with`.
 
         Raises:
-            ServingError: INVALID_ARGUMENT for no name or an unknown label, NOT_FOUND.
+          ServingError: INVALID_ARGUMENT for no name or an unknown label, NOT_FOUND.
         """
         with self.lock:
             servable = self._find(spec)
@@ -103,7 +103,7 @@ class Catalog:
         """The states of a model's versions, newest first.
 
         Raises:
-            ServingError: NOT_FOUND.
+          ServingError: NOT_FOUND.
         """
         with self.lock:
             versions = dict(self.versions.get(spec.name, {}))
@@ -123,8 +123,8 @@ class Catalog:
         """A label may move to what serves; a new one, if allowed, to any version.
 
         Raises:
-            ServingError: FAILED_PRECONDITION. Labels are checked before anything is loaded, as
-                by the stock server.
+          ServingError: FAILED_PRECONDITION. Labels are checked before anything is loaded, as
+            by the stock server.
         """
         is_known = config.name in self.configs
         labels = self.configs[config.name].version_labels if is_known else {}
@@ -143,12 +143,12 @@ class ModelManager(Catalog):
     """Loads, serves by name and version or label, and unloads.
 
     Args:
-        load: (name, version, path) -> Servable, warmed up; raises where it cannot.
-        poll_seconds: between looks at the base paths; 0 looks once, below 0 never.
-        max_retries: further attempts after a load that failed.
-        retry_seconds: between attempts.
-        allow_labels_for_unavailable: a new label may name a version that is not loaded.
-        on_change: called, in the manager's thread, when what is available changed.
+      load: (name, version, path) -> Servable, warmed up; raises where it cannot.
+      poll_seconds: between looks at the base paths; 0 looks once, below 0 never.
+      max_retries: further attempts after a load that failed.
+      retry_seconds: between attempts.
+      allow_labels_for_unavailable: a new label may name a version that is not loaded.
+      on_change: called, in the manager's thread, when what is available changed.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class ModelManager(Catalog):
         """Begins to load; returns at once. See `wait_until_settled`.
 
         Raises:
-            ServingError: as `apply`.
+          ServingError: as `apply`.
         """
         self.apply(config_list)
         self._thread.start()
@@ -187,7 +187,7 @@ class ModelManager(Catalog):
         """Replaces the whole configuration and waits until it is in force, or replaced itself.
 
         Raises:
-            ServingError: as `apply` and `wait_until_settled`.
+          ServingError: as `apply` and `wait_until_settled`.
         """
         self.wait_until_settled(self.apply(config_list))
 
@@ -198,11 +198,11 @@ class ModelManager(Catalog):
         that serve already do not hold up the rest: their versions are tried once.
 
         Args:
-            new: names of the new models; None: all are.
+          new: names of the new models; None: all are.
 
         Raises:
-            ServingError: UNKNOWN, every version of a new model failed; UNAVAILABLE, the manager was
-            interrupted.
+          ServingError: UNKNOWN, every version of a new model failed; UNAVAILABLE, the manager was
+          interrupted.
         """
         with self.lock:
             generation = self._generation
@@ -244,11 +244,11 @@ class ModelManager(Catalog):
         """Replaces the whole configuration, without waiting for what has to be loaded.
 
         Returns:
-            The names of its new models.
+          The names of its new models.
 
         Raises:
-            ServingError: the configuration is invalid, or a label names a version that is not
-                available, and nothing changed.
+          ServingError: the configuration is invalid, or a label names a version that is not
+            available, and nothing changed.
         """
         check_config(config_list)
         with self.lock:

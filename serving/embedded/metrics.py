@@ -44,13 +44,13 @@ class Metrics:
         """Counts a request that is over.
 
         Args:
-            model: its name; empty where unknown, so that no client can make up label values
-                without end.
-            signature: likewise.
-            api: Predict or Classify.
-            entrypoint: GRPC or REST.
-            status: name of the code, OK or another.
-            seconds: wall time; goes into the histogram if the request succeeded.
+          model: its name; empty where unknown, so that no client can make up label values
+            without end.
+          signature: likewise.
+          api: Predict or Classify.
+          entrypoint: GRPC or REST.
+          status: name of the code, OK or another.
+          seconds: wall time; goes into the histogram if the request succeeded.
         """
         self._count_of(model, signature, status).inc()
         if status == "OK":

@@ -91,12 +91,12 @@ def read_text(path: str, message_class: type[Message], flag: str) -> Any:
     """A message from a text protobuf file.
 
     Args:
-        path: the file.
-        message_class: what it holds.
-        flag: the flag that named the file, for errors.
+      path: the file.
+      message_class: what it holds.
+      flag: the flag that named the file, for errors.
 
     Raises:
-        UsageError: the file cannot be read or does not parse.
+      UsageError: the file cannot be read or does not parse.
     """
     try:
         with open(path, encoding="utf-8") as file:

@@ -246,12 +246,12 @@ class RestEndpoint:
     """The REST server: an event loop for connections, threads for predictions.
 
     Args:
-        core: answers.
-        metrics: has the page.
-        threads: predictions at a time.
-        max_waiting: further ones that wait; beyond them the answer is UNAVAILABLE, at once.
-        timeout_seconds: for a prediction; no limit where 0.
-        metrics_path: where the page is; empty: nowhere.
+      core: answers.
+      metrics: has the page.
+      threads: predictions at a time.
+      max_waiting: further ones that wait; beyond them the answer is UNAVAILABLE, at once.
+      timeout_seconds: for a prediction; no limit where 0.
+      metrics_path: where the page is; empty: nowhere.
     """
 
     def __init__(

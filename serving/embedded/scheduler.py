@@ -77,13 +77,13 @@ class BatchScheduler:
         """Computes outputs of at least one row, together with other callers of the same key.
 
         Args:
-            key: what may run together.
-            compute: feeds -> outputs, each with the batch in dimension 0.
-            feeds: tensor name -> array.
+          key: what may run together.
+          compute: feeds -> outputs, each with the batch in dimension 0.
+          feeds: tensor name -> array.
 
         Raises:
-            ServingError: INVALID_ARGUMENT for rows of unequal number, UNAVAILABLE for a full
-                queue, CANCELLED where the caller has gone; or as `compute`.
+          ServingError: INVALID_ARGUMENT for rows of unequal number, UNAVAILABLE for a full
+            queue, CANCELLED where the caller has gone; or as `compute`.
         """
         rows = _count_rows(feeds)
         with self._changed:

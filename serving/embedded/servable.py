@@ -22,12 +22,12 @@ class Servable:
     Callers lease it (`acquire`, `release`), so that a version is closed only when nobody uses it.
 
     Args:
-        name: of the model.
-        version: its number.
-        session: holds the loaded graph.
-        meta_graph: has the signatures.
-        limits: bounds on a request.
-        scheduler: batches requests; None: each runs by itself.
+      name: of the model.
+      version: its number.
+      session: holds the loaded graph.
+      meta_graph: has the signatures.
+      limits: bounds on a request.
+      scheduler: batches requests; None: each runs by itself.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class Servable:
         """Loads `path` with the tag `serve`.
 
         Raises:
-            tf.errors.OpError, OSError and others of the loader's: what is there cannot be loaded.
-            ServingError: it loads here, but the stock server would refuse it.
+          tf.errors.OpError, OSError and others of the loader's: what is there cannot be loaded.
+          ServingError: it loads here, but the stock server would refuse it.
         """
         graph = tf.Graph()
         session = tf.compat.v1.Session(graph=graph, config=session_config)
@@ -86,14 +86,14 @@ class Servable:
         """Computes tensors, perhaps together with other callers' rows.
 
         Args:
-            feeds: tensor name -> array of the placeholder's dtype.
-            fetches: names of the tensors wanted.
+          feeds: tensor name -> array of the placeholder's dtype.
+          fetches: names of the tensors wanted.
 
         Returns:
-            Their arrays in the same order.
+          Their arrays in the same order.
 
         Raises:
-            ServingError: the request cannot be run or queued.
+          ServingError: the request cannot be run or queued.
         """
         names = tuple(sorted(feeds))
         for name in names:

@@ -137,7 +137,7 @@ class EmbeddedServer:
         """Takes the ports, loads the models, and returns when they answer.
 
         Raises:
-            UserError: a port is taken, a model cannot be loaded.
+          UserError: a port is taken, a model cannot be loaded.
         """
         try:
             self.listen()
@@ -150,7 +150,7 @@ class EmbeddedServer:
         """Takes the ports and begins to load; until models are there, calls get NOT_FOUND.
 
         Raises:
-            UserError: a port is taken, a label names a version that is not loaded.
+          UserError: a port is taken, a label names a version that is not loaded.
         """
         options = self._options
         if options.port is not None:
@@ -169,7 +169,7 @@ class EmbeddedServer:
         """Waits until every model has its versions loaded or given up.
 
         Raises:
-            UserError: a model has no version that loads.
+          UserError: a model has no version that loads.
         """
         try:
             self.manager.wait_until_settled()
@@ -226,7 +226,7 @@ def _check_port(host: str, port: int, flag: str) -> None:
     """Tries a port before a server does, which would log lines of its own about it.
 
     Raises:
-        UserError: it is taken or not allowed.
+      UserError: it is taken or not allowed.
     """
     with socket.socket() as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do

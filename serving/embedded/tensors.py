@@ -27,7 +27,7 @@ def check_dtype(sent: int, expected: int, position: int, alias: str) -> None:
     """Nothing is cast: the dtype sent must be the signature's.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, as the stock server's session says it.
+      ServingError: INVALID_ARGUMENT, as the stock server's session says it.
     """
     if sent == expected:
         return
@@ -44,8 +44,8 @@ def to_array(proto: tensor_pb2.TensorProto, alias: str) -> np.ndarray:
     """The array that a TensorProto of a known dtype holds.
 
     Raises:
-        ServingError: INVALID_ARGUMENT for values and shape that do not fit together, negative
-            or giant dimensions.
+      ServingError: INVALID_ARGUMENT for values and shape that do not fit together, negative
+        or giant dimensions.
     """
     shape = [dim.size for dim in proto.tensor_shape.dim]
     try:

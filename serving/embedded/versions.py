@@ -105,7 +105,7 @@ def check_config(config_list: model_server_config_pb2.ModelConfigList) -> None:
     """Checks a ModelConfigList as the stock server does.
 
     Raises:
-        ServingError: INVALID_ARGUMENT or FAILED_PRECONDITION.
+      ServingError: INVALID_ARGUMENT or FAILED_PRECONDITION.
     """
     names = set()
     for config in config_list.config:

@@ -30,8 +30,8 @@ class ToyModel(tf.Module):
     def __init__(self, version: int, gate: str = ""):
         """
         Args:
-            version: goes into every output.
-            gate: a file that is not there yet: `slow` writes `reached(gate)` and waits for it.
+          version: goes into every output.
+          gate: a file that is not there yet: `slow` writes `reached(gate)` and waits for it.
         """
         super().__init__()
         self.version = tf.Variable(float(version), trainable=False)
@@ -136,12 +136,12 @@ def save(base_path, version: int, gate: str = "", warmup=None) -> str:
     """Writes `base_path/version` as an export does: beside, then renamed.
 
     Args:
-        base_path: folder of the model.
-        version: its number.
-        gate: see ToyModel.
-        warmup: PredictionLogs; None for good ones, () for none.
+      base_path: folder of the model.
+      version: its number.
+      gate: see ToyModel.
+      warmup: PredictionLogs; None for good ones, () for none.
     Returns:
-        The version's folder.
+      The version's folder.
     """
     model = ToyModel(version, gate)
     signatures = {
