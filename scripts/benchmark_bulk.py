@@ -12,6 +12,7 @@ processor time by that of the job, which other work on the machine changes littl
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import statistics
@@ -92,10 +93,9 @@ def _jobs(
 ) -> dict[str, tuple[Callable[[], Any], Callable[[str], Any]]]:
     """By name: a pass of the bare model, and the job in a format."""
     import numpy as np
-    import tensorflow as tf
 
     from hali_tf.architectures import ARCHITECTURES
-    from hali_tf.bulk import running, shards, tasks
+    from hali_tf.bulk import shards, tasks
     from hali_tf.bulk.images import SplitImages
     from hali_tf.data import Split
     from hali_tf.models import HALI
@@ -107,48 +107,53 @@ def _jobs(
     top, rng = model.num_levels, np.random.default_rng(0)
     pixels = rng.integers(0, 256, (options.count, *model.image_shape), np.uint8)
     images = SplitImages(Split(pixels), {"data": "random"})
-
-    def make(name, task):
-        def job(kind):
-            out = os.path.join(folder, f"{name}-{kind}")
-            shutil.rmtree(out, ignore_errors=True)
-            target = shards.Target.of(out, kind, 1024)
-            running.make(task, target, model, options.batch_size)
-
-        return job
-
-    def bare(function, inputs):
-        compiled = tf.function(function, autograph=False)
-
-        def passes():
-            for begin in range(0, options.count, options.batch_size):
-                compiled(tf.constant(inputs[begin : begin + options.batch_size]))
-
-        return passes
+    bare = functools.partial(_bare, options)
+    job = functools.partial(_job, options, folder, model)
 
     def rebuild(x):
         zs = [q.mean for q in model.encode(x)]
         return zs, [model.decode(z, level) for level, z in enumerate(zs, start=1)]
 
-    encode = make("encode", tasks.Encode(coder, images, reconstructions=False))
+    encode = job("encode", tasks.Encode(coder, images, reconstructions=False))
     encode("npz")
     latents = shards.Shards.open(shutil.move(os.path.join(folder, "encode-npz"), folder + "/z"))
-    z, sample = latents.read(0, options.count)[f"z_{top}"], tasks.Sample(coder, options.count, 0)
+    z = latents.read(0, options.count)[f"z_{top}"]
+    decode, sample = tasks.Decode(coder, latents, top), tasks.Sample(coder, options.count, 0)
+    seeds = sample.load(0, options.count)["seed"]
     return {
         "encode": (bare(lambda x: [q.mean for q in model.encode(x)], pixels), encode),
         "encode and reconstruct": (
             bare(rebuild, pixels),
-            make("reconstruct", tasks.Encode(coder, images)),
+            job("reconstruct", tasks.Encode(coder, images)),
         ),
-        "decode": (
-            bare(model.decode, z),
-            make("decode", tasks.Decode(coder, latents, top)),
-        ),
-        "sample": (
-            bare(model.sample, sample.load(0, options.count)["seed"]),
-            make("sample", sample),
-        ),
+        "decode": (bare(model.decode, z), job("decode", decode)),
+        "sample": (bare(model.sample, seeds), job("sample", sample)),
     }
+
+
+def _bare(options, function, inputs):
+    """A pass of a function of the model over inputs, batch by batch."""
+    import tensorflow as tf
+
+    compiled = tf.function(function, autograph=False)
+
+    def passes():
+        for begin in range(0, options.count, options.batch_size):
+            compiled(tf.constant(inputs[begin : begin + options.batch_size]))
+
+    return passes
+
+
+def _job(options, folder, model, name, task):
+    """A task as a whole job, in a format."""
+    from hali_tf.bulk import running, shards
+
+    def job(kind):
+        out = os.path.join(folder, f"{name}-{kind}")
+        shutil.rmtree(out, ignore_errors=True)
+        running.make(task, shards.Target.of(out, kind, 1024), model, options.batch_size)
+
+    return job
 
 
 if __name__ == "__main__":

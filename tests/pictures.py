@@ -136,9 +136,8 @@ def _make_hostile():
     made["PNG with a profile that grows"] = png(4, 4, (b"iCCP", b"a\0\0" + grown))
     made["PNG with a text that grows"] = png(4, 4, (b"zTXt", b"a\0\0" + grown))
     made["PNG whose pixels grow"] = png(4, 4, pixels=bytes(50_000_000))
-    made["PNG with a broken EXIF tag"] = png(
-        4, 4, (b"eXIf", b"MM\0*" + b"\xff" * 50), pixels=bytes(20)
-    )
+    broken = b"MM\0*" + b"\xff" * 50
+    made["PNG with a broken EXIF tag"] = png(4, 4, (b"eXIf", broken), pixels=bytes(20))
     for turn in (0, 9, 65_535):
         exif = Image.Exif()
         exif[0x0112] = turn

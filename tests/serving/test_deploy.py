@@ -269,23 +269,12 @@ def test_the_network_policy_names_who_may_call(container):
 @pytest.fixture
 def pem(tmp_path):
     """A key, a certificate and a copy of the script to run beside them."""
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout server.key -out server.crt "
+        "-subj /CN=localhost -days 2"
+    )
     subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-keyout",
-            "server.key",
-            "-out",
-            "server.crt",
-            "-subj",
-            "/CN=localhost",
-            "-days",
-            "2",
-        ],
+        command.split(),
         cwd=tmp_path,
         check=True,
         capture_output=True,

@@ -44,6 +44,13 @@ def options(*arguments):
     return options_of(values)
 
 
+def wait_until_serving(server):
+    """Waits until the server of a `Target` says that it is healthy."""
+    health = health_pb2_grpc.HealthStub(server.channel)
+    request = health_pb2.HealthCheckRequest()
+    wait_for(lambda: health.Check(request, wait_for_ready=True, timeout=60).status == 1)
+
+
 def listens(port):
     with socket.socket() as sock:
         return sock.connect_ex(("localhost", port)) == 0
@@ -73,9 +80,7 @@ def test_serves_and_drains(tmp_path):
         reader = threading.Thread(target=lambda: rest_of_log.extend(process.stderr))
         reader.start()
         server = Target(f"localhost:{ports[0]}", f"http://localhost:{ports[1]}")
-        health = health_pb2_grpc.HealthStub(server.channel)
-        request = health_pb2.HealthCheckRequest()
-        wait_for(lambda: health.Check(request, wait_for_ready=True, timeout=60).status == 1)
+        wait_until_serving(server)
         # A second process finds the port taken, and says so in one line.
         code, text = run(f"--model_base_path={tmp_path}", f"--port={ports[0]}")
         assert code == 1
@@ -124,9 +129,7 @@ def test_clients_of_a_server_that_stops(tmp_path):
 
     try:
         server = Target(f"localhost:{port}", None)
-        health = health_pb2_grpc.HealthStub(server.channel)
-        request = health_pb2.HealthCheckRequest()
-        wait_for(lambda: health.Check(request, wait_for_ready=True, timeout=60).status == 1)
+        wait_until_serving(server)
         threads = [threading.Thread(target=client, args=(index,)) for index in range(16)]
         for thread in threads:
             thread.start()
