@@ -65,6 +65,8 @@ def main() -> None:
 
 def train(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dict[str, Any]:
     """`fit` as a command: a signal ends it with its exit code, a full disk with one line."""
+    import tensorflow as tf
+
     from hali_tf.training import callbacks
     from hali_tf.training.fit import fit
 
@@ -73,9 +75,12 @@ def train(config: Config, source: Source, strategy: tf.distribute.Strategy) -> d
     except callbacks.Interrupted as stop:
         print(f"hali_tf: {stop}; the same command goes on", file=sys.stderr)
         sys.exit(stop.exit_code)
-    except OSError as error:
+    except (OSError, tf.errors.ResourceExhaustedError) as error:
+        if isinstance(error, tf.errors.OpError) and "No space left" not in str(error):
+            raise  # of a device's memory, and not of the disk under TensorBoard's files
+        reason = str(error).partition("\n")[0]
         raise UserError(
-            f"--run_dir={config.run_dir}: cannot be written ({error}); make room, and the same "
+            f"--run_dir={config.run_dir}: cannot be written ({reason}); make room, and the same "
             "command goes on from the last checkpoint"
         ) from error
 

@@ -5,8 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
+from hali_tf import train as training_command
 from hali_tf.config import Config
 from hali_tf.errors import UserError
 from hali_tf.evaluation import training_film
@@ -243,6 +245,26 @@ def test_folder_that_cannot_be_written_is_named(tmp_path):
     code, _, err = train(tmp_path / "file" / "run", "--steps=1")
     assert code == 1
     assert len(err.splitlines()) == 1 and "--run_dir=" in err
+
+
+@pytest.mark.parametrize(
+    "message, expected",
+    [
+        ("logs/events: No space left on device\n\tFailed to flush 11 events", UserError),
+        ("OOM when allocating tensor", tf.errors.ResourceExhaustedError),
+    ],
+)
+def test_full_disk_under_tensorboards_files_is_told_from_a_full_device(
+    monkeypatch, message, expected
+):
+    def fit(*arguments):
+        raise tf.errors.ResourceExhaustedError(None, None, message)
+
+    monkeypatch.setattr("hali_tf.training.fit.fit", fit)
+    with pytest.raises(expected) as caught:
+        training_command.train(Config(), None, None)
+    if expected is UserError:
+        assert "No space left on device); make room" in str(caught.value)
 
 
 def test_missing_run_and_missing_checkpoint(tmp_path):
