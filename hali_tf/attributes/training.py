@@ -157,7 +157,7 @@ def _fit(config, classifier, split):
         all_callbacks = [callbacks.StopOnNonFinite(), progress, save]
         for callback in all_callbacks:
             callback.first_step = first_step
-        classifier.fit(batches, verbose=0, callbacks=all_callbacks)
+        classifier.fit(batches, verbose=0, shuffle=False, callbacks=all_callbacks)
 
 
 def _features_path(config):

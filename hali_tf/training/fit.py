@@ -171,4 +171,4 @@ def _train(config, model, train, validation, checkpoints, first_step, window, co
             active.append(stack.enter_context(callbacks.Profile(*profile, logs)))
         for callback in active:
             callback.first_step = first_step
-        model.fit(batches, verbose=0, callbacks=active)
+        model.fit(batches, verbose=0, shuffle=False, callbacks=active)

@@ -42,7 +42,7 @@ def served(target: str, requests: list[bytes], clients: int, seconds: float) -> 
     for thread in threads:
         thread.join()
     # The last calls end after the window; time runs until they do.
-    elapsed = max((end for _, end in run.calls), default=begin + seconds) - begin
+    elapsed = max([begin + seconds, *(end for _, end in run.calls)]) - begin
     latencies = sorted(1e3 * (end - start) for start, end in run.calls)
     return {
         "rate": len(run.calls) / elapsed,
