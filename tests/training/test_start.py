@@ -23,5 +23,5 @@ def test_training_on_digits_imports_no_library_that_it_does_not_use():
     )
     imported = set(done.stdout.split())
     assert "hali_tf" in imported
-    unused = {"sklearn", "matplotlib", "tensorflow_datasets", "tensorflow_addons", "pyarrow"}
+    unused = {"sklearn", "tensorflow_datasets", "tensorflow_addons", "pyarrow"}
     assert not unused & imported

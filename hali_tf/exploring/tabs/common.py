@@ -15,6 +15,8 @@ from hali_tf.exploring.gradio_versions import BUTTONS, ERROR
 from hali_tf.exploring.shown import shown
 from serving.client import HaliClientError
 
+UNLISTED: Any = False  # api_name of an event without a name; Gradio takes it, its types do not
+
 
 class Follow(NamedTuple):
     """What is shown anew when another picture is chosen.

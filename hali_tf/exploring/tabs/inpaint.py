@@ -10,7 +10,7 @@ from hali_tf.exploring import views
 from hali_tf.exploring.choosing import Chosen, mask_of
 from hali_tf.exploring.shown import enlarged, shown
 from hali_tf.exploring.subject import Subject
-from hali_tf.exploring.tabs.common import Follow, said
+from hali_tf.exploring.tabs.common import UNLISTED, Follow, said
 
 _PAINTED = "painted"
 _HELP = """\
@@ -54,6 +54,6 @@ def add(subject: Subject, chosen: gr.State, tab: gr.Tab) -> Follow:
     def clear(chosen: Chosen) -> str:
         return shown(chosen.image)
 
-    tab.select(clear, chosen, editor, api_name=False)  # it takes no picture while it is hidden
+    tab.select(clear, chosen, editor, api_name=UNLISTED)  # it takes no picture while it is hidden
     button.click(predict, [chosen, editor, part], gallery, api_name="inpaint")
     return Follow("clear", lambda chosen: (clear(chosen), None), [editor, gallery])

@@ -10,7 +10,7 @@ from hali_tf.exploring import choosing, views
 from hali_tf.exploring.choosing import Chosen
 from hali_tf.exploring.shown import enlarged, new_path, shown
 from hali_tf.exploring.subject import Subject
-from hali_tf.exploring.tabs.common import Follow, gallery, picture, said
+from hali_tf.exploring.tabs.common import UNLISTED, Follow, gallery, picture, said
 
 _HELP = (
     "From the picture to the second one, in the latents of each level; the films go there and back."
@@ -55,11 +55,11 @@ def add(subject: Subject, chosen: gr.State) -> Follow:
 
     outputs = [frames, start, *between, end, *moving]
     steps = [
-        offered.select(clicked, None, second, api_name=False),
+        offered.select(clicked, None, second, api_name=UNLISTED),
         upload.upload(said(dropped), upload, second, api_name="second"),
     ]
     for step in steps:
-        step.success(said(follow), [chosen, second, way], outputs, api_name=False)
+        step.success(said(follow), [chosen, second, way], outputs, api_name=UNLISTED)
     way.input(
         at, [frames, way], between,
         trigger_mode="always_last", show_progress="hidden", api_name="interpolate",
