@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from typing import Any
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[str]:
     """Yields a temporary path in the same folder; it is renamed to `path` if no error is raised."""
-    partial = f"{path}.{os.getpid()}.tmp"
+    partial = f"{path}.{os.getpid()}-{threading.get_ident()}.tmp"
     try:
         yield partial
         os.replace(partial, path)
