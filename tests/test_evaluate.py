@@ -2,12 +2,9 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 import types
 
 import numpy as np
@@ -23,20 +20,13 @@ from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.registry import QUESTIONS
 from hali_tf.evaluation.subjects import Subject
+from tests.commands import run
 from tests.exporting.runs import make_run
 
 
 def command(*flags, browser="echo opens %s"):
     """The command, done: its exit code, stdout and stderr."""
-    process = subprocess.run(
-        [sys.executable, "-m", "hali_tf.evaluate", *flags],
-        env={**os.environ, "BROWSER": browser},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    return process.returncode, process.stdout, process.stderr
+    return run("evaluate", *flags, BROWSER=browser)
 
 
 @pytest.fixture(scope="module")

@@ -1,26 +1,16 @@
 """The command: flags and arguments to a PNG, and what it refuses."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.commands import run
 from tests.exporting.runs import make_run
 
 
 def show(*arguments):
     """Exit code, stdout and stderr of the command."""
-    done = subprocess.run(
-        [sys.executable, "-m", "hali_tf.show", *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
+    return run("show", *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 """The training command in a process of its own, and the weights that it leaves."""
 
 import os
-import subprocess
-import sys
 
 import numpy as np
+
+from tests import commands
 
 TINY = (
     "--data=digits",
@@ -19,20 +19,12 @@ TINY = (
 
 def start(run_dir, *flags):
     """The command, under way."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "hali_tf.train", *TINY, f"--run_dir={run_dir}", *flags],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return commands.start("train", *TINY, f"--run_dir={run_dir}", *flags)
 
 
 def train(run_dir, *flags):
     """The command, done: its exit code, stdout and stderr."""
-    process = start(run_dir, *flags)
-    out, err = process.communicate(timeout=600)
-    return process.returncode, out, err
+    return commands.run("train", *TINY, f"--run_dir={run_dir}", *flags)
 
 
 def weights(run_dir):

@@ -1,8 +1,6 @@
 """The commands: one after the other, killed, and what they refuse."""
 
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -11,24 +9,8 @@ import pytest
 from hali_tf.bulk import shards
 from hali_tf.models.coder import Coder
 from hali_tf.runs.reopening import load_run, open_data
+from tests.commands import run, start
 from tests.exporting.runs import make_run
-
-
-def start(program, *arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", f"hali_tf.{program}", *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def run(program, *arguments):
-    """Exit code, stdout and stderr of a command."""
-    process = start(program, *arguments)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
 
 
 @pytest.fixture(scope="module")

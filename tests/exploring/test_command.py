@@ -1,22 +1,13 @@
 """What the command refuses before it opens anything."""
 
-import subprocess
-import sys
-
 import pytest
+
+from tests.commands import run
 
 
 def explore(*arguments):
     """Exit code, stdout and stderr of the command."""
-    done = subprocess.run(
-        [sys.executable, "-m", "hali_tf.explore", *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
+    return run("explore", *arguments)
 
 
 @pytest.mark.parametrize(
