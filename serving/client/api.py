@@ -108,11 +108,12 @@ class HaliClient:
     @property
     def has_classifier(self) -> bool:
         """Whether the model was exported from labelled data."""
-        return "classify" in self.signatures()
+        return "classify" in self._describe().signatures
 
     def signatures(self) -> dict[str, messages_pb2.SignatureDef]:
         """The served model's signatures by name (SignatureDef messages), asked for once."""
-        return dict(self._describe().signatures)
+        model = self._describe()
+        return {name: model.signature(name) for name in model.signatures}
 
     def encode(self, images: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """Infers the latents of images.

@@ -16,16 +16,20 @@ _RESTARTS = 2
 
 
 class Description(NamedTuple):
-    """What the server said about one version of the model; never changed, so threads share it."""
+    """What the server said about one version of the model; never changed, so threads share it.
+
+    Threads must not share a message itself: reading its fields makes and frees objects behind
+    it, which crashed a process (`serving/embedded/signatures.py`). Each gets a copy of its own.
+    """
 
     name: str  # and where it is served, for messages
     version: int
-    signatures: dict[str, messages_pb2.SignatureDef]
+    signatures: dict[str, bytes]  # serialized SignatureDefs
 
     def signature(self, name: str) -> messages_pb2.SignatureDef:
         """The signature of this name; raises HaliClientError if the model has none."""
         if name in self.signatures:
-            return self.signatures[name]
+            return messages_pb2.SignatureDef.FromString(self.signatures[name])
         reason = f"it has {', '.join(sorted(self.signatures))}"
         if name == "classify":
             reason = "it was exported from data without labels"
@@ -69,7 +73,10 @@ class ServedModel:
             known = Description(
                 name=f"{self._name} at {self._connection.target}",
                 version=answer.model_spec.version.value,
-                signatures=dict(table.signature_def),
+                signatures={
+                    key: definition.SerializeToString()
+                    for key, definition in table.signature_def.items()
+                },
             )
             self._known = known
         return known

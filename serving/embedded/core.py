@@ -98,8 +98,7 @@ class Core:
         with self._manager.lease(spec) as servable:
             response.model_spec.name = servable.name
             response.model_spec.version.value = servable.version
-            for key, signature in servable.signatures.items():
-                signatures.signature_def[key].CopyFrom(signature)
+            signatures.ParseFromString(servable.definitions)
         response.metadata[_SIGNATURE_DEF].Pack(signatures)
         return response
 

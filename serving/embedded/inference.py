@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 from grpc import StatusCode
 from tensorflow.core.framework import tensor_pb2
-from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     input_pb2,
@@ -20,6 +19,7 @@ from tensorflow_serving.apis import (
 
 from serving.embedded import tensors
 from serving.embedded.servable import Servable
+from serving.embedded.signatures import Signature
 from serving.embedded.status import ServingError, invalid
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -60,7 +60,7 @@ def _fill_spec(spec: model_pb2.ModelSpec, servable: Servable, key: str) -> None:
 
 def predict_arrays(
     servable: Servable,
-    signature: meta_graph_pb2.SignatureDef,
+    signature: Signature,
     arrays: dict[str, np.ndarray],
     aliases: list[str],
 ) -> dict[str, np.ndarray]:
@@ -68,14 +68,14 @@ def predict_arrays(
 
     Args:
       servable: answers.
-      signature: one of its SignatureDefs.
+      signature: one of its own.
       arrays: alias -> array of the input's dtype.
       aliases: outputs wanted.
 
     Raises:
       ServingError: the request cannot be run.
     """
-    servable.limits.check(arrays, {alias: signature.outputs[alias] for alias in aliases})
+    servable.limits.check(arrays, [signature.outputs[alias] for alias in aliases])
     feeds = {signature.inputs[alias].name: array for alias, array in arrays.items()}
     names = [signature.outputs[alias].name for alias in aliases]
     # In one order whatever the caller's, so that the same tensors share a queue.
@@ -85,7 +85,7 @@ def predict_arrays(
 
 
 def _inputs(
-    signature: meta_graph_pb2.SignatureDef, inputs: Mapping[str, tensor_pb2.TensorProto]
+    signature: Signature, inputs: Mapping[str, tensor_pb2.TensorProto]
 ) -> dict[str, np.ndarray]:
     """Alias -> array for exactly the inputs of a signature."""
     wanted, sent = set(signature.inputs), set(inputs)
@@ -109,9 +109,7 @@ def _inputs(
     return arrays
 
 
-def _output_aliases(
-    signature: meta_graph_pb2.SignatureDef, output_filter: Iterable[str]
-) -> list[str]:
+def _output_aliases(signature: Signature, output_filter: Iterable[str]) -> list[str]:
     """The outputs that a request wants: those it names, or all."""
     seen: list[str] = []
     for alias in output_filter:
@@ -151,19 +149,19 @@ def classify(
     return response
 
 
-def _classify_outputs(signature: meta_graph_pb2.SignatureDef) -> list[str]:
+def _classify_outputs(signature: Signature) -> list[str]:
     """The structure that Classify needs; method names are not checked."""
     if len(signature.inputs) != 1:
         raise invalid("Expected one input Tensor.")
     if len(signature.outputs) not in (1, 2):
         raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
     if "inputs" not in signature.inputs:
-        raise invalid(f"No classification inputs found in SignatureDef: {signature}")
-    aliases = [alias for alias in ("classes", "scores") if alias in signature.outputs]
+        raise invalid(f"No classification inputs found in SignatureDef: {signature.text}")
+    aliases: list[str] = [alias for alias in ("classes", "scores") if alias in signature.outputs]
     if not aliases:
         raise invalid(
             "Expected classification signature outputs to contain at least one of "
-            f'"classes" or "scores". Signature was: {signature}'
+            f'"classes" or "scores". Signature was: {signature.text}'
         )
     if signature.inputs["inputs"].dtype != tf.string.as_datatype_enum:
         name = tensors.dtype_name(signature.inputs["inputs"].dtype)

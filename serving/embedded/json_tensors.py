@@ -12,17 +12,17 @@ import numpy as np
 import tensorflow as tf
 from grpc import StatusCode
 from tensorflow.core.example import example_pb2, feature_pb2
-from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import input_pb2
 
 from serving.embedded import tensors
+from serving.embedded.signatures import Tensor
 from serving.embedded.status import ServingError, invalid
 
 _INTEGERS = {"uint8", "int8", "int16", "int32", "int64", "uint32", "uint64"}
 _FLOATS = {"float32", "float64"}
 
 Arrays = dict[str, np.ndarray]
-Infos = Mapping[str, meta_graph_pb2.TensorInfo]
+Infos = Mapping[str, Tensor]
 
 
 def read_inputs(document: dict[str, Any], infos: Infos) -> tuple[bool, Arrays]:
@@ -30,7 +30,7 @@ def read_inputs(document: dict[str, Any], infos: Infos) -> tuple[bool, Arrays]:
 
     Args:
       document: the JSON object.
-      infos: alias -> TensorInfo, the signature's inputs.
+      infos: the signature's inputs by alias.
 
     Returns:
       (whether they came by row, alias -> array).

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import numpy as np
-import tensorflow as tf
 
+from serving.embedded.signatures import Tensor
 from serving.embedded.status import invalid
 
 
@@ -20,12 +18,12 @@ class Limits:
     max_examples: int = 256
     max_message_bytes: int = 64 << 20
 
-    def check(self, arrays: Mapping[str, np.ndarray], outputs: Mapping[str, Any]) -> None:
+    def check(self, arrays: Mapping[str, np.ndarray], outputs: Iterable[Tensor]) -> None:
         """Refuses what would cost too much, before it is computed, and numbers that are none.
 
         Args:
           arrays: the inputs by alias.
-          outputs: alias -> TensorInfo of what is wanted.
+          outputs: what is wanted.
 
         Raises:
           ServingError: INVALID_ARGUMENT.
@@ -35,7 +33,7 @@ class Limits:
             raise invalid(
                 f"Task size {rows} is larger than maximum input batch size {self.max_examples}"
             )
-        size = rows * sum(_row_bytes(info) for info in outputs.values())
+        size = rows * sum(tensor.row_bytes for tensor in outputs)
         if size > self.max_message_bytes:
             raise invalid(
                 f"the answer to {rows} examples would have {size} bytes, and a message may have "
@@ -44,9 +42,3 @@ class Limits:
         for alias, array in arrays.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise invalid(f"{alias} has values that are NaN or infinite; send finite numbers")
-
-
-def _row_bytes(info: Any) -> int:
-    """Bytes of one row of an output; dimensions that are not known count as 1."""
-    dims = [max(dim.size, 1) for dim in info.tensor_shape.dim[1:]]
-    return tf.dtypes.as_dtype(info.dtype).size * math.prod(dims)

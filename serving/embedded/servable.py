@@ -11,6 +11,7 @@ from grpc import StatusCode
 
 from serving.embedded.limits import Limits
 from serving.embedded.scheduler import BatchScheduler
+from serving.embedded.signatures import read_signature, serialized_definitions
 from serving.embedded.status import ServingError, as_serving_error, invalid
 
 _PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
@@ -42,11 +43,14 @@ class Servable:
         self.name = name
         self.version = version
         self.limits = limits
-        self.signatures = dict(meta_graph.signature_def)
+        self.definitions = serialized_definitions(meta_graph)
+        self.signatures = {
+            key: read_signature(definition) for key, definition in meta_graph.signature_def.items()
+        }
         self._session = session
-        inputs = [info for each in self.signatures.values() for info in each.inputs.values()]
+        inputs = [each for one in self.signatures.values() for each in one.inputs.values()]
         self._shapes = {
-            info.name: session.graph.get_tensor_by_name(info.name).shape for info in inputs
+            each.name: session.graph.get_tensor_by_name(each.name).shape for each in inputs
         }
         self._scheduler = scheduler
         self._callables: dict[tuple, Callable] = {}

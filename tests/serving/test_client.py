@@ -168,6 +168,12 @@ def test_a_model_without_labels_says_so(hali, servicer):
     assert caught.value.code == grpc.StatusCode.FAILED_PRECONDITION
 
 
+def test_each_caller_has_its_own_signatures(hali, servicer):
+    hali.signatures()["encode"].inputs.clear()  # threads must not share what protobuf holds
+    assert list(hali.signatures()["encode"].inputs) == ["images"]
+    assert servicer.metadata_requests == 1
+
+
 def test_answers_of_two_versions_are_never_mixed(hali, servicer):
     hali.signatures()
     calls = []
