@@ -38,11 +38,12 @@ def main() -> None:
 
     devices.choose(config.optimisation.device)
     strategy = devices.make_strategy(config.optimisation.virtual_devices)
-    batch_size = config.optimisation.batch_size
-    if batch_size % strategy.num_replicas_in_sync:
+    batch_size, accumulate = config.optimisation.batch_size, config.optimisation.accumulate
+    if batch_size % (strategy.num_replicas_in_sync * accumulate):
         raise UsageError(
             f"--batch_size={batch_size} cannot be shared among "
-            f"{strategy.num_replicas_in_sync} devices; make it a multiple"
+            f"{strategy.num_replicas_in_sync} devices with --accumulate={accumulate}; make it a "
+            f"multiple of {strategy.num_replicas_in_sync * accumulate}"
         )
     source = open_data(config)
     config = config.replace(channels=source.image_shape[-1])
@@ -93,7 +94,7 @@ def describe_run(config: Config) -> None:
     model = make_model(config)
     print(config.to_json() + describe.summary(model))
     batch_size = config.optimisation.batch_size
-    memory = describe.memory_estimate(model, batch_size) / 2**20
+    memory = describe.memory_estimate(model, batch_size, config.optimisation.accumulate) / 2**20
     print(f"memory of a train step at batch {batch_size}: about {memory:,.0f} MiB")
 
 

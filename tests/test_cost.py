@@ -24,11 +24,12 @@ def test_parameters_and_memory_are_those_of_the_model(flags):
     ).validate()
     model = make_model(config)
     table, has_one = config.table(), "discriminator" in model.networks
-    memory = describe.memory_estimate(model, 8)
     counted = cost.parameters(table)
     for name, network in model.networks.items():
         assert counted[name] == describe.parameters(network)
-    assert cost.memory(table, 8, 4, has_one) == pytest.approx(memory, rel=0.02)
+    for parts in (1, 4):
+        memory = describe.memory_estimate(model, 8, parts)
+        assert cost.memory(table, 8, 4, has_one, parts) == pytest.approx(memory, rel=0.02)
 
 
 def test_every_table_can_be_counted():
@@ -47,4 +48,6 @@ def test_what_does_not_fit_is_refused_before_anything_is_made(flags):
 
 def test_what_fits_is_not_refused():
     memory.check(Config.of(run_dir="x", channels=1).validate())
+    parts = {"batch_size": 10**8, "accumulate": 10**7}
+    memory.check(Config.of(run_dir="x", channels=1, **parts).validate())
     memory.check(Config.of(dry_run=True, channels=1, batch_size=99_999_999).validate())

@@ -27,7 +27,11 @@ def parameters(table: Architecture) -> dict[str, int]:
 
 
 def memory(
-    table: Architecture, batch_size: int, bytes_each: int = 4, discriminator: bool = True
+    table: Architecture,
+    batch_size: int,
+    bytes_each: int = 4,
+    discriminator: bool = True,
+    accumulate: int = 1,
 ) -> int:
     """Bytes that a train step needs, roughly: what no compiler could do without.
 
@@ -39,6 +43,8 @@ def memory(
       batch_size: images a step.
       bytes_each: of an activation.
       discriminator: whether the model has one, which sees both sides' examples.
+      accumulate: micro-batches a step. One at a time has activations, and the sum of the gradients
+        is there beside their own.
     """
     weights, activations = 0, 0
     for name, walks in _walks(table).items():
@@ -46,9 +52,10 @@ def memory(
             continue
         kept = sum(walk[1] for walk in walks)
         of_network = sum(walk[0] for walk in walks)
-        weights += (4 if name == "discriminator" else 5) * of_network
+        copies = 4 + (name != "discriminator") + (accumulate > 1)
+        weights += copies * of_network
         activations += (2 if name == "discriminator" else 1) * kept
-    return 4 * weights + bytes_each * batch_size * activations
+    return 4 * weights + bytes_each * math.ceil(batch_size / accumulate) * activations
 
 
 def _walks(table):

@@ -164,6 +164,14 @@ class OptimisationConfig(Settings):
 
     steps: int = setting(10000, "Train until this step.", changes_weights=False, at_least=1)
     batch_size: int = setting(64, "Images a step, over all replicas together.", at_least=1)
+    accumulate: int = setting(
+        1,
+        "Compute the gradients in so many micro-batches, one after the other, and apply their "
+        "mean: a step that needs the memory of one. It equals a step on so many times the "
+        "devices: batch norm sees each micro-batch by itself, and its moving statistics become "
+        "the means of what each left. Without batch norm and dropout it equals the plain step.",
+        at_least=1,
+    )
     optimizer: str = setting(
         "Adam", "A class of keras.optimizers, or addons/NAME for one of tensorflow-addons."
     )

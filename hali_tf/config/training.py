@@ -95,10 +95,17 @@ def _check_run_dir(config):
 
 def _check_devices(config):
     optimisation = config.optimisation
-    if optimisation.batch_size % optimisation.virtual_devices:
+    parts = optimisation.virtual_devices * optimisation.accumulate
+    if optimisation.batch_size % parts:
         raise UsageError(
             f"--batch_size={optimisation.batch_size} cannot be shared among "
-            f"--virtual_devices={optimisation.virtual_devices}; make it a multiple"
+            f"--virtual_devices={optimisation.virtual_devices} with "
+            f"--accumulate={optimisation.accumulate}; make it a multiple of {parts}"
+        )
+    if optimisation.sync_batch_norm and optimisation.accumulate > 1:
+        raise UsageError(
+            f"--sync_batch_norm with --accumulate={optimisation.accumulate}: the global batch is "
+            "never there as a whole; drop one of the two"
         )
     if optimisation.sync_batch_norm and optimisation.jit_compile == "true":
         raise UsageError(

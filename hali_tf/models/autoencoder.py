@@ -12,6 +12,7 @@ from hali_tf.models.averaged import Averaged
 from hali_tf.models.draws import Draws
 from hali_tf.models.generative import Generative
 from hali_tf.models.networks import Decoder, Encoder
+from hali_tf.models.parts import mean_of_parts, share_statistics
 
 
 class Autoencoder(Averaged):
@@ -34,6 +35,8 @@ class Autoencoder(Averaged):
       jit_compile: whether XLA compiles losses and gradients.
       batch_norm_momentum: share of the old moving statistics in the new ones.
       sync_batch_norm: whether replicas normalise by the global batch; not with `jit_compile`.
+      accumulate: in how many micro-batches a replica computes its gradients, one after the other.
+        A step equals that of so many times the replicas; not with `sync_batch_norm`.
     """
 
     NORMS: tuple[str, ...]
@@ -50,11 +53,12 @@ class Autoencoder(Averaged):
         jit_compile=False,
         batch_norm_momentum=0.95,
         sync_batch_norm=False,
+        accumulate=1,
     ):
         super().__init__(ema_decay)
         self.distribute_reduction_method = "first"  # `train_step` returns the same on all replicas
         self.architecture = architecture
-        self._seed = seed
+        self._seed, self._accumulate = seed, accumulate
         norms = BatchNorms(batch_norm_momentum, sync_batch_norm)
         self.encoder = Encoder(architecture, norms, precision)
         self.decoder = Decoder(architecture, norms, precision)
@@ -126,7 +130,7 @@ class Autoencoder(Averaged):
         replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
         seed = random.fold(tf.stack([self._seed, self._seed_path]), self.step)
         scales = [keras_versions.loss_scale(optimizer) for optimizer, _ in self._players()]
-        gradients, values = self._losses_and_gradients(images, seed, replica, scales)
+        gradients, values = self._accumulated(images, seed, replica, scales)
         if replicas > 1:
             values = context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
         for (optimizer, variables), player, name, scale in zip(
@@ -134,17 +138,30 @@ class Autoencoder(Averaged):
         ):
             if replicas > 1:  # for the norm; the optimiser adds up what it gets
                 player = context.all_reduce(tf.distribute.ReduceOp.SUM, player)
-                values[name] = self._norm(player, scale)
+                values[name] = _norm(player, scale)
                 player = [g / replicas for g in player]
             else:
-                values[name] = self._norm(player, scale)
+                values[name] = _norm(player, scale)
             player = keras_versions.to_apply(optimizer, player)
             optimizer.apply_gradients(zip(player, variables))
         if replicas > 1:
-            self._share_statistics(context)
+            share_statistics(self._recorded(), context)
         context.merge_call(self._update_averages)
         self.step.assign_add(1)
         return values
+
+    def _accumulated(self, images, seed, replica, scales):
+        """As `_gradients`, by micro-batches, each of which counts as a replica of its own."""
+        parts = self._accumulate
+        if parts == 1:
+            return self._losses_and_gradients(images, seed, replica, scales)
+
+        def of_part(part, number):
+            return self._losses_and_gradients(part, seed, parts * replica + number, scales)
+
+        gradients = tuple(variables for _, variables in self._players())
+        values = dict.fromkeys(set(self.logged) - set(self.NORMS), 0.0)
+        return mean_of_parts(of_part, images, parts, self._recorded(), (gradients, values))
 
     def take_seed_path(self, number: int) -> None:
         """Lets the steps to come draw otherwise; 0 at first. It is in no checkpoint."""
@@ -170,7 +187,7 @@ class Autoencoder(Averaged):
         Args:
           images: as of `train_step`.
           seed: int32 [2], of this step.
-          replica: int32, the number of this one.
+          replica: int32, the number of this one, or of this micro-batch among those of all.
           scales: for each player, what its loss is multiplied by before it is differentiated.
 
         Returns:
@@ -187,39 +204,30 @@ class Autoencoder(Averaged):
 
     def _draws(self, images, seed, replica):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return Draws(seed, tf.shape(images)[0], replica, replicas)
+        return Draws(seed, tf.shape(images)[0], replica, replicas * self._accumulate)
 
     @staticmethod
     def _mean(loss: tf.Tensor) -> tf.Tensor:
         """Mean over the global batch; gradients are summed over replicas."""
         return tf.reduce_mean(loss) / tf.distribute.get_strategy().num_replicas_in_sync
 
-    @staticmethod
-    def _norm(gradients: list[tf.Tensor], scale: tf.Tensor = 1.0) -> tf.Tensor:
-        """Norm of a gradient; 0 where the optimiser will skip the step.
-
-        It skips the ones that overflow, and lowers the scale of the loss until it is 1.
-
-        Args:
-          gradients: of the loss times `scale`.
-          scale: float32 scalar.
-        """
-        norm = tf.linalg.global_norm([g / tf.cast(scale, g.dtype) for g in gradients])
-        skipped = tf.logical_and(scale > 1.0, tf.math.logical_not(tf.math.is_finite(norm)))
-        return tf.where(skipped, tf.zeros_like(norm), norm)
-
     def _statistics(self):
         """What each replica records of its part of the batch: batch norm's moving statistics."""
         return self.encoder.non_trainable_variables + self.decoder.non_trainable_variables
 
-    def _share_statistics(self, context):
-        """Makes the moving statistics those of all replicas, as a checkpoint holds them.
+    def _recorded(self):
+        return [keras_versions.tf_variable(variable) for variable in self._statistics()]
 
-        Each replica recorded its own; a run resumed from their mean would not equal one that went
-        on.
-        """
-        statistics = [keras_versions.tf_variable(variable) for variable in self._statistics()]
-        for variable, mean in zip(
-            statistics, context.all_reduce(tf.distribute.ReduceOp.MEAN, statistics)
-        ):
-            variable.assign(mean)
+
+def _norm(gradients: list[tf.Tensor], scale: tf.Tensor) -> tf.Tensor:
+    """Norm of a gradient; 0 where the optimiser will skip the step.
+
+    It skips the ones that overflow, and lowers the scale of the loss until it is 1.
+
+    Args:
+      gradients: of the loss times `scale`.
+      scale: float32 scalar.
+    """
+    norm = tf.linalg.global_norm([g / tf.cast(scale, g.dtype) for g in gradients])
+    skipped = tf.logical_and(scale > 1.0, tf.math.logical_not(tf.math.is_finite(norm)))
+    return tf.where(skipped, tf.zeros_like(norm), norm)

@@ -38,6 +38,7 @@ def make_model(config: Config) -> Autoencoder:
         jit_compile=optimisation.jit_compile == "true",
         batch_norm_momentum=optimisation.batch_norm_momentum,
         sync_batch_norm=optimisation.sync_batch_norm,
+        accumulate=optimisation.accumulate,
         **own,
     )
 

@@ -34,21 +34,23 @@ def summary(model: Autoencoder) -> str:
     return "\n".join([*lines, f"parameters: {totals}"])
 
 
-def memory_estimate(model: Autoencoder, batch_size: int) -> int:
+def memory_estimate(model: Autoencoder, batch_size: int, accumulate: int = 1) -> int:
     """Bytes that a train step needs, roughly: what no compiler could do without.
 
     Weights, gradients and two moments of each, averages, all in float32; and each activation that
     the backward pass looks at, in the model's precision, for all examples that go through a layer.
+    With micro-batches, the activations of one, and the sum of the gradients beside their own.
     """
     weights = {name: parameters(network) for name, network in model.networks.items()}
-    stored = 4 * sum(weights.values()) + weights["encoder"] + weights["decoder"]
+    copies = 4 + (accumulate > 1)
+    stored = copies * sum(weights.values()) + weights["encoder"] + weights["decoder"]
     activations = sum(
         examples * _KEPT.get(type(layer), 1) * np.prod(shape)
         for _, examples, layers in _tables(model)
         for layer, shape in layers
     )
     size = tf.as_dtype(model.encoder.compute_dtype).size
-    return int(4 * stored + size * batch_size * activations)
+    return int(4 * stored + size * batch_size / accumulate * activations)
 
 
 def _tables(model):

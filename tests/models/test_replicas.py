@@ -4,15 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hali_tf import losses
 from hali_tf.keras_versions import tf_variable
-from hali_tf.layers import random
 from hali_tf.models import VAE
 from hali_tf.models.draws import Draws
-
-STEPS = 5
-# Adam's own 1e-7 would turn rounding in gradients near zero into whole steps.
-PLAIN = {"noise": 0.0, "dropout": False, "epsilon": 1e-3}
+from tests.models.halves import PLAIN, STEPS, assert_weights_equal, step_by_halves
 
 
 def _train(model, images, steps=STEPS):
@@ -27,53 +22,13 @@ def _replicated(two_replicas, make_model, **settings):
         return make_model(**settings)
 
 
-def _assert_weights_equal(actual, expected, tolerance=1e-5):
-    trained = [
-        [v for network in model.networks.values() for v in network.trainable_variables]
-        for model in (actual, expected)
-    ]
-    assert len(trained[0]) == len(trained[1])
-    for a, b in zip(*trained):
-        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=tolerance, err_msg=a.name)
-
-
 @pytest.mark.parametrize("shares", [(), (1.0, 1.0)])
 def test_synchronised_replicas_equal_one_device(make_model, two_replicas, images, shares):
     settings = {**PLAIN, "sync_batch_norm": True, "gradient_penalty": 1.0, "hybrid_joints": shares}
     one = make_model(**settings)
     two = _replicated(two_replicas, make_model, **settings)
     np.testing.assert_allclose(_train(two, images), _train(one, images), rtol=1e-4, atol=1e-5)
-    _assert_weights_equal(two, one)
-
-
-def _step_by_halves(model, images):
-    """One update from the mean of each half's gradients, with plain tapes on one device."""
-    statistics = model.encoder.non_trainable_variables + model.decoder.non_trainable_variables
-    before = [v.numpy() for v in statistics]
-    seed = random.fold([0, 0], model.step)
-    gradients, after = [], []
-    for half in range(2):
-        for variable, value in zip(statistics, before):
-            variable.assign(value)
-        part = tf.constant(images[4 * half : 4 * half + 4])
-        with tf.GradientTape(persistent=True) as tape:
-            of_q, of_p, _ = model._joint_examples(part, Draws(seed, 4, half, 2), training=True)
-            s_q, s_p = (model.discriminator(x, zs) for x, *zs in (of_q, of_p))
-            d_loss = sum(map(tf.reduce_mean, losses.discriminator_loss(s_q, s_p)))
-            g_loss = sum(map(tf.reduce_mean, losses.generator_loss(s_q, s_p)))
-        gradients.append(
-            [
-                tape.gradient(d_loss, model.discriminator.trainable_variables),
-                tape.gradient(g_loss, model._coder_variables()),
-            ]
-        )
-        after.append([v.numpy() for v in statistics])
-    for variable, *values in zip(statistics, *after):
-        variable.assign(np.mean(values, axis=0))
-    for (optimizer, variables), first, second in zip(model._players(), *gradients):
-        mean = [(a + b) / 2 for a, b in zip(first, second)]
-        optimizer.apply_gradients(zip(mean, variables))
-    model.step.assign_add(1)
+    assert_weights_equal(two, one)
 
 
 @pytest.mark.parametrize("shares", [(), (0.5, 0.25)])
@@ -82,10 +37,10 @@ def test_plain_replicas_equal_halves_that_are_normalised_by_themselves(
 ):
     reference = make_model(**PLAIN, hybrid_joints=shares)
     for _ in range(STEPS):
-        _step_by_halves(reference, images)
+        step_by_halves(reference, images)
     two = _replicated(two_replicas, make_model, **PLAIN, hybrid_joints=shares)
     _train(two, images)
-    _assert_weights_equal(two, reference)
+    assert_weights_equal(two, reference)
     for a, b in zip(two.encoder.weights, reference.encoder.weights):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-5, err_msg=a.name)
 
@@ -116,7 +71,7 @@ def test_replicas_of_a_vae_equal_one_device_in_weights_and_sigma(make_model, two
     one = make_model(**settings)
     two = _replicated(two_replicas, make_model, **settings)
     np.testing.assert_allclose(_train(two, images), _train(one, images), rtol=1e-4)
-    _assert_weights_equal(two, one)
+    assert_weights_equal(two, one)
     parts = [part.numpy() for part in two_replicas.experimental_local_results(two.variance)]
     assert parts[0] == parts[1] == pytest.approx(one.variance.numpy(), rel=1e-5)
     assert 0 < parts[0] < 1
