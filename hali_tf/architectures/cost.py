@@ -58,7 +58,7 @@ def memory(
     return 4 * weights + bytes_each * math.ceil(batch_size / accumulate) * activations
 
 
-def _walks(table):
+def _walks(table: Architecture) -> dict[str, list[tuple[int, int]]]:
     """Of each network, (parameters, entries of activations kept for an image) of each `Table`."""
     shapes = [table.image, *(level.latent for level in table.levels)]
     walks: dict[str, list[tuple[int, int]]] = {"encoder": [], "decoder": [], "discriminator": []}

@@ -168,7 +168,7 @@ class AttributeClassifier(keras.Model):
         trunk: VGG16 | EncoderTrunk,
         names: Sequence[str],
         image_shape: _Shape,
-        thresholds: Sequence[float],
+        thresholds: Sequence[float] | np.ndarray,
         seed: int = 0,
         degraded: bool = False,
     ):
@@ -326,7 +326,7 @@ def load(folder: str) -> AttributeClassifier:
             about["thresholds"],
             degraded=about["config"].get("degrade", not about["encoder"]),  # it was no flag once
         )
-        with np.load(path) as arrays:
+        with open(path, "rb") as file, np.load(file) as arrays:
             weights = _weights(classifier)
             if len(weights) != len(arrays.files):
                 raise ValueError(f"{len(arrays.files)} arrays instead of {len(weights)}")

@@ -97,7 +97,7 @@ def _write_npz(path, arrays):
 
 
 def _read_npz(path, layout, rows):
-    with np.load(path, allow_pickle=False) as arrays:
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in layout}
 
 

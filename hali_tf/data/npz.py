@@ -122,7 +122,7 @@ def _read_headers(file: pathlib.Path) -> dict[str, _Header]:
 def _read(file: pathlib.Path, key: str) -> np.ndarray:
     """Reads one array."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return arrays[key]
     except _DAMAGE as error:
         raise UserError(f"{file}: {key} cannot be read ({error})") from error

@@ -25,7 +25,9 @@ def save_figure(path: str | os.PathLike, figure: Figure) -> None:
         figure.savefig(temporary, format="png", dpi=120)
 
 
-def draw_curve(axes: Axes, x: Sequence, y: Sequence, label: str | None, **style: Any) -> None:
+def draw_curve(
+    axes: Axes, x: Sequence, y: Sequence | np.ndarray, label: str | None, **style: Any
+) -> None:
     """Draws one curve, its points marked, on a faint grid."""
     axes.plot(x, y, label=label, marker=".", **style)
     axes.grid(which="both", alpha=0.3)

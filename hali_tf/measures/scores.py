@@ -20,7 +20,9 @@ def balanced_accuracy(truth: np.ndarray, decisions: np.ndarray) -> np.ndarray:
     return balanced(recalls(truth, decisions, np.unique(truth)).mean(axis=0))
 
 
-def recalls(truth: np.ndarray, decisions: np.ndarray, values: Sequence[int]) -> np.ndarray:
+def recalls(
+    truth: np.ndarray, decisions: np.ndarray, values: Sequence[int] | np.ndarray
+) -> np.ndarray:
     """What `balanced` is computed from, of each image.
 
     Args:

@@ -7,6 +7,9 @@ import json
 import os
 import signal
 import sys
+import zipfile
+import zlib
+from typing import Any
 
 import numpy as np
 
@@ -262,7 +265,9 @@ def _run_reconstruct(client: HaliClient, arguments: argparse.Namespace) -> None:
     _, images = _load(client, arguments)
     levels = client.reconstruct(images)
     if arguments.out.lower().endswith(".npz"):
-        named = {f"reconstruction_{l}": array for l, array in enumerate(levels, start=1)}
+        named: dict[str, Any] = {
+            f"reconstruction_{l}": array for l, array in enumerate(levels, start=1)
+        }
         pictures.write(arguments.out, lambda file: np.savez(file, images=images, **named))
     else:
         columns = [images, *levels]
@@ -309,25 +314,29 @@ def _write_images(out: str, images: np.ndarray) -> None:
         pictures.write_grid(out, images)
 
 
+# What json and NumPy raise of a file that is something else, or damaged.
+_DAMAGE = (
+    ValueError, TypeError, EOFError, ArithmeticError, RecursionError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
+
+
 def _read_latents(path: str, level: int) -> np.ndarray:
     """Latents of a level from what `encode` wrote, or from a bare array."""
     key = f"z_{level}"
     try:
-        if path.lower().endswith((".npy", ".npz")):
-            loaded = np.load(path, allow_pickle=False)
-        else:
-            with open(path, encoding="utf-8") as file:
-                loaded = json.load(file)
-        if not isinstance(loaded, (np.ndarray, list)):
-            loaded = loaded[key]
-        return np.asarray(loaded, dtype=np.float32)
+        with open(path, "rb") as file, np.errstate(over="raise"):
+            is_binary = path.lower().endswith((".npy", ".npz"))
+            loaded = np.load(file, allow_pickle=False) if is_binary else json.load(file)
+            if not isinstance(loaded, (np.ndarray, list)):
+                loaded = loaded[key]
+            return np.asarray(loaded, dtype=np.float32)
     except OSError as error:
         raise HaliClientError(f"--latents={path}: cannot be read: {error.strerror}") from None
     except KeyError:
         raise HaliClientError(
             f"--latents={path}: has no {key}, the latents of level {level}"
         ) from None
-    except (ValueError, TypeError, EOFError, OverflowError, RecursionError) as error:
+    except _DAMAGE as error:
         raise HaliClientError(
             f"--latents={path}: not latents as encode writes them, nor an array: "
             f"{' '.join(str(error).split())[:200]}"

@@ -269,15 +269,15 @@ class RestEndpoint:
         self._timeout = timeout_seconds or None
         self._threads = futures.ThreadPoolExecutor(threads, "rest")
         self._most = threads + max_waiting
-        self._loop = asyncio.new_event_loop()
-        self._loop_thread = threading.Thread(
-            target=self._loop.run_forever, name="rest-loop", daemon=True
-        )
         self._open: set[asyncio.Task] = set()
         self._work: set[futures.Future] = set()  # it may go on when its caller has gone
 
     def start(self, host: str, port: int) -> int:
         """Takes the port and begins to answer; returns the port's number."""
+        self._loop = asyncio.new_event_loop()
+        self._loop_thread = threading.Thread(
+            target=self._loop.run_forever, name="rest-loop", daemon=True
+        )
         self._loop_thread.start()
         return asyncio.run_coroutine_threadsafe(self._listen(host, port), self._loop).result()
 

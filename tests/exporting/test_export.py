@@ -64,7 +64,8 @@ def answers(version_dir, requests, tmp_path_factory):
         check=True,
         cwd=folder,
     )
-    return np.load(folder / "answers.npz")
+    with np.load(folder / "answers.npz") as answers:
+        return dict(answers)
 
 
 def assert_same(served, ours):

@@ -76,8 +76,19 @@ def test_latents_of_anything(tmp_path, content, ending):
     assert latents.dtype == np.float32
 
 
-@pytest.mark.parametrize("content", ["[" * 100_000, '{"z_2": ' * 100_000])
-def test_latents_nested_without_end(tmp_path, content):
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, '{"z_2": ' * 100_000, "[1e39]", f"[1{400 * '0'}]"]
+)
+def test_latents_nested_without_end_or_too_large(tmp_path, content):
     (tmp_path / "latents.json").write_text(content)
     with pytest.raises(HaliClientError, match="not latents"):
         _read_latents(str(tmp_path / "latents.json"), 2)
+
+
+@pytest.mark.parametrize("kept", [0, 0.3, 0.99])
+def test_latents_that_were_cut(tmp_path, kept):
+    path = tmp_path / "latents.npz"
+    np.savez(path, z_2=np.zeros((4, 16), np.float32))
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    with pytest.raises(HaliClientError, match="not latents"):
+        _read_latents(str(path), 2)

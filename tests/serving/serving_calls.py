@@ -91,7 +91,8 @@ class Target:
             with urllib.request.urlopen(self.rest + path, data, timeout=30) as answer:
                 status, text = answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
-            status, text = error.code, error.read().decode()
+            with error:
+                status, text = error.code, error.read().decode()
         return status, json.loads(text) if text.startswith("{") else text
 
 

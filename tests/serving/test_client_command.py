@@ -111,7 +111,8 @@ def test_metadata_of_the_command_line(run, servicer, tmp_path):
 def test_a_grey_model_gives_grey_pictures(run, servicer, tmp_path):
     servicer.signatures = {"sample": (SIGNATURES["sample"][0], {"images": (4, (6, 6, 1))})}
     assert run("sample", "--seeds=7", f"--out={tmp_path / 'one.png'}")[0] == 0
-    assert Image.open(tmp_path / "one.png").mode == "L"
+    with Image.open(tmp_path / "one.png") as picture:
+        assert picture.mode == "L"
 
 
 def test_errors_are_one_line_with_status_1(run, servicer, tmp_path):
@@ -191,7 +192,8 @@ def test_a_fresh_process_answers_quietly(servicer, target, tmp_path):
     bare = {key: value for key, value in os.environ.items() if not key.startswith("TF_")}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=bare)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert Image.open(tmp_path / "one.png").size == (IMAGE[1], IMAGE[0])
+    with Image.open(tmp_path / "one.png") as picture:
+        assert picture.size == (IMAGE[1], IMAGE[0])
 
 
 def test_help_teaches(capsys):
