@@ -48,7 +48,7 @@ def predict(servable: Servable, request: predict_pb2.PredictRequest) -> predict_
     aliases = _output_aliases(signature, request.output_filter)
     response = predict_pb2.PredictResponse()
     for alias, array in predict_arrays(servable, signature, arrays, aliases).items():
-        response.outputs[alias].CopyFrom(tf.make_tensor_proto(array))
+        tensors.fill_proto(response.outputs[alias], array, signature.outputs[alias].dtype)
     _fill_spec(response.model_spec, servable, key)
     return response
 

@@ -8,6 +8,7 @@ from typing import Callable
 import numpy as np
 import tensorflow as tf
 from grpc import StatusCode
+from tensorflow.core.protobuf import config_pb2
 
 from serving.embedded.limits import Limits
 from serving.embedded.scheduler import BatchScheduler
@@ -119,7 +120,9 @@ class Servable:
         key = (names, fetches)
         if key not in self._callables:
             with self._lock:
-                self._callables[key] = self._session.make_callable(list(fetches), list(names))
+                options = config_pb2.CallableOptions(feed=names, fetch=fetches)
+                # `make_callable` would look every name up again in each call.
+                self._callables[key] = self._session._make_callable_from_options(options)
         return self._callables[key]
 
     def _check_shape(self, name: str, shape: tuple[int, ...]) -> None:

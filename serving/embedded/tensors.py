@@ -60,3 +60,17 @@ def to_array(proto: tensor_pb2.TensorProto, alias: str) -> np.ndarray:
         return tf.make_ndarray(proto)
     except (ValueError, TypeError, OverflowError, MemoryError):
         raise invalid(f"tensor parsing error: {alias}") from None
+
+
+def fill_proto(proto: tensor_pb2.TensorProto, array: np.ndarray, enum: int) -> None:
+    """Writes an array of the DataType `enum` into an empty TensorProto.
+
+    `tf.make_tensor_proto` takes three times as long, which is 6 % of the throughput of `encode`.
+    """
+    proto.dtype = enum
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    if array.dtype == object:
+        proto.string_val.extend(array.ravel().tolist())
+    else:
+        proto.tensor_content = array.tobytes()
