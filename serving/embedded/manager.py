@@ -138,6 +138,22 @@ class Catalog:
                     "is not currently available for inference",
                 )
 
+    def aspire(self, name: str, found: dict[int, str]) -> None:
+        """Says which versions of a model should serve, number -> path; no others should."""
+        known = self.versions.setdefault(name, {})
+        for number, path in found.items():
+            version = known.get(number)
+            if version is None or (version.state == State.END and not version.aspired):
+                known[number] = Version(name, number, path)
+                _log.info("%s found at %s", known[number], path)
+            else:
+                version.aspired = True
+        for number, version in known.items():
+            if number not in found and version.waiting:  # never loaded, and no longer wanted
+                version.state = State.END
+                _log.info("%s is gone before it was loaded", version)
+            version.aspired = number in found
+
 
 class ModelManager(Catalog):
     """Loads, serves by name and version or label, and unloads.
@@ -312,25 +328,10 @@ class ModelManager(Catalog):
             found = aspired_versions(configs[name]) if name in configs else {}
             if found is not None:  # None: the base path is away; what serves, stays
                 with self.lock:
-                    self._aspire(name, found)
+                    self.aspire(name, found)
         with self.lock:
             self._looked_at = generation
             self.lock.notify_all()
-
-    def _aspire(self, name: str, found: dict[int, str]) -> None:
-        known = self.versions.setdefault(name, {})
-        for number, path in found.items():
-            version = known.get(number)
-            if version is None or (version.state == State.END and not version.aspired):
-                known[number] = Version(name, number, path)
-                _log.info("%s found at %s", known[number], path)
-            else:
-                version.aspired = True
-        for number, version in known.items():
-            if number not in found and version.waiting:  # never loaded, and no longer wanted
-                version.state = State.END
-                _log.info("%s is gone before it was loaded", version)
-            version.aspired = number in found
 
     def _unload_unwanted(self) -> None:
         """Retires versions that are not aspired, once an aspired one of their model serves.
