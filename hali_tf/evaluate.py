@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import pathlib
 import sys
+import tempfile
 import traceback
 import webbrowser
 from collections.abc import Sequence
@@ -124,6 +125,7 @@ def open_context(
     folder = os.path.join(run_dir, "evaluation")
     try:
         os.makedirs(folder, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()  # the first answer may take an hour
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error})") from error
     data = open_data(subjects[0].config)

@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 
-def start(program, *arguments, **environment):
-    """`python -m hali_tf.PROGRAM`, under way; `environment` adds variables."""
+def start(program, *arguments, prefix=(), **environment):
+    """`python -m hali_tf.PROGRAM`, under way, behind a `prefix`; `environment` adds variables."""
     return subprocess.Popen(
-        [sys.executable, "-m", f"hali_tf.{program}", *map(str, arguments)],
+        [*prefix, sys.executable, "-m", f"hali_tf.{program}", *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -17,8 +17,8 @@ def start(program, *arguments, **environment):
     )
 
 
-def run(program, *arguments, **environment):
+def run(program, *arguments, **options):
     """The command, done: its exit code, stdout and stderr."""
-    process = start(program, *arguments, **environment)
+    process = start(program, *arguments, **options)
     out, err = process.communicate(timeout=600)
     return process.returncode, out, err

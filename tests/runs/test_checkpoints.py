@@ -1,5 +1,6 @@
 """Checkpoints: whole or not at all, the last few and the best, and what is said when one is bad."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -110,6 +111,13 @@ def test_the_folder_decides_and_not_its_list(tmp_path, text):
     path = tmp_path / "checkpoints" / "checkpoint"
     path.unlink() if text is None else path.write_text(text)
     assert Checkpoints(str(tmp_path), Model()).restore() == 2
+
+
+def test_the_step_decides_and_not_the_time(tmp_path):
+    save_steps(tmp_path, [9, 10, 11])
+    for path in (tmp_path / "checkpoints").glob("ckpt-9.*"):
+        os.utime(path, (2**32, 2**32))
+    assert Checkpoints(str(tmp_path), Model()).restore() == 11
 
 
 def test_tensorflow_finds_the_last_checkpoint(tmp_path):
