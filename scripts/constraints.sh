@@ -3,6 +3,7 @@
 # supported Python that runs here: bash scripts/constraints.sh [VERSION...]
 # Each is what pip would install today by setup.cfg, with the extras `explore` and `test`, into a fresh
 # environment. None of it is installed. Run the tests afterwards.
+# constraints/hashes/ has the same with the hashes of all files that PyPI has of each version.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
@@ -42,4 +43,11 @@ for version in "${versions[@]}"; do
     packages "$python" "$folder/$version.json"
   } >"$folder/python$version.txt"
   mv "$folder/python$version.txt" "constraints/python$version.txt"
+  "$python" -m pip install --quiet uv
+  {
+    echo "# constraints/python$version.txt with the hashes of PyPI's files; made by scripts/constraints.sh."
+    "$folder/$version/bin/uv" pip compile --quiet --no-deps --generate-hashes --no-annotate \
+      --no-header --python "$python" "constraints/python$version.txt"
+  } >"$folder/hashes.txt"
+  mv "$folder/hashes.txt" "constraints/hashes/python$version.txt"
 done

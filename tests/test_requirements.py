@@ -4,10 +4,12 @@ import ast
 import configparser
 import importlib.metadata
 import pathlib
+import re
 import sys
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import hali_tf
 
@@ -22,6 +24,7 @@ NOT_IMPORTED = {
     "mypy": "a command of scripts/check.sh",
     "protobuf": "imported as part of the namespace `google`; the range is TensorFlow's",
     "pydantic": "bounded for Gradio 4.44",
+    "pytest-cov": "options of pytest in scripts/test.sh",
     "pytest-xdist": "options of pytest in scripts/test.sh",
     "ruff": "a command of scripts/check.sh",
     "setuptools": "TensorBoard 2.15 imports pkg_resources and does not declare it",
@@ -95,6 +98,22 @@ def test_the_client_declares_what_it_imports():
     assert missing(names, requirements) == []
     assert [r.name for r in requirements if not provided(r) & names] == []
     assert project["version"] == hali_tf.__version__
+
+
+def test_every_pinned_version_has_hashes():
+    pinned = sorted((ROOT / "constraints").glob("*.txt"))
+    assert len(pinned) == 5
+    for path in pinned:
+        text = (path.parent / "hashes" / path.name).read_text(encoding="utf-8")
+        hashed = re.findall(r"^(\S+)==(\S+)(?: \\\n    --hash=sha256:[0-9a-f]{64})+$", text, re.M)
+        versions = re.findall(r"^(\S+)==(\S+)$", path.read_text(encoding="utf-8"), re.M)
+        assert versions and named(versions) == named(hashed), f"bash scripts/constraints.sh: {path}"
+        assert len(hashed) == text.count("==")
+
+
+def named(versions):
+    """{name as PyPI writes it: version} of pairs."""
+    return {canonicalize_name(name): version for name, version in versions}
 
 
 def test_the_check_finds_what_it_looks_for():
