@@ -93,9 +93,10 @@ def describe_run(config: Config) -> None:
 
     model = make_model(config)
     print(config.to_json() + describe.summary(model))
-    batch_size = config.optimisation.batch_size
-    memory = describe.memory_estimate(model, batch_size, config.optimisation.accumulate) / 2**20
-    print(f"memory of a train step at batch {batch_size}: about {memory:,.0f} MiB")
+    optimisation = config.optimisation
+    sizes = (optimisation.batch_size, optimisation.accumulate, optimisation.remat)
+    memory = describe.memory_estimate(model, *sizes) / 2**20
+    print(f"memory of a train step at batch {sizes[0]}: about {memory:,.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -47,6 +47,8 @@ def _define_flags():
             "parameters of encoder and decoder.",
         ),
         (flags.DEFINE_integer, "batch_size", 64, "Images a step."),
+        (flags.DEFINE_integer, "accumulate", 1, "As in training."),
+        (flags.DEFINE_bool, "remat", False, "As in training; GFLOP then count what is repeated."),
         (
             flags.DEFINE_integer,
             "steps",
@@ -119,9 +121,14 @@ def _check(options):
         raise UsageError(
             f"--architecture={options.architecture}: expected one of {', '.join(ARCHITECTURES)}"
         )
-    for name in ("batch_size", "steps", "rounds", "width"):
+    for name in ("batch_size", "accumulate", "steps", "rounds", "width"):
         if options[name].value <= 0:
             raise UsageError(f"--{name}={options[name].value}: expected more than 0")
+    if options.batch_size % options.accumulate:
+        raise UsageError(
+            f"--batch_size={options.batch_size} with --accumulate={options.accumulate}: expected a "
+            "multiple"
+        )
 
 
 def _variants(options):
@@ -130,6 +137,8 @@ def _variants(options):
         "architecture": options.architecture,
         "width": options.width,
         "batch_size": options.batch_size,
+        "accumulate": options.accumulate,
+        "remat": options.remat,
     }
     for precision in _PRECISIONS[: 3 if options.float16 else 2]:
         for xla in (False, True)[: 2 if options.xla else 1]:

@@ -87,6 +87,8 @@ def test_defaults_resolve_to_digits():
         ({"batch_size": 9, "virtual_devices": 2}, "--virtual_devices=2"),
         ({"batch_size": 12, "virtual_devices": 2, "accumulate": 4}, "--accumulate=4"),
         ({"accumulate": 0}, "--accumulate=0"),
+        ({"remat": True, "sync_batch_norm": True}, "--remat with --sync_batch_norm"),
+        ({"remat": True, "jit_compile": "true"}, "--remat with --jit_compile=true"),
         ({"accumulate": 2, "sync_batch_norm": True}, "--accumulate=2"),
         ({"sync_batch_norm": True, "jit_compile": "true"}, "--jit_compile=true"),
         ({"model": "ali", "architecture": "hali16"}, "--model=ali"),

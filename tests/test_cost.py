@@ -27,9 +27,24 @@ def test_parameters_and_memory_are_those_of_the_model(flags):
     counted = cost.parameters(table)
     for name, network in model.networks.items():
         assert counted[name] == describe.parameters(network)
-    for parts in (1, 4):
-        memory = describe.memory_estimate(model, 8, parts)
-        assert cost.memory(table, 8, 4, has_one, parts) == pytest.approx(memory, rel=0.02)
+    found = {}
+    for settings in ((1, False), (4, False), (1, True), (4, True)):
+        found[settings] = describe.memory_estimate(model, 8, *settings)
+        counted_memory = cost.memory(table, 8, 4, has_one, *settings)
+        assert counted_memory == pytest.approx(found[settings], rel=0.02)
+    assert max(found, key=found.get) == (1, False) and min(found, key=found.get) == (4, True)
+
+
+def test_memory_of_a_table_counted_by_hand():
+    """Two images of 4x4: 3 copies of a convolution's 2 maps, 2 maps twice as large, 3 of 2 more."""
+    outputs = [
+        cost.Output(3, 32, False),
+        cost.Output(1, 128, True),
+        cost.Output(3, 128, False),
+    ]
+    assert cost.activations([(2, outputs)], remat=False) == 2 * (3 * 32 + 128 + 3 * 128)
+    kept, largest = 2 * (32 + 128), 2 * (128 + 3 * 128)
+    assert cost.activations([(2, outputs)], remat=True) == kept + largest
 
 
 def test_every_table_can_be_counted():

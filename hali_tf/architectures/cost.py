@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from hali_tf.architectures.rows import (
     Architecture,
@@ -21,6 +23,20 @@ from hali_tf.architectures.rows import Rows as Table
 _CONVOLUTION, _RESIDUAL = 3, 6
 
 
+class Output(NamedTuple):
+    """What comes out of one layer.
+
+    Attributes:
+      copies: tensors of its size that the backward pass finds kept.
+      entries: of each, for one example.
+      upsampled: whether `--remat` does not keep it either.
+    """
+
+    copies: int
+    entries: int
+    upsampled: bool
+
+
 def parameters(table: Architecture) -> dict[str, int]:
     """The trainable parameters of "encoder", "decoder" and "discriminator"."""
     return {name: sum(walk[0] for walk in walks) for name, walks in _walks(table).items()}
@@ -32,6 +48,7 @@ def memory(
     bytes_each: int = 4,
     discriminator: bool = True,
     accumulate: int = 1,
+    remat: bool = False,
 ) -> int:
     """Bytes that a train step needs, roughly: what no compiler could do without.
 
@@ -45,31 +62,55 @@ def memory(
       discriminator: whether the model has one, which sees both sides' examples.
       accumulate: micro-batches a step. One at a time has activations, and the sum of the gradients
         is there beside their own.
+      remat: as of `activations`.
     """
-    weights, activations = 0, 0
+    weights = 0
+    found: list[tuple[float, list[Output]]] = []
     for name, walks in _walks(table).items():
         if name == "discriminator" and not discriminator:
             continue
-        kept = sum(walk[1] for walk in walks)
+        examples = 2 if name == "discriminator" else 1
+        found += [(examples, walk[1]) for walk in walks]
         of_network = sum(walk[0] for walk in walks)
         copies = 4 + (name != "discriminator") + (accumulate > 1)
         weights += copies * of_network
-        activations += (2 if name == "discriminator" else 1) * kept
-    return 4 * weights + bytes_each * math.ceil(batch_size / accumulate) * activations
+    entries = math.ceil(batch_size / accumulate) * activations(found, remat)
+    return 4 * weights + bytes_each * int(entries)
 
 
-def _walks(table: Architecture) -> dict[str, list[tuple[int, int]]]:
-    """Of each network, (parameters, entries of activations kept for an image) of each `Table`."""
+def activations(tables: Iterable[tuple[float, Iterable[Output]]], remat: bool) -> float:
+    """Entries that the backward pass looks at for an image.
+
+    Args:
+      tables: pairs of examples for each image, and the outputs of a table's layers in order.
+      remat: whether what is inside a block of layers (`models.levels`) is there for one block at a
+        time.
+    """
+    kept, largest = 0.0, 0.0
+    for examples, outputs in tables:
+        block = 0.0
+        for copies, entries, upsampled in outputs:
+            block += examples * copies * entries
+            if remat and not upsampled:
+                kept, largest, block = kept + examples * entries, max(largest, block), 0.0
+        kept += block
+    return kept + largest
+
+
+def _walks(table: Architecture) -> dict[str, list[tuple[int, list[Output]]]]:
+    """Of each network, (parameters, outputs) of each `Table`."""
     shapes = [table.image, *(level.latent for level in table.levels)]
-    walks: dict[str, list[tuple[int, int]]] = {"encoder": [], "decoder": [], "discriminator": []}
+    walks: dict[str, list[tuple[int, list[Output]]]] = {
+        name: [] for name in ("encoder", "decoder", "discriminator")
+    }
     features = _maps(table.image)
     for level, below in zip(table.levels, shapes):
         latent = _maps(level.latent)
         walks["encoder"].append(_walk(level.encoder, _maps(below), level.latent[-1])[:2])
         walks["decoder"].append(_walk(level.decoder, latent, below[-1])[:2])
         for rows, start in ((level.discriminator, features), (level.latent_discriminator, latent)):
-            *walk, end = _walk(rows, start, 0)
-            walks["discriminator"].append((walk[0], walk[1]))
+            weights, outputs, end = _walk(rows, start, 0)
+            walks["discriminator"].append((weights, outputs))
             if rows is level.discriminator:
                 features = end
         features = (features[0], features[1] + end[1])
@@ -82,15 +123,18 @@ def _maps(shape):
     return (1, shape[0]) if len(shape) == 1 else (shape[0], shape[-1])
 
 
-def _walk(rows: Table, start: tuple[int, int], channels: int) -> tuple[int, int, tuple[int, int]]:
-    """(parameters, kept entries, (side, channels) of what comes out) of rows.
+def _walk(
+    rows: Table, start: tuple[int, int], channels: int
+) -> tuple[int, list[Output], tuple[int, int]]:
+    """(parameters, outputs, (side, channels) of what comes out) of rows.
 
     Args:
       rows: of a table.
       start: side and channels of what goes in.
       channels: what a Gaussian or an Image projects to.
     """
-    (side, maps), weights, kept = start, 0, 0
+    (side, maps), weights = start, 0
+    outputs: list[Output] = []
     for row in rows:
         before, copies = maps, 1
         if isinstance(row, Conv):
@@ -117,5 +161,5 @@ def _walk(rows: Table, start: tuple[int, int], channels: int) -> tuple[int, int,
             of_label = row.classes if isinstance(row, LabelledGaussian) else 0
             weights += (2 * (channels - of_label) + of_label) * (before + 1)
             maps = channels
-        kept += copies * side**2 * maps
-    return weights, kept, (side, maps)
+        outputs.append(Output(copies, side**2 * maps, isinstance(row, Upsample)))
+    return weights, outputs, (side, maps)

@@ -172,6 +172,11 @@ class OptimisationConfig(Settings):
         "the means of what each left. Without batch norm and dropout it equals the plain step.",
         at_least=1,
     )
+    remat: bool = setting(
+        False,
+        "Keep the inputs of blocks of layers alone, and compute the rest again in the backward "
+        "pass: the same step up to rounding, with less memory and more time; not under XLA.",
+    )
     optimizer: str = setting(
         "Adam", "A class of keras.optimizers, or addons/NAME for one of tensorflow-addons."
     )

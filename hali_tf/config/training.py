@@ -107,6 +107,12 @@ def _check_devices(config):
             f"--sync_batch_norm with --accumulate={optimisation.accumulate}: the global batch is "
             "never there as a whole; drop one of the two"
         )
+    if optimisation.remat and (optimisation.sync_batch_norm or optimisation.jit_compile == "true"):
+        other = "--sync_batch_norm" if optimisation.sync_batch_norm else "--jit_compile=true"
+        raise UsageError(
+            f"--remat with {other}, which cannot compute a part of the step twice; drop one of the "
+            "two"
+        )
     if optimisation.sync_batch_norm and optimisation.jit_compile == "true":
         raise UsageError(
             "--sync_batch_norm with --jit_compile=true: XLA cannot compile statistics that "

@@ -37,6 +37,7 @@ class Autoencoder(Averaged):
       sync_batch_norm: whether replicas normalise by the global batch; not with `jit_compile`.
       accumulate: in how many micro-batches a replica computes its gradients, one after the other.
         A step equals that of so many times the replicas; not with `sync_batch_norm`.
+      remat: whether the backward pass computes activations again (`levels.Rows`).
     """
 
     NORMS: tuple[str, ...]
@@ -54,14 +55,15 @@ class Autoencoder(Averaged):
         batch_norm_momentum=0.95,
         sync_batch_norm=False,
         accumulate=1,
+        remat=False,
     ):
         super().__init__(ema_decay)
         self.distribute_reduction_method = "first"  # `train_step` returns the same on all replicas
         self.architecture = architecture
         self._seed, self._accumulate = seed, accumulate
         norms = BatchNorms(batch_norm_momentum, sync_batch_norm)
-        self.encoder = Encoder(architecture, norms, precision)
-        self.decoder = Decoder(architecture, norms, precision)
+        self.encoder = Encoder(architecture, norms, precision, remat)
+        self.decoder = Decoder(architecture, norms, precision, remat)
         self.average = Generative(architecture)
         self.step = tf.Variable(
             0,

@@ -36,7 +36,7 @@ class HALI(Autoencoder):
         al., arXiv 1801.04406, Equation 9). Not with mixed_float16, whose range it leaves.
       one_pass: gradients of both players from one backward pass; two passes are the reference
         and what mixed_float16 uses, since the factors between the losses overflow it.
-      precision, **settings: of `Autoencoder`.
+      precision, remat, **settings: of `Autoencoder`.
     """
 
     NORMS = ("d_gradient", "g_gradient")
@@ -51,6 +51,7 @@ class HALI(Autoencoder):
         gradient_penalty=0.0,
         one_pass=True,
         precision="float32",
+        remat=False,
         **settings,
     ):
         missing = len(architecture.levels) - len(hybrid_joints)
@@ -58,10 +59,10 @@ class HALI(Autoencoder):
         self.VALUES = (*self.VALUES, *joints.accuracy_names(self.hybrid_joints))
         if gradient_penalty:
             self.VALUES = (*self.VALUES, "penalty")
-        super().__init__(architecture, precision=precision, **settings)
+        super().__init__(architecture, precision=precision, remat=remat, **settings)
         self._noise, self._gradient_penalty = noise, gradient_penalty
         self._one_pass = one_pass and precision != "mixed_float16"
-        self.discriminator = Discriminator(architecture, precision)
+        self.discriminator = Discriminator(architecture, precision, remat)
         self._build()
 
     def _build_further(self, x, zs):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import tensorflow as tf
 
+from hali_tf import keras_versions
 from hali_tf.architectures import rows as tables
 from hali_tf.layers import random
 from hali_tf.layers.convolution import ConvBlock, Dropout, ResidualBlock, Upsample
 from hali_tf.layers.gaussian import Gaussian, GaussianHead
 from hali_tf.layers.label import LabelledGaussianHead
+from hali_tf.layers.remat import rematerialised
 from hali_tf.layers.weight_norm import WeightNormConv2D
 
 
@@ -22,10 +26,12 @@ class Rows(keras.layers.Layer):
       slope: of the leaky ReLU.
       batch_norms: `BatchNorms` of the model.
       dtype: precision policy.
+      remat: whether training keeps the inputs of blocks of layers alone (`layers.remat`).
     """
 
-    def __init__(self, rows, channels=None, *, slope, batch_norms=None, dtype=None):
+    def __init__(self, rows, channels=None, *, slope, batch_norms=None, dtype=None, remat=False):
         super().__init__(dtype=dtype)
+        self._remat = remat
         self.stack = [
             layer for row in rows for layer in _layers(row, channels, slope, batch_norms, dtype)
         ]
@@ -34,7 +40,22 @@ class Rows(keras.layers.Layer):
         self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
     ) -> tf.Tensor:
         """`seed`, int32 [2], is for dropout, so only where there is some and `training`."""
-        for index, layer in enumerate(self.stack):
+        if not (training and self._remat):
+            return self._run(range(len(self.stack)), x, training, seed)
+        for block in _blocks(self.stack):
+            recorded = [
+                keras_versions.tf_variable(variable)
+                for index in block
+                for variable in self.stack[index].non_trainable_variables
+            ]
+            run = functools.partial(self._run, block, training=True, seed=seed)
+            x = rematerialised(run, x, recorded)
+        return x
+
+    def _run(self, block, x, training, seed):
+        """The layers of these indices."""
+        for index in block:
+            layer = self.stack[index]
             if isinstance(layer, Dropout):
                 x = layer(x, random.fold(seed, index)) if training else x
             elif isinstance(layer, (ConvBlock, ResidualBlock)):
@@ -58,6 +79,21 @@ class Rows(keras.layers.Layer):
                 layer.conv.initialize_from(x)
             x = x if isinstance(layer, Dropout) else layer(x)
         return x
+
+
+def _blocks(stack):
+    """Ranges of layers whose inputs are worth keeping: of each but what `Upsample` gives.
+
+    Dropout goes with the layer before it.
+    """
+    begins = [
+        index
+        for index, layer in enumerate(stack)
+        if index == 0
+        or not isinstance(layer, Dropout)
+        and not isinstance(stack[index - 1], Upsample)
+    ]
+    return [range(*ends) for ends in zip(begins, [*begins[1:], len(stack)])]
 
 
 def _layers(row, channels, slope, batch_norms, dtype):
@@ -100,7 +136,7 @@ class EncoderLevel(keras.layers.Layer):
 
     Args:
       level: `architectures.Level` l.
-      **common: slope, batch_norms, dtype of `Rows`.
+      **common: slope, batch_norms, dtype, remat of `Rows`.
     """
 
     def __init__(self, level, **common):
@@ -123,7 +159,7 @@ class DecoderLevel(keras.layers.Layer):
     Args:
       level: `architectures.Level` l.
       below: shape of z_{l-1}, (H, W, C) of the image for l = 1.
-      **common: slope, batch_norms, dtype of `Rows`.
+      **common: slope, batch_norms, dtype, remat of `Rows`.
     """
 
     def __init__(self, level, below, **common):
@@ -151,7 +187,7 @@ class DiscriminatorLevel(keras.layers.Layer):
 
     Args:
       level: `architectures.Level` l.
-      **common: slope, dtype of `Rows`.
+      **common: slope, dtype, remat of `Rows`.
     """
 
     def __init__(self, level, **common):

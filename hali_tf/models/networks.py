@@ -12,9 +12,10 @@ from hali_tf.layers.gaussian import Gaussian
 from hali_tf.models.levels import DecoderLevel, DiscriminatorLevel, EncoderLevel, Rows
 
 
-def _common(architecture, dtype, batch_norms=None):
+def _common(architecture, dtype, remat, batch_norms=None):
     """What all rows of a network share."""
-    return {"slope": architecture.leaky_slope, "batch_norms": batch_norms, "dtype": dtype}
+    slope = architecture.leaky_slope
+    return {"slope": slope, "batch_norms": batch_norms, "dtype": dtype, "remat": remat}
 
 
 class Encoder(keras.layers.Layer):
@@ -24,11 +25,12 @@ class Encoder(keras.layers.Layer):
       architecture: `architectures.Architecture`.
       batch_norms: `BatchNorms`.
       dtype: precision policy.
+      remat: as of `Rows`.
     """
 
-    def __init__(self, architecture, batch_norms, dtype="float32"):
+    def __init__(self, architecture, batch_norms, dtype="float32", remat=False):
         super().__init__(autocast=False)
-        common = _common(architecture, dtype, batch_norms)
+        common = _common(architecture, dtype, remat, batch_norms)
         self.levels = [EncoderLevel(level, **common) for level in architecture.levels]
 
     def call(
@@ -77,11 +79,12 @@ class Decoder(keras.layers.Layer):
       architecture: `architectures.Architecture`.
       batch_norms: `BatchNorms`.
       dtype: precision policy.
+      remat: as of `Rows`.
     """
 
-    def __init__(self, architecture, batch_norms, dtype="float32"):
+    def __init__(self, architecture, batch_norms, dtype="float32", remat=False):
         super().__init__(autocast=False)
-        common = _common(architecture, dtype, batch_norms)
+        common = _common(architecture, dtype, remat, batch_norms)
         self._classes = architecture.classes
         shapes = [architecture.image, *(level.latent for level in architecture.levels)]
         self.levels = [
@@ -133,11 +136,12 @@ class Discriminator(keras.layers.Layer):
     Args:
       architecture: `architectures.Architecture`.
       dtype: precision policy.
+      remat: as of `Rows`.
     """
 
-    def __init__(self, architecture, dtype="float32"):
+    def __init__(self, architecture, dtype="float32", remat=False):
         super().__init__(autocast=False)
-        common = _common(architecture, dtype)
+        common = _common(architecture, dtype, remat)
         self.levels = [DiscriminatorLevel(level, **common) for level in architecture.levels]
         self.joint = Rows(architecture.joint[:-1], **common)
         self.logit = Rows(architecture.joint[-1:], **common)

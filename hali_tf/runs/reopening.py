@@ -39,6 +39,7 @@ def make_model(config: Config) -> Autoencoder:
         batch_norm_momentum=optimisation.batch_norm_momentum,
         sync_batch_norm=optimisation.sync_batch_norm,
         accumulate=optimisation.accumulate,
+        remat=optimisation.remat,
         **own,
     )
 

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from hali_tf.layers.convolution import ConvBlock, Dropout, ResidualBlock
+from hali_tf.architectures import cost
+from hali_tf.layers.convolution import ConvBlock, Dropout, ResidualBlock, Upsample
 from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.models.levels import as_maps
 
@@ -34,23 +35,30 @@ def summary(model: Autoencoder) -> str:
     return "\n".join([*lines, f"parameters: {totals}"])
 
 
-def memory_estimate(model: Autoencoder, batch_size: int, accumulate: int = 1) -> int:
+def memory_estimate(
+    model: Autoencoder, batch_size: int, accumulate: int = 1, remat: bool = False
+) -> int:
     """Bytes that a train step needs, roughly: what no compiler could do without.
 
     Weights, gradients and two moments of each, averages, all in float32; and each activation that
     the backward pass looks at, in the model's precision, for all examples that go through a layer.
-    With micro-batches, the activations of one, and the sum of the gradients beside their own.
+    With micro-batches, the activations of one, and the sum of the gradients beside their own. With
+    `remat`, the inputs of blocks of layers, and what is inside of the largest block.
     """
     weights = {name: parameters(network) for name, network in model.networks.items()}
     copies = 4 + (accumulate > 1)
     stored = copies * sum(weights.values()) + weights["encoder"] + weights["decoder"]
-    activations = sum(
-        examples * _KEPT.get(type(layer), 1) * np.prod(shape)
-        for _, examples, layers in _tables(model)
-        for layer, shape in layers
-    )
+    tables = [
+        (examples, [_output(*layer) for layer in layers]) for _, examples, layers in _tables(model)
+    ]
+    activations = cost.activations(tables, remat)
     size = tf.as_dtype(model.encoder.compute_dtype).size
     return int(4 * stored + size * batch_size / accumulate * activations)
+
+
+def _output(layer, shape):
+    copies = _KEPT.get(type(layer), 1)
+    return cost.Output(copies, int(np.prod(shape)), isinstance(layer, Upsample))
 
 
 def _tables(model):

@@ -75,7 +75,8 @@ def resolve_auto(config: Config) -> Config:
     if precision == "auto":
         precision = native_precision()
     if jit_compile == "auto":
-        jit_compile = "true" if gpus and not asked.sync_batch_norm else "false"
+        without = asked.sync_batch_norm or asked.remat
+        jit_compile = "true" if gpus and not without else "false"
     return config.replace(precision=precision, jit_compile=jit_compile)
 
 

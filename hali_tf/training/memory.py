@@ -29,14 +29,20 @@ def check(config: Config) -> None:
     has_discriminator = config.model.kind != "vae"
     # A dry run makes the model alone, perhaps to see whether another machine can train it.
     images = 1 if config.run.dry_run else optimisation.batch_size
-    accumulate = optimisation.accumulate
-    needed = cost.memory(config.table(), images, bytes_each, has_discriminator, accumulate)
+    needed = cost.memory(
+        config.table(),
+        images,
+        bytes_each,
+        has_discriminator,
+        optimisation.accumulate,
+        optimisation.remat,
+    )
     there = available()
     if needed > there:
         raise UsageError(
             f"--batch_size={optimisation.batch_size} with --width={config.model.width:g}: a step "
             f"needs at least {needed / 2**30:,.1f} GiB of memory, and {there / 2**30:,.1f} GiB are "
-            f"there; lower one of the two, or compute a batch in parts with --accumulate"
+            "there; lower one of the two, or keep less at once with --accumulate or --remat"
         )
 
 

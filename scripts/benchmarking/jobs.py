@@ -65,6 +65,8 @@ def _make_model(job, strategy):
             precision=job["precision"],
             jit_compile=job["xla"],
             one_pass=job["one_pass"],
+            accumulate=job["accumulate"],
+            remat=job["remat"],
         )
         model.compile(
             *(make_optimizer("Adam", 1e-4, 0.5, 0.999, loss_scaling=scaling) for _ in range(2))
