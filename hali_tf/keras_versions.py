@@ -110,3 +110,23 @@ def addons_optimizers(name: str) -> types.ModuleType:
 def addons_inner_adam(**settings: Any) -> Any:
     """An Adam that the wrappers of tensorflow-addons, such as Lookahead, go around."""
     return keras.optimizers.legacy.Adam(**settings)
+
+
+def leave_built(model: Any) -> None:
+    """Keeps `fit` from building a model that is built.
+
+    Keras 3 would add up a batch of uint8 over the replicas for it, which workers cannot.
+    """
+    if _KERAS_3:
+        model._maybe_symbolic_build = lambda *_, **__: None
+
+
+def logs(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """What a train step returns, scalars that are equal on all replicas, as Keras takes them.
+
+    Between several workers Keras 3 takes a mean over an axis that a scalar does not have.
+    """
+    several = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
+    if not (_KERAS_3 and several):
+        return values
+    return {name: tf.expand_dims(value, 0) for name, value in values.items()}

@@ -3,11 +3,13 @@
 python -m hali_tf.train --flagfile=configs/digits.cfg [--steps=... and any other flag]
 
 The same command again goes on from the last checkpoint. Exit code: 0 done, 1 an error of data,
-disk or numbers, 2 a flag that cannot work, 130 and 143 stopped by SIGINT and SIGTERM and saved.
+disk or numbers, 2 a flag that cannot work, 75 another worker was lost, 130 and 143 stopped by
+SIGINT and SIGTERM and saved.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -34,11 +36,14 @@ def main() -> None:
     from hali_tf.runs.lock import locked
     from hali_tf.runs.reopening import open_data
     from hali_tf.runs.run_folder import open_run
-    from hali_tf.training import devices, memory
+    from hali_tf.training import cluster, devices, memory
 
-    devices.choose(config.optimisation.device)
-    strategy = devices.make_strategy(config.optimisation.virtual_devices)
-    batch_size, accumulate = config.optimisation.batch_size, config.optimisation.accumulate
+    optimisation = config.optimisation
+    if config.run.dry_run:  # it needs no other worker
+        os.environ.pop("TF_CONFIG", None)
+    devices.choose(optimisation.device)
+    strategy = devices.make_strategy(optimisation.virtual_devices, optimisation.worker_minutes)
+    batch_size, accumulate = optimisation.batch_size, optimisation.accumulate
     if batch_size % (strategy.num_replicas_in_sync * accumulate):
         raise UsageError(
             f"--batch_size={batch_size} cannot be shared among "
@@ -52,10 +57,13 @@ def main() -> None:
     memory.check(config)
     if config.run.dry_run:
         return describe_run(devices.resolve_auto(open_run(config)))
-    with locked(config.run_dir):
+    chief = cluster.tasks()[1] == 0
+    with locked(config.run_dir) if chief else contextlib.nullcontext():
         config = devices.resolve_auto(open_run(config))
         tf.get_logger().setLevel("ERROR")
         summary = train(config, source, strategy)
+    if summary is None:  # the chief says it
+        return
     print(reconstruction.table(config.data.name, summary))
     if "label_errors" in summary:
         print(labels.sentence(config.labels.per_class, summary))
@@ -64,11 +72,13 @@ def main() -> None:
     print(f"all of the run: {config.run_dir}")
 
 
-def train(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dict[str, Any]:
+def train(
+    config: Config, source: Source, strategy: tf.distribute.Strategy
+) -> dict[str, Any] | None:
     """`fit` as a command: a signal ends it with its exit code, a full disk with one line."""
     import tensorflow as tf
 
-    from hali_tf.training import callbacks
+    from hali_tf.training import callbacks, cluster
     from hali_tf.training.fit import fit
 
     try:
@@ -76,7 +86,12 @@ def train(config: Config, source: Source, strategy: tf.distribute.Strategy) -> d
     except callbacks.Interrupted as stop:
         print(f"hali_tf: {stop}; the same command goes on", file=sys.stderr)
         sys.exit(stop.exit_code)
-    except (OSError, tf.errors.ResourceExhaustedError) as error:
+    except (OSError, tf.errors.OpError) as error:
+        if cluster.lost(error):
+            raise cluster.WorkerLost(
+                "another worker has ended; start all of them again, and they go on from the last "
+                "checkpoint"
+            ) from error
         if isinstance(error, tf.errors.OpError) and "No space left" not in str(error):
             raise  # of a device's memory, and not of the disk under TensorBoard's files
         reason = str(error).partition("\n")[0]

@@ -211,6 +211,12 @@ class OptimisationConfig(Settings):
     virtual_devices: int = setting(
         1, "Split the CPU into this many devices, to try replicas without GPUs.", at_least=1
     )
+    worker_minutes: float = setting(
+        10.0,
+        "With TF_CONFIG: wait so many minutes for the other workers.",
+        changes_weights=False,
+        above=0,
+    )
 
     def falling_steps(self) -> tuple[int, int] | None:
         """Returns (first, last) step of --learning_rate_fall; None if it is empty.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from hali_tf.data.pipeline import train_batches
+from hali_tf.data.pipeline import WHOLE, Share, train_batches
 from hali_tf.data.source import Source, Split
 from hali_tf.errors import UserError
 
@@ -69,6 +69,7 @@ def semi_supervised_batches(
     last_step: int,
     shift: int = 0,
     warp: float = 0.0,
+    share: Share = WHOLE,
 ) -> tf.data.Dataset:
     """Makes the batches of a semi-supervised run: images without labels, and as many with.
 
@@ -81,6 +82,7 @@ def semi_supervised_batches(
       last_step: One past the last step.
       shift: How far the second and third of what is returned are shifted; see `moved`.
       warp: How far they are warped.
+      share: Which part of each batch, in pieces; see `train_batches`.
 
     Returns:
       A dataset of uint8 [B, H, W, C] (images without labels), the same images moved, as many
@@ -89,21 +91,32 @@ def semi_supervised_batches(
     assert train.labels is not None  # see draw_labelled
     few = Split(train.images[labelled], train.labels[labelled])
     steps = (batch_size, seed, first_step, last_step)
+    size = batch_size // share.of
 
-    def element(step, images, with_label):
+    def element(number, images, with_label):
         labelled_images, labels = with_label
-        both = moved(tf.concat([images, labelled_images], 0), shift, warp, tf.stack([seed, step]))
+        step, piece = number // share.pieces, number % share.pieces
+        own = (share.first + piece) * size + tf.range(size, dtype=tf.int64)
+        draws = (2 * batch_size, tf.concat([own, batch_size + own], 0))
+        both = tf.concat([images, labelled_images], 0)
+        both = moved(both, shift, warp, tf.stack([seed, step]), draws)
         return (images, *tf.split(both, 2), labels)
 
     parts = (
-        tf.data.Dataset.range(first_step, last_step),
-        train_batches(train, *steps),
-        train_batches(few, *steps, labels=True),
+        tf.data.Dataset.range(first_step * share.pieces, last_step * share.pieces),
+        train_batches(train, *steps, share=share),
+        train_batches(few, *steps, labels=True, share=share),
     )
     return tf.data.Dataset.zip(parts).map(element).prefetch(tf.data.AUTOTUNE)
 
 
-def moved(images: tf.Tensor, shift: int, warp: float, seed: tf.Tensor) -> tf.Tensor:
+def moved(
+    images: tf.Tensor,
+    shift: int,
+    warp: float,
+    seed: tf.Tensor,
+    draws: tuple[int, tf.Tensor] | None = None,
+) -> tf.Tensor:
     """Shifts each image, and turns, scales and slants it around its centre, by draws of its own.
 
     The pixel at r from the centre is taken from A r + d, bilinearly, and from the border where that
@@ -114,12 +127,15 @@ def moved(images: tf.Tensor, shift: int, warp: float, seed: tf.Tensor) -> tf.Ten
       shift: Pixels; d is whole, from -shift..shift in both directions.
       warp: The entries of A are those of the unit matrix plus draws from -warp..warp.
       seed: Integers [2].
+      draws: For how many images is drawn, and which of them these are, int64 [B]; None: for these.
     """
     if not (shift or warp):
         return images
     batch, height, width, _ = images.shape
-    d = tf.random.stateless_uniform([batch, 2], seed, -shift, shift + 1, tf.int32)
-    a = tf.eye(2) + tf.random.stateless_uniform([batch, 2, 2], seed, -warp, warp)
+    count, places = draws or (batch, tf.range(batch))
+    d = tf.random.stateless_uniform([count, 2], seed, -shift, shift + 1, tf.int32)
+    a = tf.eye(2) + tf.random.stateless_uniform([count, 2, 2], seed, -warp, warp)
+    d, a = tf.gather(d, places), tf.gather(a, places)
     centre = tf.constant([width - 1, height - 1], tf.float32) / 2
     offset = centre - tf.linalg.matvec(a, centre) + tf.cast(d, tf.float32)
     rows = tf.reshape(tf.concat([a, offset[:, :, None]], axis=2), [batch, 6])

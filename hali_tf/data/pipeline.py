@@ -7,12 +7,29 @@ sees what a run that never stopped would have seen, without the iterator being c
 from __future__ import annotations
 
 import functools
-from typing import Callable
+from typing import Callable, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from hali_tf.data.source import Split
+
+
+class Share(NamedTuple):
+    """Which part of every batch a process trains on, in pieces of one replica each.
+
+    Attributes:
+      first: The number of its first piece.
+      pieces: How many pieces it has.
+      of: How many pieces all processes have together.
+    """
+
+    first: int
+    pieces: int
+    of: int
+
+
+WHOLE = Share(0, 1, 1)
 
 
 def positions(count: int, batch_size: int, seed: int) -> Callable[[int], np.ndarray]:
@@ -46,9 +63,15 @@ def positions(count: int, batch_size: int, seed: int) -> Callable[[int], np.ndar
 
 
 def train_batches(
-    split: Split, batch_size: int, seed: int, first_step: int, last_step: int, labels: bool = False
+    split: Split,
+    batch_size: int,
+    seed: int,
+    first_step: int,
+    last_step: int,
+    labels: bool = False,
+    share: Share = WHOLE,
 ) -> tf.data.Dataset:
-    """Makes the batches of the steps first_step .. last_step - 1.
+    """Makes the batches of the steps first_step .. last_step - 1, or a share of each.
 
     Args:
       split: What to train on; at least one image.
@@ -57,11 +80,12 @@ def train_batches(
       first_step: The first step that the dataset yields (0 for a new run).
       last_step: One past the last step.
       labels: Whether to yield labels beside the images.
+      share: Which part of each batch; no image outside of it is read.
 
     Returns:
       A dataset of last_step - first_step elements uint8 [B, H, W, C] in 0..255, or, with
-      `labels`, of pairs of that and int64 [B] or uint8 [B, A]. Shapes are static, so that a
-      distribution strategy can cut every batch among its replicas.
+      `labels`, of pairs of that and int64 [B] or uint8 [B, A]. Shapes are static. Of a share,
+      every batch comes in its pieces [B / of, ...], one after the other.
 
     Raises:
       ValueError: If labels are asked of a split that has none.
@@ -72,7 +96,15 @@ def train_batches(
             raise ValueError("labels=True, but the split has no labels")
         arrays.append(split.labels)
     positions_of = positions(len(split.images), batch_size, seed)
-    return _gather(arrays, positions_of, first_step, last_step, batch_size)
+    size = batch_size // share.of
+
+    def of_piece(number: int) -> np.ndarray:
+        step, piece = divmod(number, share.pieces)
+        begin = (share.first + piece) * size
+        return positions_of(step)[begin : begin + size]
+
+    numbers = (first_step * share.pieces, last_step * share.pieces)
+    return _gather(arrays, of_piece, *numbers, size)
 
 
 def batches(split: Split, batch_size: int, limit: int | None = None) -> tf.data.Dataset:
@@ -119,7 +151,4 @@ def _gather(
 
     dataset = tf.data.Dataset.range(first_step, last_step)
     dataset = dataset.map(element, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    options = tf.data.Options()
-    # There are no files to shard by: several workers share the steps out.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
+    return dataset.prefetch(tf.data.AUTOTUNE)

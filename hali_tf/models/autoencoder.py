@@ -90,8 +90,9 @@ class Autoencoder(Averaged):
         _, zs = self.encoder(x)
         self.decoder(zs[-1])
         self._build_further(x, zs)
-        self.average.encoder(x)
-        self.average.decoder(zs[-1])
+        with tf.variable_creator_scope(_same_on_all_replicas):
+            self.average.encoder(x)
+            self.average.decoder(zs[-1])
         for average, weight in self._averaged():
             average.assign(weight)
         self.built = True
@@ -110,6 +111,7 @@ class Autoencoder(Averaged):
         To be called in the strategy's scope: variables made later would not be restored.
         """
         super().compile(optimizer=optimizer, jit_compile=False)
+        keras_versions.leave_built(self)
         for player, variables in self._players():
             if hasattr(player, "build"):  # tensorflow-addons' make them as they are restored
                 player.build(variables)
@@ -150,7 +152,7 @@ class Autoencoder(Averaged):
             share_statistics(self._recorded(), context)
         context.merge_call(self._update_averages)
         self.step.assign_add(1)
-        return values
+        return keras_versions.logs(values)
 
     def _accumulated(self, images, seed, replica, scales):
         """As `_gradients`, by micro-batches, each of which counts as a replica of its own."""
@@ -233,3 +235,13 @@ def _norm(gradients: list[tf.Tensor], scale: tf.Tensor) -> tf.Tensor:
     norm = tf.linalg.global_norm([g / tf.cast(scale, g.dtype) for g in gradients])
     skipped = tf.logical_and(scale > 1.0, tf.math.logical_not(tf.math.is_finite(norm)))
     return tf.where(skipped, tf.zeros_like(norm), norm)
+
+
+def _same_on_all_replicas(make, **settings):
+    """Makes a variable that is never a replica's own, as batch norm's statistics would be.
+
+    To read the mean of several, all workers would have to ask for it; one evaluates.
+    """
+    settings["synchronization"] = tf.VariableSynchronization.ON_WRITE
+    settings["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
+    return make(**settings)

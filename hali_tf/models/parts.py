@@ -52,7 +52,8 @@ def share_statistics(
 
     Each replica recorded its own; a run resumed from their mean would not equal one that went on.
     """
-    _assign(statistics, context.all_reduce(tf.distribute.ReduceOp.MEAN, list(statistics)))
+    values = [tf.identity(variable) for variable in statistics]  # variables cannot be reduced
+    _assign(statistics, context.all_reduce(tf.distribute.ReduceOp.MEAN, values))
 
 
 def _assign(variables, values):

@@ -11,6 +11,7 @@ import glob
 import os
 import re
 import shutil
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,7 +46,8 @@ class Checkpoints:
         self._model = model
         self._required = tf.train.Checkpoint(model=variables_of(model))
         self._further = tf.train.Checkpoint(window=dict(window or {}))
-        self._all = tf.train.Checkpoint(model=self._required.model, window=self._further.window)
+        own = _of_this_process(variables_of(model))
+        self._all = tf.train.Checkpoint(model=own, window=self._further.window)
         folder = os.path.join(run_dir, "checkpoints")
         self._folders = {"last": folder, "best": os.path.join(folder, "best")}
 
@@ -97,6 +99,24 @@ class Checkpoints:
         for bad in damaged:
             _set_aside(self._folders["last"], bad)
         return step
+
+    def follow(self, step: int) -> None:
+        """Restores the checkpoint of a step that another worker has just written or restored.
+
+        Raises:
+          UserError: it is not there, even after the time that a network disk may take.
+        """
+        path, until = os.path.join(self._folders["last"], f"ckpt-{step}"), time.monotonic() + 60
+        while True:
+            try:
+                return self._read(path)
+            except _UNREADABLE as error:
+                if time.monotonic() > until:
+                    raise UserError(
+                        f"{path}: the chief trains from it, but this worker cannot read it "
+                        f"({_reason(error)}); let --run_dir be a folder that all workers share"
+                    ) from error
+                time.sleep(1)
 
     def go_back(self, which: str) -> int:
         """Restores a checkpoint and sets aside those of later steps; returns its step.
@@ -184,6 +204,21 @@ def variables_of(node: Any) -> Any:
         elif isinstance(value, (keras.layers.Layer, tf.Module)) or _all_layers(value):
             found[name] = variables_of(value)
     return found
+
+
+def _of_this_process(tree):
+    """The tree with those parts of variables that one process has.
+
+    Each replica has its own moving statistics, made equal after each step. To read their mean, all
+    processes would have to ask for it.
+    """
+    if isinstance(tree, dict):
+        return {name: _of_this_process(part) for name, part in tree.items()}
+    if isinstance(tree, list):
+        return [_of_this_process(part) for part in tree]
+    if isinstance(tree, tf.distribute.DistributedValues):
+        return tree.values[0]
+    return tree
 
 
 def _all_layers(value):

@@ -102,7 +102,7 @@ def check_images(config: Config, train: Split, replicas: int) -> None:
     """
     for start in [start for start in read_starts(config.run_dir) if "images" in start][:1]:
         began = start["images"]
-        if not _same(began, _describe(train)):
+        if not _same(began, describe(train)):
             raise UserError(
                 f"--data_dir={config.data.data_dir}: these are not the training images that "
                 f"{config.run_dir} was begun with ({len(train.images)} here, {began['count']} "
@@ -118,7 +118,7 @@ def check_images(config: Config, train: Split, replicas: int) -> None:
             )
 
 
-def _describe(train):
+def describe(train: Split) -> dict[str, Any]:
     """What tells one set of images from another: their number, and the means of a few.
 
     Means, not bits: libraries of another version may decode a pixel differently.
@@ -159,7 +159,7 @@ def record_start(config: Config, train: Split, replicas: int) -> None:
         os.makedirs(os.path.join(config.run_dir, "figures"), exist_ok=True)
         write_text(os.path.join(config.run_dir, "config.json"), config.to_json())
         path = os.path.join(config.run_dir, "run.json")
-        start = {**_start(), "replicas": replicas, "images": _describe(train)}
+        start = {**_start(), "replicas": replicas, "images": describe(train)}
         write_json(path, [*read_starts(config.run_dir), start])
     except OSError as error:
         raise UserError(f"--run_dir={config.run_dir}: cannot be written ({error})") from error

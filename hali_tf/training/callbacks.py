@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from hali_tf.progress import progress_bar
+from hali_tf.training.cluster import Workers
 from hali_tf.training.divergence import Diverged
 
 
@@ -95,18 +96,19 @@ class Progress(StepCallback):
 class Save(StepCallback):
     """A checkpoint when due and when a signal asks to stop.
 
-    SIGINT and SIGTERM let the step under way finish, save, and raise `Interrupted`. The handlers
-    are in place within the context.
+    SIGINT and SIGTERM let the step under way finish, save, and raise `Interrupted`, on all workers
+    if one gets them. The handlers are in place within the context.
 
     Args:
       due: `Every`.
       checkpoints: `Checkpoints`.
+      workers: `Workers`, whose chief saves.
     """
 
-    def __init__(self, due, checkpoints):
+    def __init__(self, due, checkpoints, workers):
         super().__init__()
-        self._due, self._checkpoints = due, checkpoints
-        self._signal, self._handlers = None, {}
+        self._due, self._checkpoints, self._workers = due, checkpoints, workers
+        self._signal, self._handlers = 0, {}
 
     def __enter__(self):
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -122,10 +124,31 @@ class Save(StepCallback):
 
     def at(self, step: int, logs: dict[str, float]) -> None:
         """Saves when it is due or a signal came."""
-        if self._due(step) or self._signal:
+        number = int(self._workers.gather([self._signal]).max())
+        if self._workers.chief and (self._due(step) or number):
             self._checkpoints.save()
-        if self._signal:
-            raise Interrupted(self._signal, step)
+        if number:
+            raise Interrupted(number, step)
+
+
+class HearOfCollapse(StepCallback):
+    """Ends training on a worker when the chief, which evaluates, has found a collapse.
+
+    Args:
+      due: `Every`, of the chief's evaluations.
+      workers: `Workers`.
+    """
+
+    def __init__(self, due: Every, workers: Workers):
+        super().__init__()
+        self._due, self._workers = due, workers
+
+    def at(self, step: int, logs: dict[str, float]) -> None:
+        """Raises Diverged if the chief does."""
+        if self._due(step) and self._workers.from_chief(0):
+            raise Diverged(
+                f"step {step}: a collapse, of which the chief says more", step, "collapse"
+            )
 
 
 class Profile(StepCallback):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import tensorflow as tf
 
 from hali_tf.config import Config
 from hali_tf.errors import UsageError
+from hali_tf.training import cluster
 
 
 def choose(device: str) -> None:
@@ -35,20 +34,29 @@ def choose(device: str) -> None:
         tf.config.experimental.set_memory_growth(gpu, True)
 
 
-def make_strategy(virtual_devices: int) -> tf.distribute.Strategy:
+def make_strategy(virtual_devices: int, worker_minutes: float = 10) -> tf.distribute.Strategy:
     """MirroredStrategy over all GPUs, or over the CPU in `virtual_devices` parts.
 
+    Where TF_CONFIG names several workers, their MultiWorkerMirroredStrategy, when all are there.
     To be called before TensorFlow has used a device.
 
+    Args:
+      virtual_devices: parts of the CPU.
+      worker_minutes: how long to wait for other workers.
+
     Raises:
-      UsageError: virtual devices were asked for where there are GPUs, or TF_CONFIG names several
-        machines.
+      UsageError: virtual devices were asked for where there are GPUs or several workers, or
+        TF_CONFIG cannot be used.
+      UserError: a worker did not come.
     """
-    if os.environ.get("TF_CONFIG"):
+    addresses, own = cluster.tasks()
+    if addresses and virtual_devices > 1:
         raise UsageError(
-            f"TF_CONFIG={os.environ['TF_CONFIG']}: training uses the devices of one machine and no "
-            "cluster; unset TF_CONFIG"
+            f"--virtual_devices={virtual_devices} with TF_CONFIG: a worker has one CPU; drop one "
+            "of the two"
         )
+    if addresses:
+        return cluster.join(addresses, own, worker_minutes)
     gpus = tf.config.list_logical_devices("GPU") if virtual_devices == 1 else []
     if gpus:
         return tf.distribute.MirroredStrategy([d.name for d in gpus])

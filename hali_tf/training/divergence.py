@@ -12,6 +12,7 @@ from hali_tf.errors import UserError
 from hali_tf.files import read_json, write_json
 from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.runs.checkpoints import Checkpoints
+from hali_tf.training.cluster import Workers
 from hali_tf.training.window import Window
 
 MOST_ROLLBACKS = 3
@@ -111,10 +112,11 @@ class Rollbacks:
 
     Args:
       run_dir: folder of the run.
+      workers: `Workers`, who go back together.
     """
 
-    def __init__(self, run_dir: str):
-        self._path = os.path.join(run_dir, "rollbacks.json")
+    def __init__(self, run_dir: str, workers: Workers):
+        self._path, self._workers = os.path.join(run_dir, "rollbacks.json"), workers
 
     def continue_path(self, model: Autoencoder) -> None:
         """Lets a model draw as the run does since its last way back."""
@@ -136,9 +138,14 @@ class Rollbacks:
                 error.step,
                 error.kind,
             ) from error
-        step = checkpoints.go_back("best" if error.kind == "collapse" else "last")
-        write_json(self._path, [*taken, {"at": error.step, "to": step, "reason": str(error)}])
-        self.continue_path(model)
+        step = self._workers.from_chief(0)  # when all have read the file
+        if self._workers.chief:
+            step = checkpoints.go_back("best" if error.kind == "collapse" else "last")
+            write_json(self._path, [*taken, {"at": error.step, "to": step, "reason": str(error)}])
+        step = self._workers.from_chief(step)
+        if not self._workers.chief:
+            checkpoints.follow(step)
+        model.take_seed_path(len(taken) + 1)
         logging.warning(
             "%s. Going back to step %d and on from there with other random draws (%d of %d)",
             error,

@@ -22,6 +22,7 @@ from hali_tf.runs.checkpoints import Checkpoints
 from hali_tf.runs.metrics_file import MetricsFile
 from hali_tf.runs.reopening import make_model
 from hali_tf.training import callbacks, log, projector
+from hali_tf.training.cluster import Workers
 from hali_tf.training.divergence import Collapse, Diverged, Rollbacks
 from hali_tf.training.optimizers import make_optimizer
 from hali_tf.training.window import Window
@@ -48,17 +49,18 @@ def build(config: Config, strategy: tf.distribute.Strategy) -> Autoencoder:
     return model
 
 
-def fit(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dict[str, Any]:
-    """Trains until --steps and writes what a run folder holds.
+def fit(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dict[str, Any] | None:
+    """Trains until --steps; of several workers the chief writes what a run folder holds.
 
     Args:
-      config: resolved `Config`; its run folder is locked by this process.
+      config: resolved `Config`; its run folder is locked by this process, or by the chief's.
       source: `data.Source`.
       strategy: `tf.distribute.Strategy`.
 
     Returns:
       The numbers at the end, as in summary.json: step and `reconstruction.errors` of the test
-      split, and `labels.count_errors` of it if some images had a label.
+      split, and `labels.count_errors` of it if some images had a label. None from another worker
+      than the chief.
 
     Raises:
       UserError: data, disk or a non-finite value; says what to do.
@@ -66,25 +68,43 @@ def fit(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dic
     """
     train, validation, test = (source.load(name) for name in data.SPLITS)
     run_folder.check_images(config, train, strategy.num_replicas_in_sync)
+    workers = Workers(strategy)
+    workers.check_same(_common(config, train))
     model = build(config, strategy)
     window, collapse = Window(model.logged), Collapse(model)
     further = {"window": window.variable, "collapse": collapse.window.variable}
     checkpoints = Checkpoints(config.run_dir, model, further)
-    first_step = _begin(config, model, train, checkpoints, strategy)
+    first_step = _begin(config, model, train, checkpoints, workers)
     logs = os.path.join(config.run_dir, "logs")
-    writer = tf.summary.create_file_writer(logs)
-    rollbacks = Rollbacks(config.run_dir)
+    writer = tf.summary.create_file_writer(logs) if workers.chief else None
+    rollbacks = Rollbacks(config.run_dir, workers)
     rollbacks.continue_path(model)
     while first_step < config.optimisation.steps:
         try:
             run = (train, validation, checkpoints, first_step, window, collapse, writer)
-            _train(config, model, *run)
+            _train(config, workers, model, *run)
             break
         except Diverged as error:
             if config.run.on_divergence != "rollback":
                 raise
             first_step = rollbacks.take(error, model, checkpoints)
-    projector.write(logs, model, validation, source.label_names)
+    summary = None
+    if workers.chief:
+        projector.write(logs, model, validation, source.label_names)
+        summary = _conclude(config, model, test, writer)
+    workers.from_chief(0)  # if one left now, the others would take it for lost
+    return summary
+
+
+def _common(config, train):
+    """What is the same on all workers, by name: the flags, without folders; and the images."""
+    own = ("run_dir", "data_dir", "cache_dir", "device")
+    flags = {f"--{flag}": value for flag, value in config.flat().items() if flag not in own}
+    return {**flags, "training images": run_folder.describe(train)}
+
+
+def _conclude(config, model, test, writer):
+    """Measures the end of a run; writes and returns its summary."""
     summary = {"step": int(model.step.numpy()), **reconstruction.errors(model, test)}
     if config.labels.per_class:
         summary.update(labels.count_errors(model, test))
@@ -110,65 +130,84 @@ def _compare_in_tensorboard(config, summary):
         tf.summary.scalar(tag, value, step=summary["step"])
 
 
-def _begin(config, model, train, checkpoints, strategy):
-    """Restores the last checkpoint, or makes that of step 0; returns the step."""
-    first_step = checkpoints.restore()
-    trained = run_folder.trained(config.run_dir)
-    if first_step is None and trained:
+def _begin(config, model, train, checkpoints, workers):
+    """Restores the last checkpoint, or makes that of step 0; returns the step.
+
+    The chief does, and the other workers restore what it has.
+    """
+    restored = checkpoints.restore() if workers.chief else None
+    trained = run_folder.trained(config.run_dir) if workers.chief else []
+    if restored is None and trained:
         raise UserError(
             f"{config.run_dir}: {trained[0]} is there, but no checkpoint; put the checkpoints "
             "back, or name another --run_dir"
         )
-    if first_step is None:
-        with strategy.scope():
+    first_step = workers.from_chief(-1 if restored is None else restored)
+    if first_step < 0:
+        with workers.strategy.scope():
             if config.model.init_from:
                 reopening.copy_weights(config.model.init_from, model)
             else:
                 model.initialize_from_data(train.images[: config.optimisation.batch_size])
-    run_folder.record_start(config, train, strategy.num_replicas_in_sync)
-    if first_step is None:  # from here on, a folder without a checkpoint has lost it
-        checkpoints.save()
-    return first_step or 0
+    if workers.chief:
+        run_folder.record_start(config, train, workers.strategy.num_replicas_in_sync)
+        if first_step < 0:  # from here on, a folder without a checkpoint has lost it
+            checkpoints.save()
+    first_step = max(workers.from_chief(first_step), 0)
+    if not workers.chief:
+        checkpoints.follow(first_step)
+    return first_step
 
 
-def _batches(config, train, first_step):
-    """What the steps train on; the first time, writes which images have a label."""
+def _batches(config, workers, train, first_step):
+    """What the steps train on, each replica its share."""
     seed, labels = config.run.seed, config.labels
     steps = (config.optimisation.batch_size, seed, first_step, config.optimisation.steps)
-    if not labels.per_class:
-        return data.train_batches(train, *steps)
-    labelled = data.draw_labelled(train.labels, labels.classes, labels.per_class, seed)
-    write_json(os.path.join(config.run_dir, "labelled.json"), labelled.tolist())
-    return data.semi_supervised_batches(train, labelled, *steps, labels.shift, labels.warp)
+    if labels.per_class:
+        labelled = data.draw_labelled(train.labels, labels.classes, labels.per_class, seed)
+        if workers.chief:
+            write_json(os.path.join(config.run_dir, "labelled.json"), labelled.tolist())
+
+    def of_process(context):
+        pieces = context.num_replicas_in_sync // context.num_input_pipelines
+        first = context.input_pipeline_id * pieces
+        share = data.Share(first, pieces, context.num_replicas_in_sync)
+        if not labels.per_class:
+            return data.train_batches(train, *steps, share=share)
+        moves = (labels.shift, labels.warp)
+        return data.semi_supervised_batches(train, labelled, *steps, *moves, share=share)
+
+    return workers.strategy.distribute_datasets_from_function(of_process)
 
 
-def _train(config, model, train, validation, checkpoints, first_step, window, collapse, writer):
+def _train(
+    config, workers, model, train, validation, checkpoints, first_step, window, collapse, writer
+):
     """Fits from `first_step` to the last, with callbacks for all that is not a step."""
-    file = MetricsFile(os.path.join(config.run_dir, "metrics.jsonl"), first_step)
-    batches = _batches(config, train, first_step)
+    batches = _batches(config, workers, train, first_step)
     profile = config.run.profiled_steps()
     last_step, batch_size = config.optimisation.steps, config.optimisation.batch_size
     due = callbacks.Every(config.run.checkpoint_every, last_step)
+    stops = config.run.on_divergence != "warn"
     with contextlib.ExitStack() as stack:
-        active = [
-            callbacks.StopOnNonFinite(),
-            log.Log(config.run.log_every, batch_size, window, writer, file),
-            stack.enter_context(callbacks.Progress(last_step)),
-            log.Evaluate(
-                due,
-                validation,
-                os.path.join(config.run_dir, "figures"),
-                writer,
-                file,
-                checkpoints,
-                None if config.labels.encoder_only else collapse,
-                config.run.on_divergence != "warn",
-            ),
-            stack.enter_context(callbacks.Save(due, checkpoints)),
-        ]
-        if profile:
+        active = [callbacks.StopOnNonFinite()]
+        if workers.chief:
+            file = MetricsFile(os.path.join(config.run_dir, "metrics.jsonl"), first_step)
+            figures = os.path.join(config.run_dir, "figures")
+            measured = None if config.labels.encoder_only else collapse
+            told = workers if stops else None
+            active += [
+                log.Log(config.run.log_every, batch_size, window, writer, file),
+                stack.enter_context(callbacks.Progress(last_step)),
+                log.Evaluate(due, validation, figures, writer, file, checkpoints, measured, told),
+            ]
+        elif stops:
+            active.append(callbacks.HearOfCollapse(due, workers))
+        active.append(stack.enter_context(callbacks.Save(due, checkpoints, workers)))
+        if profile and workers.chief:
             logs = os.path.join(config.run_dir, "logs")
             active.append(stack.enter_context(callbacks.Profile(*profile, logs)))
         for callback in active:
             callback.first_step = first_step
-        model.fit(batches, verbose=0, shuffle=False, callbacks=active)
+        steps = last_step - first_step
+        model.fit(batches, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=active)

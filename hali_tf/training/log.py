@@ -80,12 +80,12 @@ class Evaluate(StepCallback):
       file: `MetricsFile`.
       checkpoints: `Checkpoints`.
       collapse: `divergence.Collapse`, or None for a model without a decoder to look at.
-      stop: whether collapse ends training.
+      workers: `Workers`, who are told of a collapse that ends training; None if none does.
     """
 
-    def __init__(self, due, held_out, folder, writer, file, checkpoints, collapse, stop):
+    def __init__(self, due, held_out, folder, writer, file, checkpoints, collapse, workers):
         super().__init__()
-        self._collapse, self._stop = collapse, stop
+        self._collapse, self._workers = collapse, workers
         self._due, self._held_out, self._folder = due, held_out, folder
         self._writer, self._file, self._checkpoints = writer, file, checkpoints
         self._best = file.best_error
@@ -119,6 +119,8 @@ class Evaluate(StepCallback):
                 tf.summary.text("collapse", "; ".join(collapsed))
         said = {"collapse": collapsed} if collapsed else {}
         self._file.append({"step": step, **errors, **spreads, **said})
+        if self._workers:
+            self._workers.from_chief(bool(collapsed))
         if collapsed:
             self._say(collapsed, step)
         if mean_error(errors) < self._best:
@@ -127,7 +129,7 @@ class Evaluate(StepCallback):
 
     def _say(self, collapsed, step):
         words = f"step {step}: {'; '.join(collapsed)}"
-        if self._stop:
+        if self._workers:
             raise Diverged(
                 f"{words}. Go on from the best checkpoint in a new --run_dir, by "
                 "--init_from=THIS RUN:best and other flags, such as --gradient_penalty=1",

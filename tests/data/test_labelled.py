@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hali_tf.data import Source, Split, count_classes, draw_labelled, semi_supervised_batches
+from hali_tf.data import Share, Source, Split, count_classes, draw_labelled, semi_supervised_batches
 from hali_tf.data.labelled import moved
 from hali_tf.data.pipeline import train_batches
 from hali_tf.errors import UserError
@@ -80,6 +80,20 @@ def test_batches_are_all_images_and_labelled_ones_with_their_labels(split):
             assert own_label[image.tobytes()] == label
             seen.add(image.tobytes())
     assert len(seen) == 8
+
+
+def test_shares_are_moved_as_the_whole_batch_is(split):
+    labelled = draw_labelled(LABELS, 4, 2, seed=0)
+    steps, moves = (8, 3, 2, 5), {"shift": 2, "warp": 0.1}
+    whole = list(semi_supervised_batches(split, labelled, *steps, **moves))
+    shares = [
+        list(semi_supervised_batches(split, labelled, *steps, **moves, share=Share(n, 1, 2)))
+        for n in range(2)
+    ]
+    for batch, *pieces in zip(whole, *shares):
+        for one, several in zip(batch, zip(*pieces)):
+            assert [len(part) for part in several] == [4, 4]
+            np.testing.assert_array_equal(one, np.concatenate(several))
 
 
 def test_batches_of_a_step_are_the_same_wherever_they_begin(split):

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from hali_tf.data import Split, batches, train_batches
+from hali_tf.data import Share, Split, batches, train_batches
 from hali_tf.data.pipeline import positions
 
 
@@ -82,6 +82,21 @@ def test_batches_keep_the_order_and_stop_at_the_limit(limit, expected):
     shown = _numbers(batches(_split(10), 4, limit))
     assert [len(batch) for batch in shown] == expected
     assert sum(shown, []) == list(range(sum(expected)))
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_shares_are_the_batch_without_repeats(labels):
+    """Two processes of two replicas each, whose pieces come in order."""
+    steps = (_split(30), 8, 0, 3, 7)
+    whole = list(train_batches(*steps, labels=labels))
+    pieces = [list(train_batches(*steps, labels, Share(2 * n, 2, 4))) for n in range(2)]
+    for step, batch in enumerate(whole):
+        parts = [piece for own in pieces for piece in own[2 * step : 2 * step + 2]]
+        if not labels:
+            batch, parts = (batch,), [(part,) for part in parts]
+        for one, several in zip(batch, zip(*parts)):
+            assert [len(part) for part in several] == [2] * 4
+            np.testing.assert_array_equal(one, np.concatenate(several))
 
 
 _REPLICAS = """

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from hali_tf.errors import UserError
 from hali_tf.training.callbacks import Every, Interrupted, Profile, Save, StopOnNonFinite
+from tests.training.tiny import ALONE
 
 
 class Saved(list):
@@ -35,7 +36,7 @@ def test_broken_number_is_named_with_its_step(value):
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_lets_the_step_finish_and_saves(number, code):
     before, saved = signal.getsignal(number), Saved()
-    with pytest.raises(Interrupted) as stop, Save(Every(100, 100), saved) as save:
+    with pytest.raises(Interrupted) as stop, Save(Every(100, 100), saved, ALONE) as save:
         save.at(1, {})
         assert saved == []
         os.kill(os.getpid(), number)

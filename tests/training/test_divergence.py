@@ -17,7 +17,7 @@ from hali_tf.runs.reopening import copy_weights, load_run, make_model, open_data
 from hali_tf.training import devices
 from hali_tf.training.divergence import Collapse, Diverged, Rollbacks
 from hali_tf.training.fit import fit
-from tests.training.tiny import config_of
+from tests.training.tiny import ALONE, config_of
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), np.uint8)
 
@@ -90,7 +90,7 @@ class Saved(tf.Module):
 @pytest.mark.parametrize("kind, expected", [("collapse", 2), ("non-finite", 4)])
 def test_way_back_is_bounded_and_remembered(tmp_path, kind, expected):
     model = Saved()
-    checkpoints, rollbacks = Checkpoints(str(tmp_path), model), Rollbacks(str(tmp_path))
+    checkpoints, rollbacks = Checkpoints(str(tmp_path), model), Rollbacks(str(tmp_path), ALONE)
     rollbacks.continue_path(model)
     assert model.path == 0
     for step, which in ((2, "last"), (2, "best"), (3, "last"), (4, "last")):
@@ -105,7 +105,7 @@ def test_way_back_is_bounded_and_remembered(tmp_path, kind, expected):
         rollbacks.take(error, model, checkpoints)
     again = Saved()
     assert Checkpoints(str(tmp_path), again).restore() == expected  # as a kill would find it
-    Rollbacks(str(tmp_path)).continue_path(again)
+    Rollbacks(str(tmp_path), ALONE).continue_path(again)
     assert again.path == 3
     assert json.loads((tmp_path / "rollbacks.json").read_text())[0] == {
         "at": 5,

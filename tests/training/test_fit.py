@@ -27,12 +27,6 @@ def test_start_that_fails_leaves_no_configuration(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_cluster_is_refused(monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", '{"cluster": {}}')
-    with pytest.raises(UsageError, match="TF_CONFIG=.*unset TF_CONFIG"):
-        devices.make_strategy(1)
-
-
 def first_weights(seed):
     config = Config.of(
         dry_run=True, width=0.01, channels=1, seed=seed, precision="float32"

@@ -1,6 +1,11 @@
-"""The configuration of a run of a few small steps."""
+"""The configuration of a run of a few small steps, and the workers of a training by one process."""
+
+import tensorflow as tf
 
 from hali_tf.config import Config
+from hali_tf.training.cluster import Workers
+
+ALONE = Workers(tf.distribute.get_strategy())
 
 
 def config_of(folder, **flags):

@@ -1,0 +1,121 @@
+"""Training by several processes on this machine, as by several machines."""
+
+import json
+import re
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from hali_tf.runs.metrics_file import read
+from tests import cluster
+from tests.training_command import assert_same_weights, train, weights
+
+# What makes a replica's part of a batch count as in the whole batch.
+EQUAL = ("--batch_size=8", "--sync_batch_norm", "--dropout=false", "--steps=2")
+
+
+def assert_close_weights(run_dir, other, atol=2e-5):
+    one, two = weights(run_dir), weights(other)
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        if not name.startswith("window/"):  # of the log, whose losses are compared
+            np.testing.assert_allclose(value, two[name], rtol=1e-3, atol=atol, err_msg=name)
+
+
+def losses(run_dir, name="d_loss"):
+    return [line[name] for line in read(run_dir / "metrics.jsonl") if name in line]
+
+
+def test_two_workers_train_as_one_process_does(tmp_path):
+    """A VAE, which starts soonest; the slow tests have the other models."""
+    flags = (*EQUAL, "--model=vae")
+    workers = cluster.start(tmp_path / "two", [flags] * 2)
+    code, _, err = train(tmp_path / "one", *flags)
+    assert code == 0, err
+    (chief, out, err), (other, *said) = cluster.finish(workers)
+    assert (chief, other) == (0, 0), (err, said)
+    assert "step 2, digits" in out and said == ["", ""]
+    assert_close_weights(tmp_path / "one", tmp_path / "two")
+    one, two = (losses(tmp_path / name, "elbo") for name in ("one", "two"))
+    np.testing.assert_allclose(one, two, rtol=1e-5)
+    assert len(two) == 2
+    (began,) = json.loads((tmp_path / "two" / "run.json").read_text())
+    assert began["replicas"] == 2
+    files = ({p.name for p in (tmp_path / n).rglob("*") if "tfevents" not in p.name}
+             for n in ("one", "two"))  # fmt: skip
+    assert next(files) == next(files)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4])
+def test_workers_train_as_replicas_of_one_process_do(tmp_path, count):
+    flags = ("--batch_size=8", "--steps=3")  # batch norm and dropout of each replica's own
+    cluster.train(tmp_path / "workers", count, *flags)
+    code, _, err = train(tmp_path / "replicas", *flags, f"--virtual_devices={count}")
+    assert code == 0, err
+    assert_close_weights(tmp_path / "replicas", tmp_path / "workers", atol=1e-4)
+    one, two = (losses(tmp_path / name) for name in ("replicas", "workers"))
+    np.testing.assert_allclose(one, two, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_workers_share_the_few_labels(tmp_path):
+    flags = (*EQUAL, "--labels_per_class=2", "--label_shift=1", "--label_warp=0.1")
+    cluster.train(tmp_path / "two", 2, *flags)
+    code, _, err = train(tmp_path / "one", *flags)
+    assert code == 0, err
+    one, two = (losses(tmp_path / name) for name in ("one", "two"))
+    np.testing.assert_allclose(one, two, rtol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_run_that_loses_a_worker_goes_on_as_if_it_had_not(tmp_path, victim):
+    flags = ("--batch_size=8", "--steps=40", "--checkpoint_every=10", "--log_every=10")
+    run = tmp_path / "run"
+    workers = cluster.start(run, [flags] * 2)
+    until = time.monotonic() + 300
+    while not (run / "checkpoints" / "ckpt-10.index").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    workers[victim].send_signal(signal.SIGKILL)
+    code, _, err = cluster.finish(workers)[1 - victim]
+    assert code == 75, err
+    assert "another worker has ended; start all of them again" in err.splitlines()[-1]
+    assert not (run / "summary.json").exists()
+    cluster.train(run, 2, *flags)
+    cluster.train(tmp_path / "whole", 2, *flags)
+    assert_same_weights(run, tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_signal_to_one_worker_stops_and_saves_all(tmp_path):
+    run, flags = tmp_path / "run", ("--batch_size=8", "--steps=100000", "--checkpoint_every=99999")
+    workers = cluster.start(run, [flags] * 2)
+    until = time.monotonic() + 300
+    while not losses(run) and time.monotonic() < until:
+        time.sleep(0.1)
+    workers[1].send_signal(signal.SIGTERM)
+    done = cluster.finish(workers)
+    assert [code for code, *_ in done] == [143, 143], done
+    (step,) = {re.search(r"SIGTERM at step (\d+)", err)[1] for *_, err in done}
+    assert (run / "checkpoints" / f"ckpt-{step}.index").exists()
+
+
+@pytest.mark.slow
+def test_workers_with_other_flags_say_so(tmp_path):
+    done = cluster.finish(cluster.start(tmp_path / "run", [("--seed=1",), ("--seed=2",)]))
+    for code, out, err in done:
+        assert (code, out) == (2, "")
+        assert "worker 1 differs from the chief (worker 0) in --seed;" in err
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+@pytest.mark.slow
+def test_worker_whose_folder_is_another_one_says_so(tmp_path):
+    """A folder that is not shared; after the time that a network disk may take."""
+    flags = [(f"--run_dir={tmp_path / name}", "--steps=2") for name in "ab"]
+    (chief, *_), (code, _, err) = cluster.finish(cluster.start(tmp_path / "run", flags))
+    assert chief != 0 and code == 1
+    assert "ckpt-0: the chief trains from it, but this worker cannot read it" in err
