@@ -1,0 +1,179 @@
+"""What starts trainings on several machines: the files of scripts/cluster."""
+
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from hali_tf.config import Config
+from hali_tf.training import cluster
+from hali_tf.training.cluster import WorkerLost
+
+CLUSTER = pathlib.Path(__file__).parents[1] / "scripts" / "cluster"
+# A Python that says what it was started with.
+PYTHON = '#!/bin/sh\nprintf "%s\\n" "$TF_CONFIG" | tr -d "\\n" >> "$SEEN"; echo " $*" >> "$SEEN"\n'
+SCONTROL = """#!/bin/sh
+if [ "$1" = show ]; then test "$*" = "show hostnames gpu[1-3]" && printf 'gpu1\\ngpu2\\ngpu3\\n'
+else echo "$*" >> "$SEEN"; fi
+"""
+SRUN = """#!/bin/sh
+shift
+for SLURM_PROCID in 0 1 2; do export SLURM_PROCID; "$@"; done
+exit $SRUN_CODE
+"""
+
+
+@pytest.fixture
+def stubs(tmp_path, monkeypatch):
+    """A folder of commands before all others, and the file in which they say what they did."""
+    for name, text in (("python", PYTHON), ("scontrol", SCONTROL), ("srun", SRUN)):
+        path = tmp_path / name
+        path.write_text(text)
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
+    return tmp_path / "seen"
+
+
+def workers_of(lines, monkeypatch):
+    """(addresses, own number, arguments) of each line that the stub of Python wrote."""
+    found = []
+    for line in lines:
+        text, arguments = re.fullmatch(r"(\{.*\}) (.*)", line).groups()
+        monkeypatch.setenv("TF_CONFIG", text)
+        found.append((*cluster.tasks(), arguments))
+    return found
+
+
+def sbatch(code, **environment):
+    return subprocess.run(
+        ["bash", CLUSTER / "train.sbatch", "--data=digits", "--run_dir=/a folder"],
+        env={**os.environ, "SLURM_JOB_ID": "20123", "SLURM_JOB_NODELIST": "gpu[1-3]",
+             "SRUN_CODE": str(code), **environment},
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+
+
+def test_sbatch_gives_each_worker_its_config(stubs, monkeypatch):
+    done = sbatch(0)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    addresses = [f"gpu{n}:12123" for n in (1, 2, 3)]
+    arguments = "-m hali_tf.train --data=digits --run_dir=/a folder"
+    assert workers_of(stubs.read_text().splitlines(), monkeypatch) == [
+        (addresses, own, arguments) for own in range(3)
+    ]
+
+
+@pytest.mark.parametrize(
+    "code, restarts, again",
+    [(WorkerLost.exit_code, "", True), (137, "3", True), (143, "", True), (1, "", False),
+     (2, "", False), (75, "20", False)],
+)  # fmt: skip
+def test_sbatch_queues_again_what_can_go_on(stubs, code, restarts, again):
+    assert sbatch(code, SLURM_RESTART_COUNT=restarts).returncode == code
+    assert ("requeue 20123" in stubs.read_text().splitlines()) == again
+
+
+def test_sbatch_asks_for_one_worker_a_machine_and_a_signal_to_the_workers():
+    options = re.findall(
+        r"^#SBATCH --(\S+?)(?:=(\S+))?$", (CLUSTER / "train.sbatch").read_text(), re.M
+    )
+    options = dict(options)
+    assert options["ntasks-per-node"] == "1" and "requeue" in options
+    assert re.fullmatch(r"TERM@\d+", options["signal"])  # with B: the script alone would get it
+
+
+@pytest.fixture
+def manifests():
+    documents = yaml.safe_load_all((CLUSTER / "jobset.yaml").read_text())
+    return {(document["apiVersion"], document["kind"]): document for document in documents}
+
+
+# Of what JobSet (v1alpha2), a Job and a pod have, what a file may name at each place.
+FIELDS = {
+    (): {"apiVersion", "kind", "metadata", "spec"},
+    ("spec",): {"network", "failurePolicy", "successPolicy", "replicatedJobs", "suspend"},
+    ("spec", "network"): {"enableDNSHostnames", "subdomain", "publishNotReadyAddresses"},
+    ("spec", "failurePolicy"): {"maxRestarts", "rules", "restartStrategy"},
+    ("spec", "failurePolicy", "rules", 0): {"name", "action", "onJobFailureReasons"},
+    ("spec", "replicatedJobs", 0): {"name", "replicas", "template"},
+    ("spec", "replicatedJobs", 0, "template"): {"metadata", "spec"},
+    ("spec", "replicatedJobs", 0, "template", "spec"): {
+        "parallelism", "completions", "completionMode", "backoffLimit", "podFailurePolicy",
+        "template",
+    },
+    ("spec", "replicatedJobs", 0, "template", "spec", "template"): {"metadata", "spec"},
+    ("spec", "replicatedJobs", 0, "template", "spec", "template", "spec"): {
+        "automountServiceAccountToken", "restartPolicy", "terminationGracePeriodSeconds",
+        "securityContext", "containers", "volumes",
+    },
+}  # fmt: skip
+
+
+def test_the_jobset_has_no_unknown_fields(manifests):
+    for path, known in FIELDS.items():
+        node = manifests["jobset.x-k8s.io/v1alpha2", "JobSet"]
+        for key in path:
+            node = node[key]
+        assert set(node) <= known, path
+
+
+def test_the_jobset_starts_all_again_but_not_with_wrong_flags(manifests):
+    spec = manifests["jobset.x-k8s.io/v1alpha2", "JobSet"]["spec"]
+    job = spec["replicatedJobs"][0]["template"]["spec"]
+    (rule,) = job["podFailurePolicy"]["rules"]
+    assert rule["action"] == "FailJob" and rule["onExitCodes"]["values"] == [2]
+    assert rule["onExitCodes"]["containerName"] == job["template"]["spec"]["containers"][0]["name"]
+    assert job["backoffLimit"] == 0 and job["template"]["spec"]["restartPolicy"] == "Never"
+    assert spec["failurePolicy"]["maxRestarts"] > 0
+    (rule,) = spec["failurePolicy"]["rules"]
+    assert (rule["action"], rule["onJobFailureReasons"]) == ("FailJobSet", ["PodFailurePolicy"])
+
+
+def test_the_pods_of_the_jobset_are_the_workers(manifests, stubs, monkeypatch):
+    document = manifests["jobset.x-k8s.io/v1alpha2", "JobSet"]
+    (jobs,) = document["spec"]["replicatedJobs"]
+    job = jobs["template"]["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    environment = {entry["name"]: entry["value"] for entry in container["env"]}
+    count = int(environment["WORKERS"])
+    assert job["parallelism"] == job["completions"] == count
+    assert job["completionMode"] == "Indexed" and jobs["replicas"] == 1
+    for index in range(count):
+        subprocess.run(
+            [*container["command"], *container["args"]],
+            env={**os.environ, **environment, "JOB_COMPLETION_INDEX": str(index)},
+            check=True,
+        )
+    found = workers_of(stubs.read_text().replace("},\n", "},").splitlines(), monkeypatch)
+    (port,) = container["ports"]
+    name, subdomain = document["metadata"]["name"], document["spec"]["network"]["subdomain"]
+    expected = [
+        f"{name}-{jobs['name']}-0-{n}.{subdomain}:{port['containerPort']}" for n in range(count)
+    ]
+    assert [(addresses, own) for addresses, own, _ in found] == [
+        (expected, n) for n in range(count)
+    ]
+    flags = dict(argument[2:].split("=", 1) for argument in container["args"][2:])
+    assert flags.keys() <= Config().flat().keys()
+    gpus = count * int(container["resources"]["limits"]["nvidia.com/gpu"])
+    assert int(flags["batch_size"]) % gpus == 0
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert {
+        "/" + flags[flag].split("/")[1] for flag in ("run_dir", "data_dir", "cache_dir")
+    } == mounts
+    assert {mount["name"] for mount in container["volumeMounts"]} == {
+        volume["name"] for volume in job["template"]["spec"]["volumes"]
+    }
+
+
+def test_only_the_workers_reach_each_other(manifests):
+    policy = manifests["networking.k8s.io/v1", "NetworkPolicy"]["spec"]
+    workers = {"matchLabels": {"jobset.sigs.k8s.io/jobset-name": "hali"}}
+    (rule,) = policy["ingress"]
+    assert policy["podSelector"] == workers and rule["from"] == [{"podSelector": workers}]
+    assert [port["port"] for port in rule["ports"]] == [12345]
