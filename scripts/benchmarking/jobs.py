@@ -81,18 +81,33 @@ def _operations(model, images):
       Dict: "flops" of convolutions and matrix products; of the convolutions by themselves
       "convolution_flops" and, each run alone, "convolution_seconds".
     """
-    import tensorflow as tf
-
-    function = tf.function(
-        lambda x: model._one_pass_gradients(x, tf.constant([0, 0]), 0, None), autograph=False
-    ).get_concrete_function(tf.TensorSpec(images.shape, images.dtype))
-    operations = function.graph.get_operations()
+    operations = _operations_of(model, images.shape)
     convolutions = [operation for operation in operations if operation.type in _CONVOLUTIONS]
     return {
         "flops": sum(map(_flops_of, operations)),
         "convolution_flops": sum(map(_flops_of, convolutions)),
         "convolution_seconds": sum(map(_seconds_alone, convolutions)),
     }
+
+
+def _operations_of(model, shape):
+    """Those of the graph of losses and gradients of one pass for images of a shape."""
+    import tensorflow as tf
+
+    function = tf.function(
+        lambda x: model._one_pass_gradients(x, tf.constant([0, 0]), 0, None), autograph=False
+    ).get_concrete_function(tf.TensorSpec(shape, tf.uint8))
+    return function.graph.get_operations()
+
+
+def size_of_step(name: str) -> tuple[int, float]:
+    """(parameters, FLOPs an image of a step) of a table at full width, in colour; runs no step."""
+    from hali_tf.architectures import ARCHITECTURES, cost
+    from hali_tf.models import HALI
+
+    batch, table = 4, ARCHITECTURES[name].adapt(3)
+    operations = _operations_of(HALI(table), (batch, *table.image[:2], 3))
+    return sum(cost.parameters(table).values()), sum(map(_flops_of, operations)) / batch
 
 
 def _seconds_alone(operation):
