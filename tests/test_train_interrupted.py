@@ -1,12 +1,15 @@
 """Training that is stopped, killed, or meets a full disk or a value that is not finite."""
 
+import os
 import random
+import re
 import signal
 import time
 
 import numpy as np
 import pytest
 
+from hali_tf.runs import logged_images
 from hali_tf.runs.metrics_file import read
 from hali_tf.runs.reopening import load_run
 from tests.training_command import assert_same_weights, start, train
@@ -101,6 +104,27 @@ def test_addons_resume_with_the_same_bits(tmp_path, optimizer):
             code, _, err = train(tmp_path / folder, f"--steps={steps}", *flags)
             assert code == 0, err
     assert_same_weights(tmp_path / "whole", tmp_path / "stopped")
+
+
+@pytest.mark.slow
+def test_clock_that_goes_back_between_two_starts_changes_nothing(tmp_path):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    for folder, steps in ((whole, 8), (stopped, 4)):
+        code, _, err = train(folder, f"--steps={steps}")
+        assert code == 0, err
+    future = time.time() + 3600
+    for path in sorted(stopped.rglob("*")):  # older checkpoints are the newer files
+        future -= 1
+        os.utime(path, (future, future))
+    for path in (stopped / "logs").glob("events.out.tfevents.*"):
+        began = re.search(r"\d{10}", path.name)[0]
+        path.rename(path.with_name(path.name.replace(began, str(int(began) + 3600))))
+    code, out, err = train(stopped, "--steps=8")
+    assert code == 0, err
+    assert_same_weights(whole, stopped)
+    lines = [read(folder / "metrics.jsonl") for folder in (whole, stopped)]
+    assert [line["step"] for line in lines[0]] == [line["step"] for line in lines[1]]
+    assert [*logged_images.read(str(stopped), "samples")] == [2, 4, 6, 8]
 
 
 @pytest.mark.slow
