@@ -8,7 +8,7 @@ s_q = D's logit for (x, z_1, ..., z_L) from the encoder, s_p for one from the de
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -77,9 +77,21 @@ def generator_over_discriminator(s_q: tf.Tensor, s_p: tf.Tensor) -> tuple[tf.Ten
     return -tf.exp(s_q), -tf.exp(-s_p)
 
 
-def squared_norm(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Sum of squares of all tensors, float32 [B, ...] each, for each example: float32 [B]."""
-    return sum(_sum(tf.square(t)) for t in tensors)
+def slope_penalty(
+    score: Callable[[Sequence[tf.Tensor]], tf.Tensor], inputs: Sequence[tf.Tensor], gamma: float
+) -> tf.Tensor:
+    """R1 (Mescheder et al., arXiv 1801.04406, Equation 9), a scalar, float32.
+
+    Args:
+      score: inputs -> logits, float32 [B].
+      inputs: float32 [B, ...] each.
+      gamma: weight of half the squared norm of the logit's gradient.
+    """
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        logits = score(inputs)
+    squares = sum(_sum(tf.square(slope)) for slope in tape.gradient(logits, inputs))
+    return gamma / 2 * tf.reduce_mean(squares)
 
 
 def log_likelihood(x: tf.Tensor, mean: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:

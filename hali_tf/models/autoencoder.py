@@ -65,19 +65,8 @@ class Autoencoder(Averaged):
         self.encoder = Encoder(architecture, norms, precision, remat)
         self.decoder = Decoder(architecture, norms, precision, remat)
         self.average = Generative(architecture)
-        self.step = tf.Variable(
-            0,
-            dtype=tf.int64,
-            trainable=False,
-            name="step",
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
-        self._seed_path = tf.Variable(
-            0,
-            dtype=tf.int32,
-            trainable=False,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
+        self.step = _counter(tf.int64, "step")
+        self._seed_path = _counter(tf.int32)
         self._losses_and_gradients = self._gradients
         if jit_compile:  # a function of its own could not hold synchronised batch norm
             self._losses_and_gradients = tf.function(
@@ -221,6 +210,12 @@ class Autoencoder(Averaged):
 
     def _recorded(self):
         return [keras_versions.tf_variable(variable) for variable in self._statistics()]
+
+
+def _counter(dtype: tf.DType, name: str | None = None) -> tf.Variable:
+    """A number, 0 at first, that all replicas change alike."""
+    first = tf.VariableAggregation.ONLY_FIRST_REPLICA
+    return tf.Variable(0, dtype=dtype, trainable=False, name=name, aggregation=first)
 
 
 def _norm(gradients: list[tf.Tensor], scale: tf.Tensor) -> tf.Tensor:

@@ -27,10 +27,8 @@ class HALI(Autoencoder):
         both see the same draw: z_1 is drawn for the noisy image, and with a draw of its own the
         discriminator would always tell it from what a deterministic decoder makes of z_1.
       hybrid_joints: shares of h_1, ..., h_L, which the paper does not have (`joints`): for each
-        share s, 0 to 1, of h_l, the decoder's side has s B examples of h_l beside B of p. Every
-        example of a side counts alike, so the weights of the mixture are
-        s_l / (1 + s_1 + ... + s_L), and the sides stay balanced: the best logit is 0 where they
-        are equal. Levels that are not named have none.
+        share s, 0 to 1, of h_l, the decoder's side has s B examples of h_l beside B of p, all of
+        equal weight. Levels that are not named have none.
       gradient_penalty: gamma of R1, a further term of the discriminator's loss, which the paper
         does not have: gamma / 2 times the squared norm of ds_q / d(x, z_1, ..., z_L) (Mescheder et
         al., arXiv 1801.04406, Equation 9). Not with mixed_float16, whose range it leaves.
@@ -74,12 +72,9 @@ class HALI(Autoencoder):
         return {**super().networks, "discriminator": self.discriminator}
 
     def discriminator_features(self, images: tf.Tensor) -> tf.Tensor:
-        """The discriminator's penultimate layer for images and their encodings, float32 [B, F].
+        """The discriminator's penultimate layer for images, uint8 [B, H, W, C]: float32 [B, F].
 
-        Noise and dropout are off (paper, Equation 8).
-
-        Args:
-          images: uint8 [B, H, W, C].
+        Each is taken with its encoding, without noise and dropout (paper, Equation 8).
         """
         x = to_unit(images)
         _, zs = self.average.encoder(x)
@@ -102,13 +97,10 @@ class HALI(Autoencoder):
         )
 
     def initialize_from_data(self, images: tf.Tensor) -> None:
-        """Data-dependent initialisation of the discriminator's weight normalisation.
+        """Initialises the discriminator's weight normalisation by a batch, uint8 [B, H, W, C].
 
-        Each layer's outputs for a first batch, encoded and generated examples together, get mean 0
-        and deviation 1 a filter (Salimans and Kingma, 2016, section 3).
-
-        Args:
-          images: uint8 [B, H, W, C].
+        Each layer's outputs for encoded and generated examples together get mean 0 and deviation 1
+        for each filter (Salimans and Kingma, 2016, section 3).
         """
         draws = Draws(random.fold([self._seed, 0], -1), tf.shape(images)[0], 0, 1)
         of_q, of_p, _ = self._joint_examples(images, draws, training=False)
@@ -159,13 +151,12 @@ class HALI(Autoencoder):
             return d_gradients, {}
         variables = self._trained(self.discriminator)
 
+        def score(inputs):
+            return self._score(inputs, seed, replica)
+
         def with_penalty():
             with tf.GradientTape() as tape:
-                with tf.GradientTape() as inner:
-                    inner.watch(inputs)
-                    s_q = self._score(inputs, seed, replica)
-                squares = losses.squared_norm(inner.gradient(s_q, inputs))
-                penalty = self._gradient_penalty / 2 * tf.reduce_mean(squares)
+                penalty = losses.slope_penalty(score, inputs, self._gradient_penalty)
                 scaled = scale * _PENALTY_EVERY * self._mean(penalty)
             # The last bias moves the logits and not their slope.
             gradients = tape.gradient(scaled, variables, unconnected_gradients="zero")
@@ -197,12 +188,7 @@ class HALI(Autoencoder):
         d_variables = self._trained(self.discriminator)
         d_gradients, *sides = tape.gradient(d_loss, [d_variables, of_q, of_p])
         d_gradients, penalty = self._penalised(d_gradients, of_q, seed, replica)
-        upstream = [
-            tf.reshape(factor, [-1] + [1] * (len(g.shape) - 1)) * g
-            for factor, side in zip(losses.generator_over_discriminator(s_q, s_p), sides)
-            for g in side
-        ]
-        upstream += [tf.ones([])] * len(means)
+        upstream = [*_upstream(s_q, s_p, sides), *[tf.ones([])] * len(means)]
         g_gradients = generator_tape.gradient([*inputs, *means], self._coder_variables(), upstream)
         values = {**_values(s_q, s_p, q, terms, self.hybrid_joints), **penalty}
         return (d_gradients, g_gradients), values
@@ -231,6 +217,15 @@ class HALI(Autoencoder):
         """Logits with dropout, float32 [B], of [x, z_1, ..., z_L] of B examples."""
         seed = random.fold(random.fold(seed, DROPOUT), replica)
         return self.discriminator(inputs[0], inputs[1:], training=True, seed=seed)
+
+
+def _upstream(s_q, s_p, sides):
+    """The generator's gradients at both sides' inputs, from the discriminator's."""
+    return [
+        tf.reshape(factor, [-1] + [1] * (len(gradient.shape) - 1)) * gradient
+        for factor, side in zip(losses.generator_over_discriminator(s_q, s_p), sides)
+        for gradient in side
+    ]
 
 
 def _values(s_q, s_p, q, terms, shares):

@@ -1,8 +1,7 @@
 """Which versions of which models are loaded.
 
-One thread looks at the base paths, loads what appears, and unloads what is no longer wanted:
-a new version is loaded and warmed up before the old one goes, and the old one goes only when its
-last request is answered.
+One thread looks at the base paths, loads what appears, and unloads what is no longer wanted: a new
+version is loaded and warmed up before the old one goes, and that one goes after its last request.
 """
 
 from __future__ import annotations
