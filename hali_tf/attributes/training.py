@@ -29,6 +29,7 @@ from hali_tf.runs import reopening
 from hali_tf.runs.checkpoints import Checkpoints
 from hali_tf.runs.run_folder import read_config
 from hali_tf.training import callbacks, devices
+from hali_tf.training.cluster import Workers
 
 _BATCH = 128  # number of images at a time through the frozen blocks
 
@@ -152,7 +153,8 @@ def _fit(config, classifier, split):
     batches = data.train_batches(
         split, config.batch_size, config.seed, first_step, steps, labels=True
     )
-    save = callbacks.Save(callbacks.Every(steps_an_epoch, steps), checkpoints)
+    alone = Workers(tf.distribute.get_strategy())
+    save = callbacks.Save(callbacks.Every(steps_an_epoch, steps), checkpoints, alone)
     with callbacks.Progress(steps) as progress, save:
         all_callbacks = [callbacks.StopOnNonFinite(), progress, save]
         for callback in all_callbacks:
