@@ -35,6 +35,7 @@ OTHER_PROGRAMS = (
     "scripts/explorer_latency.py",
     "scripts/gallery.py",
     "scripts/kills.py",
+    "scripts/scaling.py",
 )
 _FLAG = re.compile(r"(?<!\S)--(\w+)(?![\w-])")
 _BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
