@@ -35,6 +35,7 @@ def stubs(tmp_path, monkeypatch):
         path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
+    monkeypatch.delenv("PYTHON", raising=False)
     return tmp_path / "seen"
 
 
