@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from hali_tf import command
 from hali_tf import config as configuration
-from hali_tf.config import Config
-from hali_tf.errors import UsageError, UserError
+from hali_tf.config import Config, check_shares
+from hali_tf.errors import UserError
 
 if TYPE_CHECKING:  # imports TensorFlow
     import tensorflow as tf
@@ -43,13 +43,8 @@ def main() -> None:
         os.environ.pop("TF_CONFIG", None)
     devices.choose(optimisation.device)
     strategy = devices.make_strategy(optimisation.virtual_devices, optimisation.worker_minutes)
-    batch_size, accumulate = optimisation.batch_size, optimisation.accumulate
-    if batch_size % (strategy.num_replicas_in_sync * accumulate):
-        raise UsageError(
-            f"--batch_size={batch_size} cannot be shared among "
-            f"{strategy.num_replicas_in_sync} devices with --accumulate={accumulate}; make it a "
-            f"multiple of {strategy.num_replicas_in_sync * accumulate}"
-        )
+    replicas = strategy.num_replicas_in_sync
+    check_shares(optimisation, replicas, f"{replicas} devices")
     source = open_data(config)
     config = config.replace(channels=source.image_shape[-1])
     if config.labels.per_class:

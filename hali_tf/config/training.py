@@ -93,15 +93,29 @@ def _check_run_dir(config):
         raise UsageError("--run_dir is empty; name the folder of the run, such as runs/digits")
 
 
-def _check_devices(config):
-    optimisation = config.optimisation
-    parts = optimisation.virtual_devices * optimisation.accumulate
+def check_shares(optimisation: groups.OptimisationConfig, devices: int, named: str) -> None:
+    """Refuses a batch that cannot be shared among devices and micro-batches.
+
+    Args:
+      optimisation: has the batch.
+      devices: how many.
+      named: they, for the message.
+
+    Raises:
+      UsageError: says what it has to be a multiple of.
+    """
+    parts = devices * optimisation.accumulate
     if optimisation.batch_size % parts:
         raise UsageError(
-            f"--batch_size={optimisation.batch_size} cannot be shared among "
-            f"--virtual_devices={optimisation.virtual_devices} with "
+            f"--batch_size={optimisation.batch_size} cannot be shared among {named} with "
             f"--accumulate={optimisation.accumulate}; make it a multiple of {parts}"
         )
+
+
+def _check_devices(config):
+    optimisation = config.optimisation
+    devices = optimisation.virtual_devices
+    check_shares(optimisation, devices, f"--virtual_devices={devices}")
     if optimisation.sync_batch_norm and optimisation.accumulate > 1:
         raise UsageError(
             f"--sync_batch_norm with --accumulate={optimisation.accumulate}: the global batch is "

@@ -1,5 +1,6 @@
-"""A step by the mean of the gradients of a batch's halves, and what is compared with it."""
+"""What tests of a train step share: a step by halves of the batch, and how models are compared."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -21,6 +22,41 @@ def assert_weights_equal(actual, expected, tolerance=1e-5):
     assert len(trained[0]) == len(trained[1])
     for a, b in zip(*trained):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=tolerance, err_msg=a.name)
+
+
+def assert_encoders_equal(actual, expected):
+    """In weights and moving statistics."""
+    for a, b in zip(actual.encoder.weights, expected.encoder.weights):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-5, err_msg=a.name)
+
+
+def assert_trains_equally(actual, expected, batch, steps, statistics=1e-5):
+    """In what they log of each step, in weights, and in moving statistics to an absolute error."""
+    logged, expected_logged = (history(model, batch, steps) for model in (actual, expected))
+    for name, values in expected_logged.items():
+        np.testing.assert_allclose(logged[name], values, rtol=1e-4, atol=1e-5, err_msg=name)
+    assert_weights_equal(actual, expected)
+    for a, b in zip(actual._recorded(), expected._recorded()):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=statistics, err_msg=a.name)
+    assert set(logged) == set(actual.logged)
+
+
+def history(model, batch, steps=STEPS):
+    """What a model logs while it trains on one batch, by name."""
+    dataset = tf.data.Dataset.from_tensors(batch).repeat(steps)
+    return model.fit(dataset, epochs=steps, steps_per_epoch=1, verbose=0).history
+
+
+def compile_to_overflow(model):
+    """Gives a model of float16 optimisers whose first step overflows; returns them."""
+    optimizers = [
+        keras.mixed_precision.LossScaleOptimizer(
+            keras.optimizers.Adam(1e-3), initial_scale=2.0**100
+        )
+        for _ in range(2)
+    ]
+    model.compile(*optimizers)
+    return optimizers
 
 
 def step_by_halves(model, images):

@@ -7,26 +7,19 @@ import tensorflow as tf
 
 from hali_tf.architectures.rows import Architecture, Conv, Gaussian, Image, Level, Logit, Upsample
 from hali_tf.models import HALI, VAE, LabelledEncoder, SemiSupervisedHALI
-from tests.models.halves import PLAIN, STEPS, assert_weights_equal, step_by_halves
+from tests.models.halves import (
+    PLAIN,
+    STEPS,
+    assert_encoders_equal,
+    assert_trains_equally,
+    assert_weights_equal,
+    compile_to_overflow,
+    history,
+    step_by_halves,
+)
 
 GAME = {"gradient_penalty": 1.0, "hybrid_joints": (0.5,), "epsilon": 1e-3}
 LABELS = {"classes": 3, "consistency": 1.0, "epsilon": 1e-3}
-
-
-def _train(model, batch, steps=STEPS):
-    dataset = tf.data.Dataset.from_tensors(batch).repeat(steps)
-    return model.fit(dataset, epochs=steps, steps_per_epoch=1, verbose=0).history
-
-
-def _assert_equal(actual, expected, batch, steps=STEPS):
-    """In what they log of each step, weights and moving statistics."""
-    logged, expected_logged = (_train(model, batch, steps) for model in (actual, expected))
-    assert set(logged) == set(actual.logged)
-    for name, values in expected_logged.items():
-        np.testing.assert_allclose(logged[name], values, rtol=1e-4, atol=1e-5, err_msg=name)
-    assert_weights_equal(actual, expected)
-    for a, b in zip(actual._recorded(), expected._recorded()):
-        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-5, err_msg=a.name)
 
 
 def test_step_is_the_mean_of_gradients_at_the_same_weights(make_model, images):
@@ -34,10 +27,9 @@ def test_step_is_the_mean_of_gradients_at_the_same_weights(make_model, images):
     model = make_model(**PLAIN, hybrid_joints=(0.5, 0.25), accumulate=2)
     for _ in range(STEPS):
         step_by_halves(reference, images)
-    _train(model, images)
+    history(model, images)
     assert_weights_equal(model, reference)
-    for a, b in zip(model.encoder.weights, reference.encoder.weights):
-        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-5, err_msg=a.name)
+    assert_encoders_equal(model, reference)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +55,8 @@ def test_micro_batches_count_as_replicas_do(make_model, two_replicas, images, se
     with two_replicas.scope():
         replicas = make_model(**settings)
         both = make_model(**settings, accumulate=2)
-    _assert_equal(make_model(**settings, accumulate=2), replicas, batch, steps=2)
-    _assert_equal(make_model(**settings, accumulate=4), both, batch, steps=1)
+    assert_trains_equally(make_model(**settings, accumulate=2), replicas, batch, steps=2)
+    assert_trains_equally(make_model(**settings, accumulate=4), both, batch, steps=1)
 
 
 def _without_batch_norm():
@@ -95,25 +87,19 @@ def test_without_batch_norm_it_equals_the_plain_step(images, accumulate):
         model.compile(*(keras.optimizers.Adam(1e-3, 0.5, epsilon=1e-3) for _ in range(2)))
         return model
 
-    _assert_equal(model_of(accumulate), model_of(1), images)
+    assert_trains_equally(model_of(accumulate), model_of(1), images, STEPS)
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_low_precision_trains(make_model, images, precision):
     scaling = precision == "mixed_float16"
     model = make_model(levels=1, precision=precision, loss_scaling=scaling, accumulate=2)
-    assert all(np.isfinite(values).all() for values in _train(model, images, 2).values())
+    assert all(np.isfinite(values).all() for values in history(model, images, 2).values())
 
 
 def test_float16_step_is_skipped_where_one_micro_batch_overflows(make_model, images):
     model = make_model(precision="mixed_float16", compiled=False, accumulate=2)
-    optimizers = [
-        keras.mixed_precision.LossScaleOptimizer(
-            keras.optimizers.Adam(1e-3), initial_scale=2.0**100
-        )
-        for _ in range(2)
-    ]
-    model.compile(*optimizers)
+    compile_to_overflow(model)
     before = [v.numpy() for v in model.trainable_variables]
     model.train_step(tf.constant(images))
     for a, b in zip(before, model.trainable_variables):
@@ -124,6 +110,6 @@ def test_float16_step_is_skipped_where_one_micro_batch_overflows(make_model, ima
 def test_it_compiles_with_xla(make_model, images):
     plain = make_model(**PLAIN, accumulate=2)
     compiled = make_model(**PLAIN, accumulate=2, jit_compile=True)
-    history, expected = _train(compiled, images, 2), _train(plain, images, 2)
+    actual, expected = history(compiled, images, 2), history(plain, images, 2)
     for name in ("d_loss", "g_loss", "d_gradient"):
-        np.testing.assert_allclose(history[name], expected[name], rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(actual[name], expected[name], rtol=1e-3, atol=1e-3)

@@ -1,11 +1,11 @@
 """Gradients of both players: one pass against two, XLA against none, low precision, any L."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from hali_tf import keras_versions
+from tests.models.halves import compile_to_overflow
 
 SEED = tf.constant([5, 6])
 SCALES = (tf.constant(1.0), tf.constant(1.0))
@@ -158,13 +158,7 @@ def test_float16_uses_two_passes_and_scaled_losses(make_model, images):
 def test_float16_step_that_overflows_is_skipped(make_model, images):
     """Nothing moves but the scale of the loss, and no infinite gradient ends the run."""
     model = make_model(precision="mixed_float16", compiled=False)
-    optimizers = [
-        keras.mixed_precision.LossScaleOptimizer(
-            keras.optimizers.Adam(1e-3), initial_scale=2.0**100
-        )
-        for _ in range(2)
-    ]
-    model.compile(*optimizers)
+    optimizers = compile_to_overflow(model)
     before = [v.numpy() for v in model.trainable_variables]
     values = model.train_step(tf.constant(images))
     assert float(values["d_gradient"]) == float(values["g_gradient"]) == 0
