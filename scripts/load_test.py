@@ -9,6 +9,10 @@ For each signature, in one run and in turns, so that a busy moment of the machin
   served       requests of one example over gRPC on loopback, from 1, 8 and 32 clients at a time,
                without and with batching: requests a second, 50th, 95th, 99th percentile
 
+With many clients and large requests the queues of the batching server are full, and it refuses:
+
+    python scripts/load_test.py --model_base_path=export --examples=64 --clients=32,64,128,256
+
 The servers are `python -m serving.server`, started here; --target measures a running server (the
 stock one, say) instead. Clients are threads of a process of their own that send bytes prepared
 before, so that they take little of the processor from the server.
@@ -59,7 +63,11 @@ def measure(arguments: argparse.Namespace, version_dir: str, progress: Progress)
             row: dict = {"in_process": rates}
             results[signature] = row
             requests = prepared_requests(
-                arguments.model_name, signature, definitions[signature], max(arguments.clients)
+                arguments.model_name,
+                signature,
+                definitions[signature],
+                max(arguments.clients),
+                arguments.examples,
             )
             for batching, clients in itertools.product(targets, arguments.clients):
                 row[batching, clients] = measured = callers.submit(
@@ -148,6 +156,12 @@ def _counts(text: str) -> list[int]:
     return counts
 
 
+def _examples(text: str) -> int:
+    if not 1 <= int(text) <= 64:
+        raise ValueError(text)
+    return int(text)
+
+
 def _seconds(text: str) -> float:
     seconds = float(text)
     if not 0.1 <= seconds <= 60:
@@ -181,6 +195,12 @@ def _parser() -> argparse.ArgumentParser:
         type=_seconds,
         default=5.0,
         help="for each cell, 0.1 to 60 (default %(default)s)",
+    )
+    parser.add_argument(
+        "--examples",
+        type=_examples,
+        default=1,
+        help="in each request, 1 to 64 (default %(default)s)",
     )
     parser.add_argument(
         "--signatures",
@@ -221,8 +241,10 @@ def main(argv: list[str] | None = None) -> int:
     if not arguments.target:
         parameters = os.path.relpath(arguments.batching_parameters_file, ROOT)
         server = f"`serving.server`, batching by `{parameters}`"
-    description = describe(server, os.path.basename(version_dir), arguments.seconds)
-    text = report(results, description)
+    description = describe(
+        server, os.path.basename(version_dir), arguments.seconds, arguments.examples
+    )
+    text = report(results, description, arguments.examples)
     print(text)
     if arguments.out:
         beside = f"{arguments.out}.part"

@@ -11,6 +11,10 @@ import grpc
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 CALL_TIMEOUT = 30.0  # seconds
+_FIRST_PAUSE, _LONGEST_PAUSE = (
+    0.1,
+    5.0,
+)  # seconds after an error, doubled each time, as HaliClient's
 CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -29,7 +33,7 @@ def served(target: str, requests: list[bytes], clients: int, seconds: float) -> 
 
     Returns:
       {"rate": answers a second, "p50", "p95", "p99": milliseconds, "errors": count,
-      "error": text of the first}.
+      "errors_p99": milliseconds until an error, "error": text of the first}.
     """
     run = _Run(target, seconds, threading.Barrier(clients + 1))
     threads = [
@@ -48,7 +52,8 @@ def served(target: str, requests: list[bytes], clients: int, seconds: float) -> 
         "rate": len(run.calls) / elapsed,
         **{f"p{q}": percentile(latencies, q) for q in (50, 95, 99)},
         "errors": len(run.errors),
-        "error": " ".join(run.errors[0].split())[:200] if run.errors else "",
+        "errors_p99": percentile(sorted(milliseconds for milliseconds, _ in run.errors), 99),
+        "error": " ".join(run.errors[0][1].split())[:200] if run.errors else "",
     }
 
 
@@ -61,7 +66,7 @@ class _Run:
     barrier: threading.Barrier
     end: float = 0.0
     calls: list[tuple[float, float]] = dataclasses.field(default_factory=list)  # (start, end)
-    errors: list[str] = dataclasses.field(default_factory=list)
+    errors: list[tuple[float, str]] = dataclasses.field(default_factory=list)  # (ms, text)
 
     def start(self) -> float:
         """Waits until all clients are warm, and lets them go; returns the time."""
@@ -73,7 +78,7 @@ class _Run:
 
     def client(self, request: bytes) -> None:
         """Sends from one thread until the time is over."""
-        times, errors = [], []
+        times, errors, pause = [], [], _FIRST_PAUSE
         with grpc.insecure_channel(self.target, CHANNEL_OPTIONS) as channel:
             call = channel.unary_unary(PREDICT)
             with contextlib.suppress(grpc.RpcError):  # what fails here fails below, and counts
@@ -86,9 +91,12 @@ class _Run:
                 try:
                     call(request, timeout=CALL_TIMEOUT)
                 except grpc.RpcError as error:
-                    errors.append(f"{error.code().name}: {error.details()}")
-                    time.sleep(0.1)  # as HaliClient before it tries again
+                    spent = 1e3 * (time.perf_counter() - start)
+                    errors.append((spent, f"{error.code().name}: {error.details()}"))
+                    time.sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
                     continue
+                pause = _FIRST_PAUSE
                 times.append((start, time.perf_counter()))
         self.calls.extend(times)
         self.errors.extend(errors)

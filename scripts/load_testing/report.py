@@ -15,15 +15,23 @@ from scripts.load_testing.bare import BATCH_SIZES
 THROUGHPUT_TARGET, LATENCY_TARGET_MS = 0.8, 5.0
 
 
-def report(results: dict, description: str) -> str:
+def report(results: dict, description: str, examples: int) -> str:
     """The tables in Markdown.
 
     Args:
       results: {signature: {"in_process": ..., (batching, clients): ...}}, the values as
         `bare.in_process` and `clients.served` give them.
       description: the first paragraph.
+      examples: of each request.
     """
-    lines = [description, "", *_served_table(results), "", "In-process, a bare session:", ""]
+    lines = [
+        description,
+        "",
+        *_served_table(results, examples),
+        "",
+        "In-process, a bare session:",
+        "",
+    ]
     lines += _bare_table(results)
     lines += [
         "",
@@ -35,7 +43,7 @@ def report(results: dict, description: str) -> str:
     above = "p50 above in-process, 1 client, batching no / yes"
     lines += _table(
         ["signature", "rate, 32 clients, batching", "met", above, "met"],
-        [[f"`{signature}`", *_targets(row)] for signature, row in results.items()],
+        [[f"`{signature}`", *_targets(row, examples)] for signature, row in results.items()],
     )
     errors = [
         f"- {signature}, batching {batching}, {clients} clients: {measured['error']}"
@@ -57,20 +65,21 @@ def _served(results: dict) -> list[tuple]:
     ]
 
 
-def _served_table(results: dict) -> list[str]:
+def _served_table(results: dict, examples: int) -> list[str]:
     percentiles = ("p50", "p95", "p99")
     return _table(
         ["signature", "batching", "clients", "requests/s", "of best in-process"]
         + [f"{p} ms" for p in percentiles]
-        + ["errors"],
+        + ["errors", "p99 ms of an error"],
         [
             [
                 f"`{signature}`",
                 *key,
                 f"{measured['rate']:.0f}",
-                f"{measured['rate'] / _best(results[signature])[1]:.0%}",
+                f"{examples * measured['rate'] / _best(results[signature])[1]:.0%}",
                 *(f"{measured[p]:.1f}" for p in percentiles),
                 measured["errors"],
+                f"{measured['errors_p99']:.1f}" if measured["errors"] else "-",
             ]
             for signature, key, measured in _served(results)
         ],
@@ -96,12 +105,12 @@ def _best(row: dict) -> tuple[int, float]:
     return max(row["in_process"]["rates"].items(), key=lambda pair: pair[1])
 
 
-def _targets(row: dict) -> list[str]:
+def _targets(row: dict, examples: int) -> list[str]:
     """The cells of a signature in the table of targets; `-` for what was not measured."""
     served_rate = row.get(("yes", 32)) or row.get(("target", 32))
     cells = ["-", "-"]
     if served_rate:
-        ratio = served_rate["rate"] / _best(row)[1]
+        ratio = examples * served_rate["rate"] / _best(row)[1]
         cells = [f"{ratio:.0%}", "yes" if ratio >= THROUGHPUT_TARGET else "no"]
     above = [
         row[key, 1]["p50"] - row["in_process"]["p50_ms"]
@@ -121,19 +130,20 @@ def _table(header: list, rows: list[list]) -> list[str]:
     return [line(header), line(["---"] + ["--:"] * (len(header) - 1)), *map(line, rows)]
 
 
-def describe(server: str, version: str, seconds: float) -> str:
+def describe(server: str, version: str, seconds: float, examples: int) -> str:
     """The first paragraph: what was measured, when, on what.
 
     Args:
       server: what answered, in words.
       version: of the model.
       seconds: of each measurement.
+      examples: of each request.
     """
     return (
         f"Measured {datetime.date.today()} on {os.cpu_count()} cores ({_processor()}), TensorFlow "
         f"{importlib.metadata.version('tensorflow')}, Python {platform.python_version()}: "
-        f"{server}, version {version}, {seconds:g} s a cell. Requests of one example on loopback; "
-        "clients and server share the cores."
+        f"{server}, version {version}, {seconds:g} s a cell. Examples in a request: {examples}. "
+        "On loopback; clients and server share the cores."
     )
 
 

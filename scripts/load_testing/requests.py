@@ -53,16 +53,16 @@ def _example(random: np.random.Generator) -> bytes:
 
 
 def prepared_requests(
-    model: str, signature: str, definition: messages_pb2.SignatureDef, count: int
+    model: str, signature: str, definition: messages_pb2.SignatureDef, count: int, examples: int = 1
 ) -> list[bytes]:
-    """Serialized Predict requests of one example each."""
+    """Serialized Predict requests of so many examples each."""
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2
 
     ((name, info),) = definition.inputs.items()
     requests = []
     for seed in range(count):
-        tensor = tf.make_tensor_proto(make_inputs(signature, name, info, 1, seed))
+        tensor = tf.make_tensor_proto(make_inputs(signature, name, info, examples, seed))
         request = predict_pb2.PredictRequest(inputs={name: tensor})
         request.model_spec.name, request.model_spec.signature_name = model, signature
         requests.append(request.SerializeToString())

@@ -28,7 +28,7 @@ def test_percentiles_are_by_nearest_rank():
 
 
 def cell(rate, p50):
-    return {"rate": rate, "p50": p50, "p95": 2 * p50, "p99": 3 * p50, "errors": 0, "error": ""}
+    return {"rate": rate, "p50": p50, "p95": 2 * p50, "p99": 3 * p50, "errors": 0}
 
 
 def results(batched_rate, single_p50):
@@ -54,13 +54,23 @@ def results(batched_rate, single_p50):
     ],
 )
 def test_the_report_judges_by_the_best_batched_rate(rate, p50, cells):
-    text = report(results(rate, p50), "Measured.")
+    text = report(results(rate, p50), "Measured.", examples=1)
     lines = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines()]
-    assert ["`encode`", "yes", "32", f"{rate:.0f}", cells[0], "40.0", "80.0", "120.0", "0"] in lines
+    row = ["`encode`", "yes", "32", f"{rate:.0f}", cells[0], "40.0", "80.0", "120.0", "0", "-"]
+    assert row in lines
     assert ["`encode`", *cells] in lines
     for index, line in enumerate(lines[1:], start=1):  # each table's rows have its header's width
         if len(line) > 1 and len(lines[index - 1]) > 1:
             assert len(line) == len(lines[index - 1])
+
+
+def test_larger_requests_count_by_their_examples():
+    refused = {**cell(100.0, 50.0), "errors": 7, "errors_p99": 12.34, "error": "UNAVAILABLE: full"}
+    measured = {"encode": {**results(100.0, 8.0)["encode"], ("yes", 256): refused}}
+    text = report(measured, "Measured.", examples=8)
+    assert "| `encode` | 80% | yes |" in text  # 8 x 100 of 1,000 a second
+    assert "| yes | 256 | 100 | 80% | 50.0 | 100.0 | 150.0 | 7 | 12.3 |" in text
+    assert "- encode, batching yes, 256 clients: UNAVAILABLE: full" in text
 
 
 def test_the_newest_version_is_taken(tmp_path):
@@ -78,6 +88,7 @@ def test_the_newest_version_is_taken(tmp_path):
         (["--model_base_path=.", "--out=/no/such/file.md"], 1, "no such folder"),
         (["--model_base_path=.", "--clients=0"], 2, "--clients"),
         (["--model_base_path=.", "--seconds=3600"], 2, "--seconds"),
+        (["--model_base_path=.", "--examples=65"], 2, "--examples"),
         ([], 2, "--model_base_path"),
     ],
 )
@@ -113,6 +124,7 @@ def test_clients_count_answers_latencies_and_errors():
     assert 0 < answered <= 1.1 * (len(seen) - 6 - measured["errors"])
     assert measured["errors"] >= 1 and measured["error"] == "UNAVAILABLE: queue is full"
     assert 0 < measured["p50"] <= measured["p95"] <= measured["p99"]
+    assert measured["errors_p99"] < 0.5e3
     assert set(seen) == {b"a", b"b"}
 
 
