@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from typing import Any
@@ -29,8 +28,8 @@ from absl import flags
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from hali_tf import command
-from hali_tf.errors import UsageError, UserError
-from scripts.benchmarking import jobs
+from hali_tf.errors import UsageError
+from scripts.benchmarking import children, jobs
 
 _MODULE = "hali_tf.benchmark"
 _PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -110,7 +109,9 @@ def main() -> None:
     for done, (key, job) in enumerate(queue):
         left = f", {(time.time() - start) / done * (len(queue) - done):.0f} s left" if done else ""
         print(f"{done + 1}/{len(queue)} {_name(job)}{left}", file=sys.stderr)
-        results.setdefault(key, []).append(_in_child(job))
+        results.setdefault(key, []).append(
+            children.result_of([sys.executable, __file__, "--child="], job, _name(job))
+        )
     _report(options, variants, results)
 
 
@@ -161,23 +162,6 @@ def _name(job):
         f"{job['precision']}, {'XLA' if job['xla'] else 'no XLA'}, "
         f"{'one pass' if job['one_pass'] else 'two passes'}"
     )
-
-
-def _in_child(job):
-    """Runs a job in a new process and returns its result.
-
-    Raises:
-      UserError: the process failed; with its last line.
-    """
-    ran = subprocess.run(
-        [sys.executable, __file__, f"--child={json.dumps(job)}"], capture_output=True, text=True
-    )
-    if ran.returncode != 0:
-        last = (ran.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(
-            f"{_name(job)}: exit code {ran.returncode}: {last.removeprefix('hali_tf: ')}"
-        )
-    return json.loads(ran.stdout.strip().splitlines()[-1])
 
 
 def _report(options, variants, results):

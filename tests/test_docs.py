@@ -32,6 +32,7 @@ OTHER_PROGRAMS = (
     "scripts/load_test.py",
     "scripts/benchmark.py",
     "scripts/benchmark_bulk.py",
+    "scripts/compare_pytorch.py",
     "scripts/explorer_latency.py",
     "scripts/gallery.py",
     "scripts/kills.py",

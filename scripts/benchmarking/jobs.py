@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 _CONVOLUTIONS = {
@@ -13,9 +15,8 @@ _CONVOLUTIONS = {
 
 
 def time_step(job: dict[str, Any]) -> dict[str, Any]:
-    """Median seconds a step, first step's seconds, peak memory, and on request `_operations`."""
+    """`timed` of a train step, peak memory, and on request `_operations`."""
     import resource
-    import statistics
 
     import numpy as np
     import tensorflow as tf
@@ -33,20 +34,34 @@ def time_step(job: dict[str, Any]) -> dict[str, Any]:
     data = iter(
         strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(images).repeat())
     )
-    times, cpu_times = [], []
-    for _ in range(job["steps"] + 3):
-        start, cpu_start = time.perf_counter(), time.process_time()
-        step(data)["d_loss"].numpy()
-        times.append(time.perf_counter() - start)
-        cpu_times.append(time.process_time() - cpu_start)
+    result = timed(lambda: step(data)["d_loss"].numpy(), job["steps"])
     coders = describe.parameters(model.encoder) + describe.parameters(model.decoder)
     return {
-        "seconds": statistics.median(times[3:]),
-        "cpu": min(cpu_times[3:]),
-        "first": times[0],
+        **result,
         "mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "parameters": [coders, describe.parameters(model.discriminator)],
         **(_operations(model, images) if job["graph"] else {}),
+    }
+
+
+def timed(step: Callable[[], Any], count: int) -> dict[str, float]:
+    """Seconds of `count` calls after the first three.
+
+    Returns:
+      "seconds", their median; "cpu", processor seconds of the cheapest, and "cpu_median"; "first",
+      of the very first call.
+    """
+    times, cpu_times = [], []
+    for _ in range(count + 3):
+        start, cpu_start = time.perf_counter(), time.process_time()
+        step()
+        times.append(time.perf_counter() - start)
+        cpu_times.append(time.process_time() - cpu_start)
+    return {
+        "seconds": statistics.median(times[3:]),
+        "cpu": min(cpu_times[3:]),
+        "cpu_median": statistics.median(cpu_times[3:]),
+        "first": times[0],
     }
 
 

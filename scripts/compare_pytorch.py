@@ -1,0 +1,118 @@
+"""Measures the train step against the same step in PyTorch; prints a Markdown table.
+
+  python scripts/compare_pytorch.py
+  python scripts/compare_pytorch.py --torch_python=PYTHON --architecture=hali16 --width=1
+
+PyTorch's step is an equivalent of our own from the same layer tables (scripts/benchmarking/
+torch_step.py): eager, channels last, one forward pass and a backward pass for each player. Both are
+measured in turns, --rounds times, each time in a new process; on a machine with other work start
+this with `taskset -c 0`, which gives both one thread. A step's seconds, of the clock and of the
+processor, are medians of a round, and those and the ratios medians of the rounds. Beside them
+stands the cheapest step against the convolutions of a step, each run by itself, best of ten: what
+no code around these kernels can undercut.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+from typing import Any
+
+from absl import flags
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from hali_tf import command
+from hali_tf.architectures import ARCHITECTURES
+from hali_tf.errors import UsageError
+from scripts.benchmarking import children
+
+_FLAGS: tuple[tuple[Any, ...], ...] = (
+    (flags.DEFINE_string, "torch_python", sys.executable, "A Python that has torch and NumPy."),
+    (flags.DEFINE_string, "architecture", "hali32", "Of hali_tf.architectures."),
+    (flags.DEFINE_float, "width", 0.3, "Multiplies the feature maps."),
+    (flags.DEFINE_integer, "batch_size", 64, "Images a step."),
+    (flags.DEFINE_integer, "steps", 12, "Timed steps of a round."),
+    (flags.DEFINE_integer, "rounds", 3, "How often each is measured."),
+)
+
+
+def main() -> None:
+    """Reads the flags; measures and prints."""
+    options = flags.FLAGS
+    _check(options)
+    print("| precision | hali_tf, ms (CPU) | PyTorch, ms (CPU) | PyTorch / hali_tf (CPU) | "
+          "convolutions alone, ms | step / convolutions |\n|---|---|---|---|---|---|")  # fmt: skip
+    for precision in ("float32", "mixed_bfloat16"):
+        rounds = [_round(options, precision) for _ in range(options.rounds)]
+        _print_row(precision, rounds)
+    torch = rounds[0][1]
+    print(
+        f"\n{options.architecture}, width {options.width:g}, batch {options.batch_size}; torch "
+        f"{torch['torch']}, {torch['threads']} of its threads; load average "
+        f"{os.getloadavg()[0]:.1f} at the end"
+    )
+
+
+def _check(options):
+    if options.architecture not in ARCHITECTURES:
+        raise UsageError(
+            f"--architecture={options.architecture}: expected one of {', '.join(ARCHITECTURES)}"
+        )
+    for name in ("width", "batch_size", "steps", "rounds"):
+        if options[name].value <= 0:
+            raise UsageError(f"--{name}={options[name].value}: expected more than 0")
+    python = options.torch_python
+    try:
+        subprocess.run([python, "-c", "import torch"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UsageError(
+            f"--torch_python={python}: has no torch; install it there by {python} -m pip install "
+            "torch numpy --index-url https://download.pytorch.org/whl/cpu, or name another Python"
+        ) from error
+
+
+def _round(options, precision):
+    """Results of our step and of PyTorch's."""
+    job = {
+        "job": "step",
+        "precision": precision,
+        "xla": False,
+        "one_pass": True,
+        "accumulate": 1,
+        "remat": False,
+        "graph": True,
+        **{name: options[name].value for name in ("architecture", "width", "batch_size", "steps")},
+    }
+    torch = [options.torch_python, "-m", "scripts.benchmarking.torch_step", ""]
+    ours = children.result_of([sys.executable, "scripts/benchmark.py", "--child="], job, "our step")
+    return ours, children.result_of(torch, job, "PyTorch's step")
+
+
+def _print_row(precision, rounds):
+    ours, theirs = (
+        {
+            name: statistics.median(r[side][name] for r in rounds)
+            for name in ("seconds", "cpu_median")
+        }
+        for side in (0, 1)
+    )
+    wall, cpu = (
+        statistics.median(torch[name] / our[name] for our, torch in rounds)
+        for name in ("seconds", "cpu_median")
+    )
+    alone = min(our["convolution_seconds"] for our, _ in rounds)
+    cheapest = min(our["cpu"] for our, _ in rounds)
+    cells = [f"{s['seconds'] * 1e3:.0f} ({s['cpu_median'] * 1e3:.0f})" for s in (ours, theirs)]
+    print(
+        f"| {precision} | {' | '.join(cells)} | {wall:.2f} ({cpu:.2f}) | {alone * 1e3:.0f} | "
+        f"{cheapest / alone:.2f} |"
+    )
+
+
+if __name__ == "__main__":
+    for define, name, default, help_text in _FLAGS:
+        define(name, default, help_text, module_name="hali_tf.compare_pytorch")
+    command.run(main, __doc__)
