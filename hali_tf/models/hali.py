@@ -154,17 +154,21 @@ class HALI(Autoencoder):
         def score(inputs):
             return self._score(inputs, seed, replica)
 
-        def with_penalty():
+        def of_penalty():
             with tf.GradientTape() as tape:
                 penalty = losses.slope_penalty(score, inputs, self._gradient_penalty)
                 scaled = scale * _PENALTY_EVERY * self._mean(penalty)
             # The last bias moves the logits and not their slope.
-            gradients = tape.gradient(scaled, variables, unconnected_gradients="zero")
-            return [g + p for g, p in zip(d_gradients, gradients)], penalty
+            return tape.gradient(scaled, variables, unconnected_gradients="zero"), penalty
+
+        def without():
+            return [tf.zeros_like(variable) for variable in variables], tf.constant(0.0)
 
         due = tf.equal(self.step % _PENALTY_EVERY, 0)
-        gradients, penalty = tf.cond(due, with_penalty, lambda: (d_gradients, tf.constant(0.0)))
-        return gradients, {"penalty": penalty}
+        gradients, penalty = tf.cond(due, of_penalty, without)
+        # Added inside of the branch, TensorFlow's memory optimiser may put the sum into a temporary
+        # variable that it makes in every step and removes only where the branch is taken.
+        return [d + g for d, g in zip(d_gradients, gradients)], {"penalty": penalty}
 
     def _one_pass_gradients(self, batch, seed, replica, scales):
         """Gradients of both players from one backward pass.

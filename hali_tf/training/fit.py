@@ -148,7 +148,8 @@ def _begin(config, model, train, checkpoints, workers):
             if config.model.init_from:
                 reopening.copy_weights(config.model.init_from, model)
             else:
-                model.initialize_from_data(train.images[: config.optimisation.batch_size])
+                part = config.optimisation.batch_size // config.optimisation.accumulate
+                model.initialize_from_data(train.images[:part])
     if workers.chief:
         run_folder.record_start(config, train, workers.strategy.num_replicas_in_sync)
         if first_step < 0:  # from here on, a folder without a checkpoint has lost it

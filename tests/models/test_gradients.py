@@ -1,11 +1,14 @@
 """Gradients of both players: one pass against two, XLA against none, low precision, any L."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from hali_tf import keras_versions
-from tests.models.halves import compile_to_overflow
+from hali_tf.architectures import ARCHITECTURES
+from hali_tf.models import HALI
+from tests.models.halves import compile_to_overflow, history
 
 SEED = tf.constant([5, 6])
 SCALES = (tf.constant(1.0), tf.constant(1.0))
@@ -60,6 +63,18 @@ def _squared_slopes(model, images):
         up, down = np.split(np.float64(model.discriminator(x, zs)), 2)
         squares.append(np.sum(((up - down) / 2e-2) ** 2))
     return np.mean(squares)
+
+
+@pytest.mark.slow
+def test_penalty_and_hybrid_joints_of_a_larger_model_train():
+    """TensorFlow rewrote the graph so that the second step failed: resource already exists."""
+    architecture = ARCHITECTURES["hali64_small"]
+    settings = {"gradient_penalty": 0.03, "precision": "mixed_bfloat16"}
+    model = HALI(architecture, hybrid_joints=(0.5, 0.5), **settings)
+    model.compile(keras.optimizers.Adam(), keras.optimizers.Adam())
+    images = np.random.default_rng(0).integers(0, 256, [32, *architecture.image], np.uint8)
+    losses = history(model, tf.constant(images), 2)["d_loss"]
+    assert np.isfinite(losses).all()
 
 
 @pytest.mark.parametrize("function", ["_one_pass_gradients", "_two_pass_gradients"])
