@@ -99,14 +99,13 @@ def train(
 def describe_run(config: Config) -> None:
     """Prints what --dry_run promises."""
     from hali_tf.runs.reopening import make_model
-    from hali_tf.training import describe
+    from hali_tf.training import describe, memory
 
     model = make_model(config)
     print(config.to_json() + describe.summary(model))
-    optimisation = config.optimisation
-    sizes = (optimisation.batch_size, optimisation.accumulate, optimisation.remat)
-    memory = describe.memory_estimate(model, *sizes) / 2**20
-    print(f"memory of a train step at batch {sizes[0]}: about {memory:,.0f} MiB")
+    batch_size = config.optimisation.batch_size
+    mebibytes = memory.needed(config, batch_size) / 2**20
+    print(f"memory of a train step at batch {batch_size}: about {mebibytes:,.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What is computed from a table alone equals what the layers made of it have."""
 
+import math
+
 import pytest
 
 from hali_tf.architectures import ARCHITECTURES, cost
@@ -23,16 +25,46 @@ def test_parameters_and_memory_are_those_of_the_model(flags):
         **{"run_dir": "x", "channels": 3, "width": 0.25, "precision": "float32", **flags}
     ).validate()
     model = make_model(config)
-    table, has_one = config.table(), "discriminator" in model.networks
-    counted = cost.parameters(table)
-    for name, network in model.networks.items():
-        assert counted[name] == describe.parameters(network)
-    found = {}
-    for settings in ((1, False), (4, False), (1, True), (4, True)):
-        found[settings] = describe.memory_estimate(model, 8, *settings)
-        counted_memory = cost.memory(table, 8, 4, has_one, *settings)
-        assert counted_memory == pytest.approx(found[settings], rel=0.02)
+    counted = cost.parameters(config.table())
+    weights = {name: describe.parameters(network) for name, network in model.networks.items()}
+    assert weights.items() <= counted.items()
+    coders = weights["encoder"] + weights["decoder"]
+    bytes_of_weights = 4 * (4 * sum(weights.values()) + coders)
+    bytes_of_outputs = 4 * 8 * kept_outputs(describe.summary(model))
+    assert memory.needed(config, 8) == pytest.approx(bytes_of_weights + bytes_of_outputs, rel=0.02)
+
+
+def kept_outputs(summary):
+    """Entries that the backward pass looks at for an image: of each layer's output times copies."""
+    examples, total = 0, 0
+    for line in summary.splitlines():
+        if not line.startswith("  "):
+            examples = 2 if line.startswith("discriminator") else 1
+            continue
+        layer, *shape = line.replace(" x ", " ").split()[:-1]
+        copies = {"ConvBlock": 3, "ResidualBlock": 6}.get(layer, 1)
+        total += examples * copies * math.prod(map(int, shape))
+    return total
+
+
+def test_less_is_kept_in_parts_and_with_rematerialisation():
+    table = ARCHITECTURES["hali32"].adapt(3, 0.25)
+    found = {
+        (parts, remat): cost.memory(table, 8, accumulate=parts, remat=remat)
+        for parts in (1, 4)
+        for remat in (False, True)
+    }
     assert max(found, key=found.get) == (1, False) and min(found, key=found.get) == (4, True)
+
+
+def test_memory_counts_the_examples_of_hybrid_joints():
+    def extra(*shares):
+        table = ARCHITECTURES["hali16"]
+        return cost.memory(table, 8, hybrid_joints=shares) - cost.memory(table, 8)
+
+    assert extra(1.0) == 2 * extra(0.5) > 0
+    assert extra(0.0, 1.0) > extra(1.0)  # h_2 goes through the decoder's upper level as well
+    assert extra(0.5, 1.0) == extra(0.5) + extra(0.0, 1.0)
 
 
 def test_memory_of_a_table_counted_by_hand():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from hali_tf.architectures.rows import (
@@ -39,7 +39,7 @@ class Output(NamedTuple):
 
 def parameters(table: Architecture) -> dict[str, int]:
     """The trainable parameters of "encoder", "decoder" and "discriminator"."""
-    return {name: sum(walk[0] for walk in walks) for name, walks in _walks(table).items()}
+    return {name: sum(walk[0] for walk in walks) for name, walks in of_networks(table).items()}
 
 
 def memory(
@@ -47,33 +47,39 @@ def memory(
     batch_size: int,
     bytes_each: int = 4,
     discriminator: bool = True,
+    hybrid_joints: Sequence[float] = (),
     accumulate: int = 1,
     remat: bool = False,
 ) -> int:
     """Bytes that a train step needs, roughly: what no compiler could do without.
 
     Weights, gradients and two moments of each, averages, all in float32; and each activation that
-    the backward pass looks at.
+    the backward pass looks at, for all examples that go through a layer.
 
     Args:
       table: the whole network.
       batch_size: images a step.
       bytes_each: of an activation.
       discriminator: whether the model has one, which sees both sides' examples.
+      hybrid_joints: shares of h_1, ..., h_L in the batch, whose examples are the decoder's as well.
       accumulate: micro-batches a step. One at a time has activations, and the sum of the gradients
         is there beside their own.
       remat: as of `activations`.
     """
     weights = 0
     found: list[tuple[float, list[Output]]] = []
-    for name, walks in _walks(table).items():
+    for name, walks in of_networks(table).items():
         if name == "discriminator" and not discriminator:
             continue
-        examples = 2 if name == "discriminator" else 1
-        found += [(examples, walk[1]) for walk in walks]
-        of_network = sum(walk[0] for walk in walks)
+        for index, (_, outputs) in enumerate(walks):
+            examples = {
+                "encoder": 1,
+                "decoder": 1 + sum(hybrid_joints[index:]),
+                "discriminator": 2 + sum(hybrid_joints),
+            }
+            found.append((examples[name], outputs))
         copies = 4 + (name != "discriminator") + (accumulate > 1)
-        weights += copies * of_network
+        weights += copies * sum(walk[0] for walk in walks)
     entries = math.ceil(batch_size / accumulate) * activations(found, remat)
     return 4 * weights + bytes_each * int(entries)
 
@@ -97,8 +103,8 @@ def activations(tables: Iterable[tuple[float, Iterable[Output]]], remat: bool) -
     return kept + largest
 
 
-def _walks(table: Architecture) -> dict[str, list[tuple[int, list[Output]]]]:
-    """Of each network, (parameters, outputs) of each `Table`."""
+def of_networks(table: Architecture) -> dict[str, list[tuple[int, list[Output]]]]:
+    """(parameters, outputs) of each `Table` of "encoder", "decoder" and "discriminator"."""
     shapes = [table.image, *(level.latent for level in table.levels)]
     walks: dict[str, list[tuple[int, list[Output]]]] = {
         name: [] for name in ("encoder", "decoder", "discriminator")

@@ -24,8 +24,10 @@ def main() -> None:
     tf = command.import_tensorflow()
 
     from hali_tf.attributes import training
+    from hali_tf.training import devices
     from hali_tf.training.callbacks import Interrupted
 
+    devices.choose(config.device)
     tf.get_logger().setLevel("ERROR")
     try:
         card = training.train(config, *training.open_data(config))

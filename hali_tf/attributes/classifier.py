@@ -27,7 +27,7 @@ from hali_tf.layers.convolution import BatchNorms
 from hali_tf.models.hali import to_unit
 from hali_tf.models.networks import Encoder
 
-_BATCH = 128
+BATCH = 128  # number of images at a time, where they are not trained on
 _SMALLEST = 32  # pixels; VGG16 halves an image five times
 _FLIP, _DROPOUT, _DEGRADE = range(3)  # purposes of random draws within a step
 
@@ -203,8 +203,8 @@ class AttributeClassifier(keras.Model):
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """float32 [N, A] of uint8 images [N, H, W, C], any number of them."""
         parts = [
-            self._probabilities(tf.constant(np.asarray(images[i : i + _BATCH]))).numpy()
-            for i in range(0, len(images), _BATCH)
+            self._probabilities(tf.constant(np.asarray(images[i : i + BATCH]))).numpy()
+            for i in range(0, len(images), BATCH)
         ]
         return np.concatenate(parts)
 

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from hali_tf import data
 from hali_tf.attributes import classifier as classifiers
+from hali_tf.attributes import memory
 from hali_tf.attributes.degradation import degraded
 from hali_tf.config import ClassifierConfig
 from hali_tf.errors import UserError
@@ -30,8 +31,6 @@ from hali_tf.runs.checkpoints import Checkpoints
 from hali_tf.runs.run_folder import read_config
 from hali_tf.training import callbacks, devices
 from hali_tf.training.cluster import Workers
-
-_BATCH = 128  # number of images at a time through the frozen blocks
 
 
 def open_data(config: ClassifierConfig) -> tuple[data.Source, dict[str, Any] | None]:
@@ -72,7 +71,7 @@ def train(
 
     Raises:
       UserError: a split has no labels, the weights cannot be had, the folder has another
-        configuration or cannot be written, or the loss is not finite.
+        configuration or cannot be written, the memory is too small, or the loss is not finite.
       callbacks.Interrupted: a signal asked to stop; the same call goes on.
     """
     if config.precision == "auto":
@@ -80,6 +79,7 @@ def train(
     _check_folder(config)
     if os.path.exists(os.path.join(config.out, "classifier.json")):
         return classifiers.card(config.out)
+    memory.check(config, source.image_shape, encoder)
     splits = {name: source.load(name) for name in data.SPLITS}
     for name, split in splits.items():
         if split.labels is None:
@@ -201,10 +201,10 @@ def _write_features(fixed, images, path, shape, seed, variants):
     with open(path, "wb") as f:
         header = {"descr": "<f2", "fortran_order": False, "shape": (len(variants) * count, *shape)}
         np.lib.format.write_array_header_1_0(f, header)
-        starts = [(*variant, i) for variant in variants for i in range(0, count, _BATCH)]
-        bar = progress_bar(starts, "frozen blocks", unit_scale=_BATCH, unit="image")
+        starts = [(*variant, i) for variant in variants for i in range(0, count, classifiers.BATCH)]
+        bar = progress_bar(starts, "frozen blocks", unit_scale=classifiers.BATCH, unit="image")
         for number, (worse, mirror, i) in enumerate(bar):
-            batch = tf.constant(np.asarray(images[i : i + _BATCH])[:, :, ::mirror])
+            batch = tf.constant(np.asarray(images[i : i + classifiers.BATCH])[:, :, ::mirror])
             batch = degraded(batch, random.fold([seed, 0], number)) if worse else batch
             maps = tf.cast(fixed(batch), tf.float32)
             maps = tf.minimum(maps, np.finfo(np.float16).max)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 
+from hali_tf.config.groups import DEVICE_HELP
 from hali_tf.config.settings import Settings, setting
 from hali_tf.errors import UsageError
 
@@ -59,6 +60,7 @@ class ClassifierConfig(Settings):
         "auto: mixed_bfloat16 where the processor computes in it, else float32.",
         one_of=("auto", "float32", "mixed_bfloat16"),
     )
+    device: str = setting("auto", DEVICE_HELP, changes_weights=False)
     seed: int = setting(0, "Of everything random.", at_least=0, below=2**31)
 
     def validate(self) -> ClassifierConfig:

@@ -15,6 +15,25 @@ _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 _LARGEST_GPU = 2**39  # no GPU has more, and TensorFlow does not say how much one has
 
 
+def needed(config: Config, images: int) -> int:
+    """Bytes that a step of so many images needs at least (`cost.memory`).
+
+    Args:
+      config: with channels and classes decided.
+      images: a step.
+    """
+    optimisation = config.optimisation
+    return cost.memory(
+        config.table(),
+        images,
+        4 if optimisation.precision == "float32" else 2,
+        config.model.kind != "vae",
+        config.objective.hybrid_shares(),
+        optimisation.accumulate,
+        optimisation.remat,
+    )
+
+
 def check(config: Config) -> None:
     """Compares what a step needs at least with what there is; with --dry_run, what an image needs.
 
@@ -24,25 +43,31 @@ def check(config: Config) -> None:
     Raises:
       UsageError: the batch or the width is too large for this machine.
     """
-    optimisation = config.optimisation
-    bytes_each = 4 if optimisation.precision == "float32" else 2
-    has_discriminator = config.model.kind != "vae"
+    batch_size = config.optimisation.batch_size
     # A dry run makes the model alone, perhaps to see whether another machine can train it.
-    images = 1 if config.run.dry_run else optimisation.batch_size
-    needed = cost.memory(
-        config.table(),
-        images,
-        bytes_each,
-        has_discriminator,
-        optimisation.accumulate,
-        optimisation.remat,
+    require(
+        needed(config, 1 if config.run.dry_run else batch_size),
+        f"--batch_size={batch_size} with --width={config.model.width:g}: a step",
+        "lower one of the two, or keep less at once with --accumulate or --remat",
     )
+
+
+def require(size: int, what: str, remedy: str) -> None:
+    """Refuses what does not fit.
+
+    Args:
+      size: bytes that it needs at least.
+      what: begins the message: the flags, and what needs them.
+      remedy: ends it.
+
+    Raises:
+      UsageError: it is more than there is.
+    """
     there = available()
-    if needed > there:
+    if size > there:
         raise UsageError(
-            f"--batch_size={optimisation.batch_size} with --width={config.model.width:g}: a step "
-            f"needs at least {needed / 2**30:,.1f} GiB of memory, and {there / 2**30:,.1f} GiB are "
-            "there; lower one of the two, or keep less at once with --accumulate or --remat"
+            f"{what} needs at least {size / 2**30:,.1f} GiB of memory, and {there / 2**30:,.1f} "
+            f"GiB are there; {remedy}"
         )
 
 

@@ -86,6 +86,7 @@ def test_the_command_trains_the_encoder_of_a_run(tmp_path):
     [
         (["--data=digits", "--out=OUT", "--weights=none", "--frozen_blocks=0"], 1, "no attributes"),
         (["--data=celeba"], 2, "--out is empty"),
+        (["--data=celeba", "--out=OUT", "--device=gpu:99"], 2, "--device=gpu:99: expected auto"),
         (["--encoder_of=OUT/none"], 1, "config.json: not found"),
     ],
 )

@@ -9,7 +9,6 @@ import tensorflow as tf
 from hali_tf.layers import random
 from hali_tf.models import SemiSupervisedHALI, joints
 from hali_tf.models.draws import CONDITIONAL, DROPOUT, NOISE_P, NOISE_Q, PRIOR
-from hali_tf.training.describe import memory_estimate
 
 SEED = tf.constant([5, 6])
 SCALES = (tf.constant(1.0), tf.constant(1.0))
@@ -189,12 +188,3 @@ def test_xla_equals_no_xla(make_model, images):
     actual, _ = compiled(tf.constant(images), SEED, 0, SCALES)
     for a, b in zip(tf.nest.flatten(actual), tf.nest.flatten(expected)):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-3 * np.abs(b).max() + 1e-12)
-
-
-def test_memory_counts_the_examples_of_hybrid_joints(make_model):
-    def estimate(*shares):
-        return memory_estimate(make_model(compiled=False, hybrid_joints=shares), 8)
-
-    extra = [estimate(*shares) - estimate() for shares in ((0.5,), (1.0,), (0.0, 1.0))]
-    assert extra[1] == pytest.approx(2 * extra[0])
-    assert 0 < extra[1] < extra[2]  # h_2 goes through the decoder's upper level as well
