@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from time import monotonic
 from typing import Any
 
 from tqdm import tqdm
@@ -24,6 +25,12 @@ class _Lines:
         """Nothing waits."""
 
 
+class _Bar(tqdm):
+    """A bar whose clock nobody sets: of one that is put back an hour, tqdm would wait that hour."""
+
+    _time = property(lambda self: monotonic, lambda self, _: None)
+
+
 def progress_bar(iterable: Iterable | None = None, words: str = "", **settings: Any) -> tqdm:
     """A bar on standard error with the time left, as wide as the terminal.
 
@@ -35,7 +42,7 @@ def progress_bar(iterable: Iterable | None = None, words: str = "", **settings: 
       **settings: further arguments of tqdm, such as `total` and `unit`.
     """
     if sys.stderr.isatty():
-        return tqdm(iterable, words, dynamic_ncols=True, **settings)
+        return _Bar(iterable, words, dynamic_ncols=True, miniters=1, **settings)
     lines = {"file": _Lines(), "bar_format": _LINE, "ascii": True, "miniters": 1}
     times = {"delay": _SECONDS, "mininterval": _SECONDS, "maxinterval": 2 * _SECONDS}
-    return tqdm(iterable, words, **{**settings, **lines, **times})
+    return _Bar(iterable, words, **{**settings, **lines, **times})

@@ -7,9 +7,9 @@ from hali_tf.progress import progress_bar
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Seconds that tqdm sees, in a list of one."""
+    """Seconds that a bar sees, in a list of one."""
     seconds = [0.0]
-    monkeypatch.setattr("tqdm.std.time", lambda: seconds[0])
+    monkeypatch.setattr("hali_tf.progress.monotonic", lambda: seconds[0])
     return seconds
 
 

@@ -1,7 +1,6 @@
 """The deployment files: each parses as what the stock server reads, and they agree."""
 
 import pathlib
-import re
 import shutil
 import subprocess
 
@@ -149,18 +148,6 @@ def test_compose_and_kubernetes_run_the_same_server(container, compose):
     only_in_kubernetes = {"grpc_channel_arguments"}
     assert {key: ours[key] for key in ours if key not in only_in_kubernetes} == theirs
     assert container["command"] == compose["entrypoint"] == ["tensorflow_model_server"]
-
-
-def test_the_image_is_pinned_to_one_tag_everywhere(container, compose):
-    gpu = yaml.safe_load((DEPLOY / "compose.gpu.yaml").read_text())["services"]["serving"]["image"]
-    kustomization = only("gpu/kustomization.yaml", "Kustomization")
-    name, tag = container["image"].split(":")
-    assert name == "tensorflow/serving" and re.fullmatch(r"\d+\.\d+\.\d+", tag)
-    assert compose["image"] == container["image"]
-    assert gpu == f"{name}:{tag}-gpu"
-    assert kustomization["images"] == [{"name": name, "newTag": f"{tag}-gpu"}]
-    readme = (DEPLOY.parent / "README.md").read_text()
-    assert set(re.findall(r"tensorflow/serving:([\w.-]+)", readme)) <= {tag, f"{tag}-gpu"}
 
 
 def test_ports_are_the_flags_ports(container, compose):
