@@ -9,13 +9,13 @@ import tensorflow as tf
 from hali_tf.data import Split, batches
 
 
-def confusion(model: keras.Model, split: Split, batch_size: int = 128) -> np.ndarray:
+def confusion(model: keras.Model, split: Split, batch_size: int | None = None) -> np.ndarray:
     """How often the encoder takes one class for another, by the largest q(y | x).
 
     Args:
       model: `SemiSupervisedHALI` or `LabelledEncoder`; its averaged encoder is used.
       split: with class numbers.
-      batch_size: number of images at a time.
+      batch_size: number of images at a time; by default as of `data.batches`.
 
     Returns:
       int64 [K, K]: rows are the images' classes, columns what they are taken for.

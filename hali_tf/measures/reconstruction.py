@@ -17,7 +17,7 @@ def errors(
     model: keras.Model,
     split: Split,
     limit: int | None = None,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     bar: bool = False,
 ) -> dict[str, float]:
     """Per-pixel RMSE of the reconstructions, and that of random pairs to compare with.
@@ -26,7 +26,7 @@ def errors(
       model: `Autoencoder` or `Generative`.
       split: held-out images.
       limit: how many images are used, from the first; all by default.
-      batch_size: number of images at a time.
+      batch_size: number of images at a time; by default as of `data.batches`.
       bar: whether to show a progress bar.
 
     Returns:

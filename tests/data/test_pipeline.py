@@ -84,6 +84,12 @@ def test_batches_keep_the_order_and_stop_at_the_limit(limit, expected):
     assert sum(shown, []) == list(range(sum(expected)))
 
 
+@pytest.mark.parametrize("side, expected", [(8, [128, 12]), (128, [32] * 4 + [12])])
+def test_fewer_large_images_are_evaluated_at_a_time(side, expected):
+    split = Split(np.zeros([140, side, side, 1], np.uint8))
+    assert [len(batch) for batch in batches(split)] == expected
+
+
 @pytest.mark.parametrize("labels", [False, True])
 def test_shares_are_the_batch_without_repeats(labels):
     """Two processes of two replicas each, whose pieces come in order."""
