@@ -17,13 +17,12 @@ from __future__ import annotations
 import os
 import pathlib
 import sys
-import tempfile
 import traceback
 import webbrowser
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hali_tf import command
+from hali_tf import command, files
 from hali_tf import config as configuration
 from hali_tf.errors import UsageError, UserError
 
@@ -35,12 +34,14 @@ if TYPE_CHECKING:  # imports TensorFlow
 def main() -> None:
     """Reads the flags and evaluates."""
     flags = configuration.run_flags(instead="compare")
+    if flags.open and files.scheme(flags.compare or flags.run_dir):
+        raise UsageError("--open: the report is not on this machine's disk; copy and open it")
     if flags.compare:
         return _compare(flags)
     if flags.limit < 0:
         raise UsageError(f"--limit={flags.limit}: expected a number of images, or 0 for all")
     for folder in _list(flags.attribute_classifier):
-        if not os.path.isfile(os.path.join(folder, "classifier.json")):
+        if not files.is_file(os.path.join(folder, "classifier.json")):
             raise UsageError(
                 f"--attribute_classifier={folder}: has no classifier.json; expected a folder that "
                 "hali_tf.attributes wrote"
@@ -124,8 +125,8 @@ def open_context(
     subjects = load_subjects(run_dir, baselines, checkpoint)
     folder = os.path.join(run_dir, "evaluation")
     try:
-        os.makedirs(folder, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()  # the first answer may take an hour
+        files.make_folder(folder)
+        files.check_writable(folder)  # the first answer may take an hour
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error})") from error
     data = open_data(subjects[0].config)

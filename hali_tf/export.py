@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-from hali_tf import command
+from hali_tf import command, files
 from hali_tf import config as configuration
 from hali_tf.errors import UsageError, UserError
 from hali_tf.files import read_json
@@ -41,9 +41,11 @@ def main() -> None:
         flags.classify,
     )
     print(f"exported {path}")
-    print(
-        f"serve it: python -m serving.server --model_base_path={os.path.abspath(flags.export_dir)}"
-    )
+    if files.scheme(path):  # the server of the project reads disks
+        print(f"serve it: tensorflow_model_server --model_base_path={flags.export_dir}")
+    else:
+        folder = os.path.abspath(flags.export_dir)
+        print(f"serve it: python -m serving.server --model_base_path={folder}")
 
 
 def export(

@@ -28,7 +28,7 @@ size and the channels of the model. An existing file is replaced.
 
 import os
 
-from hali_tf import command
+from hali_tf import command, files
 from hali_tf import config as configuration
 from hali_tf.errors import UsageError, UserError
 
@@ -111,7 +111,7 @@ def _check(verb, pictures, flags):
             f"--out={flags.out}: expected the name of a file to write, ending in "
             f"{' or '.join(endings)}"
         )
-    if not os.path.isdir(os.path.dirname(flags.out) or "."):
+    if not files.scheme(flags.out) and not os.path.isdir(os.path.dirname(flags.out) or "."):
         raise UsageError(f"--out={flags.out}: its folder does not exist; make it first")
 
 

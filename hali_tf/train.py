@@ -30,6 +30,7 @@ def main() -> None:
     config = configuration.from_flags(Config)
     # After the flags: --help and a wrong flag answer at once.
     tf = command.import_tensorflow()
+    configuration.check_remote()
 
     from hali_tf import data
     from hali_tf.measures import labels, reconstruction

@@ -22,6 +22,7 @@ def main() -> None:
     config = configuration.from_flags(configuration.ClassifierConfig)
     # After the flags: --help and a wrong flag answer at once.
     tf = command.import_tensorflow()
+    configuration.check_remote()
 
     from hali_tf.attributes import training
     from hali_tf.training import devices

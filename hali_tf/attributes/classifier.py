@@ -21,7 +21,7 @@ import tensorflow as tf
 from hali_tf.architectures import ARCHITECTURES
 from hali_tf.attributes.degradation import degraded
 from hali_tf.errors import UserError
-from hali_tf.files import replacing, write_json
+from hali_tf.files import exists, normal, opened, replacing, status, write_json
 from hali_tf.layers import random
 from hali_tf.layers.convolution import BatchNorms
 from hali_tf.models.hali import to_unit
@@ -283,9 +283,9 @@ def save(folder: str, classifier: AttributeClassifier, card: dict[str, Any]) -> 
 
 
 def identity(folder: str) -> list | None:
-    """[path, time of change] of a classifier; None where there is none."""
+    """[path, size, time of change] of a classifier; None where there is none."""
     path = os.path.join(folder, "classifier.json")
-    return [os.path.realpath(path), os.path.getmtime(path)] if os.path.exists(path) else None
+    return [normal(path, real=True), *status(path)] if exists(path) else None
 
 
 def card(folder: str) -> dict[str, Any]:
@@ -296,7 +296,7 @@ def card(folder: str) -> dict[str, Any]:
     """
     path = os.path.join(folder, "classifier.json")
     try:
-        with open(path, encoding="utf-8") as f:
+        with opened(path) as f:
             return json.load(f)
     except (OSError, ValueError) as error:
         raise UserError(
@@ -326,7 +326,7 @@ def load(folder: str) -> AttributeClassifier:
             about["thresholds"],
             degraded=about["config"].get("degrade", not about["encoder"]),  # it was no flag once
         )
-        with open(path, "rb") as file, np.load(file) as arrays:
+        with opened(path, "rb") as file, np.load(file) as arrays:
             weights = _weights(classifier)
             if len(weights) != len(arrays.files):
                 raise ValueError(f"{len(arrays.files)} arrays instead of {len(weights)}")

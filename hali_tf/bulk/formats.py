@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hali_tf.errors import UsageError, UserError
-from hali_tf.files import replacing
+from hali_tf.files import opened, replacing, scheme
 
 
 class Array(NamedTuple):
@@ -97,7 +97,7 @@ def _write_npz(path, arrays):
 
 
 def _read_npz(path, layout, rows):
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+    with opened(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in layout}
 
 
@@ -193,8 +193,13 @@ def _column(pyarrow: types.ModuleType, array: np.ndarray) -> Any:
 
 
 def _read_parquet(path, layout, rows):
-    parquet = _pyarrow().parquet
-    table = parquet.read_table(path, columns=list(layout), page_checksum_verification=True)
+    pyarrow, source = _pyarrow(), path
+    if scheme(path):
+        with opened(path, "rb") as file:
+            source = pyarrow.BufferReader(file.read())
+    table = pyarrow.parquet.read_table(
+        source, columns=list(layout), page_checksum_verification=True
+    )
     arrays = {}
     for name, (dtype, shape) in layout.items():
         column = table[name].combine_chunks()

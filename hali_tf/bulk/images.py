@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hali_tf import files
 from hali_tf.bulk.formats import Array, Layout
 from hali_tf.data import Split, cache, pictures
 from hali_tf.data.folder import list_images
@@ -59,8 +60,7 @@ class PictureImages:
         self._paths = [file for path in paths for file in _files(path)]
         self._image_shape, self._data = image_shape, data
         self.rows, self.layout = len(self._paths), {"path": Array("str")}
-        files = cache.fingerprint(pathlib.Path(), self._paths)
-        self.identity = {"files": files}
+        self.identity = {"files": cache.fingerprint(pathlib.Path(), self._paths)}
 
     def load(self, begin: int, end: int) -> dict[str, np.ndarray]:
         """`image`, uint8 [end - begin, H, W, C], and `path`.
@@ -76,8 +76,11 @@ class PictureImages:
 
 
 def _files(path):
-    if os.path.isdir(path):
-        return [os.path.join(path, name) for name in sorted(list_images(pathlib.Path(path)))]
-    if not os.path.exists(path):
-        raise UserError(f"{path}: not found; expected a picture, or a folder of some")
-    return [path]
+    try:
+        if files.is_folder(path):
+            return [os.path.join(path, name) for name in sorted(list_images(files.to_path(path)))]
+        if files.exists(path):
+            return [path]
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    raise UserError(f"{path}: not found; expected a picture, or a folder of some")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import tensorflow as tf
 
 import hali_tf
+from hali_tf import files
 from hali_tf.bulk.shards import Shards, Target, joined
 from hali_tf.bulk.tasks import Task
 from hali_tf.errors import UserError
@@ -51,18 +53,28 @@ def make(task: Task, target: Target, model: Averaged, batch_size: int) -> str:
         "tensorflow": tf.__version__,
     }
     shards = Shards.create(target, task.layout, task.rows, json.loads(json.dumps(job)))
+    with _alone(target):
+        shards.remove_partial()
+        missing = shards.missing()
+        _run(task, shards, missing, batch_size)
+    count = len(shards.ranges())
+    there = count - len(missing)
+    words = f", {there} of which were there" if there else ""
+    return f"{task.rows:,} rows in {count} file{'s' * (count > 1)}{words}: {target.out}"
+
+
+@contextlib.contextmanager
+def _alone(target):
+    """Keeps other commands away; not on an object store, where two would write equal files."""
+    if files.scheme(target.out):
+        yield
+        return
     with open(target.manifest, encoding="utf-8") as manifest:
         try:
             fcntl.flock(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise UserError(f"--out={target.out}: another command is writing it") from error
-        shards.remove_partial()
-        missing = shards.missing()
-        _run(task, shards, missing, batch_size)
-    files = len(shards.ranges())
-    there = files - len(missing)
-    words = f", {there} of which were there" if there else ""
-    return f"{task.rows:,} rows in {files} file{'s' * (files > 1)}{words}: {target.out}"
+        yield
 
 
 def _run(task, shards, missing, batch_size):

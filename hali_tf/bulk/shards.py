@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from hali_tf import files
 from hali_tf.bulk import formats
 from hali_tf.errors import UsageError, UserError
-from hali_tf.files import read_json, write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Target:
             )
         if shard_rows < 1:
             raise UsageError(f"--shard_size={shard_rows}: expected at least 1")
-        if not os.path.isdir(os.path.dirname(os.path.abspath(out))):
+        if not files.scheme(out) and not os.path.isdir(os.path.dirname(os.path.abspath(out))):
             raise UsageError(f"--out={out}: its folder does not exist; make it first")
         single = ending in formats.KINDS
         kind = kind or (ending if single else "npz")
@@ -106,18 +106,18 @@ class Shards:
           UserError: something else is at `target.out`, or it cannot be written.
         """
         shards, path, out = cls(target, layout, rows, job), target.manifest, target.out
-        if os.path.exists(path):
+        if files.exists(path):
             shards._check_same(_read_manifest(path))
-        elif os.path.isfile(out) or os.path.isdir(out) and os.listdir(out):
+        elif files.is_file(out) or files.names(out):
             raise UserError(
                 f"--out={out}: is there, without the manifest of this job ({path}); name another "
                 "--out, or remove it"
             )
         try:
             if not target.single:
-                os.makedirs(out, exist_ok=True)
-            if not os.path.exists(path):
-                write_json(path, shards._manifest())
+                files.make_folder(out)
+            if not files.exists(path):
+                files.write_json(path, shards._manifest())
         except OSError as error:
             raise UserError(f"--out={out}: cannot be written ({error.strerror})") from error
         return shards
@@ -129,7 +129,7 @@ class Shards:
         Raises:
           UserError: there are none.
         """
-        target = Target(path, "", 0 if not os.path.isdir(path) else 1)
+        target = Target(path, "", 0 if not files.is_folder(path) else 1)
         manifest = _read_manifest(target.manifest)
         layout = {
             name: formats.Array(dtype, tuple(shape))
@@ -189,7 +189,7 @@ class Shards:
         missing = []
         for begin, end in self.ranges():
             try:
-                if os.path.exists(self.path(begin)):
+                if files.is_file(self.path(begin)):
                     self._read(begin, end, self.layout)
                     continue
             except UserError as error:
@@ -243,7 +243,7 @@ class Shards:
 
 def _read_manifest(path):
     try:
-        manifest = read_json(path)
+        manifest = files.read_json(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a manifest ({error})") from error
     if manifest is None:

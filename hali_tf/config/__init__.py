@@ -8,7 +8,13 @@ flags       absl's flags, made from records, and records made from flags
 """
 
 from hali_tf.config.classifier import ClassifierConfig
-from hali_tf.config.flags import define_flags, define_run_flags, from_flags, run_flags
+from hali_tf.config.flags import (
+    check_remote,
+    define_flags,
+    define_run_flags,
+    from_flags,
+    run_flags,
+)
 from hali_tf.config.settings import check
 from hali_tf.config.training import Config, check_shares
 
@@ -16,6 +22,7 @@ __all__ = [
     "ClassifierConfig",
     "Config",
     "check",
+    "check_remote",
     "check_shares",
     "define_flags",
     "define_run_flags",

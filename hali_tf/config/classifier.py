@@ -8,6 +8,7 @@ import os
 from hali_tf.config.groups import DEVICE_HELP
 from hali_tf.config.settings import Settings, setting
 from hali_tf.errors import UsageError
+from hali_tf.files import scheme
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +71,8 @@ class ClassifierConfig(Settings):
           UsageError: names the flag, what it takes and what it got.
         """
         self.check_bounds()
+        if scheme(self.out or self.encoder_of):
+            raise UsageError(f"--out={self.out}: expected a folder on a disk; name one")
         if self.encoder_of:
             return self._of_encoder()
         if not self.data:

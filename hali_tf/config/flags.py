@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from absl import flags
 
+from hali_tf import command, files
 from hali_tf.config.classifier import ClassifierConfig
 from hali_tf.config.groups import DEVICE_HELP
 from hali_tf.config.settings import Settings, check, entries
@@ -58,15 +58,29 @@ def run_flags(instead: str = "") -> flags.FlagValues:
       instead: a flag that, where it has a value, needs no --run_dir.
 
     Raises:
-      UsageError: --run_dir is empty or no folder, --checkpoint neither last nor best.
+      UsageError: --run_dir is empty or no folder, --checkpoint neither last nor best; a flag names
+        a remote path that cannot be opened.
     """
     run_dir = flags.FLAGS.run_dir
+    check_remote()
     if instead and flags.FLAGS[instead].value:
         return flags.FLAGS
-    if not run_dir or not os.path.isdir(run_dir):
+    if not run_dir or not files.is_folder(run_dir):
         raise UsageError(
             f"--run_dir={run_dir}: no such folder; expected a folder that hali_tf.train made"
         )
     if "checkpoint" in flags.FLAGS:
         check("checkpoint", flags.FLAGS.checkpoint, {"one_of": ("last", "best")})
     return flags.FLAGS
+
+
+def check_remote() -> None:
+    """Raises UsageError if a flag names a file or folder on an object store out of reach."""
+    for name, value in flags.FLAGS.flag_values_dict().items():
+        for path in str(value).split(","):
+            if files.scheme(path):
+                command.import_tensorflow()
+                try:
+                    files.check_scheme(path)
+                except OSError as error:
+                    raise UsageError(f"--{name}={path}: {error.strerror}") from error

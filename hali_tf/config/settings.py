@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
+from hali_tf import files
 from hali_tf.errors import UsageError, UserError
 
 _Record = TypeVar("_Record", bound="Settings")
@@ -100,7 +101,7 @@ class Settings:
           UserError: the file is missing or is no configuration of this version.
         """
         try:
-            with open(path, encoding="utf-8") as f:
+            with files.opened(path) as f:
                 record = cls.of(**json.load(f))
             record.check_bounds()
             return record

@@ -31,6 +31,7 @@ from typing import Callable
 import numpy as np
 from absl import logging
 
+from hali_tf import files
 from hali_tf.data import images
 from hali_tf.data.source import Split
 from hali_tf.errors import BadImage, UserError
@@ -38,6 +39,7 @@ from hali_tf.progress import progress_bar
 
 _FORMAT = 2  # of entries, and of what `images.decode` makes of a file
 _GROUP, _GROUPS_AT_ONCE = 32, 32
+_LOOKS = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Job:
       count: How many records there are.
       image_shape: (H, W, C).
       decode: From a file's bytes to uint8 [H, W, C]; raises BadImage.
+      remote: Whether reading a record means waiting for a network.
     """
 
     title: str
@@ -74,6 +77,7 @@ class Job:
     count: int
     image_shape: tuple[int, int, int]
     decode: Callable[[bytes], np.ndarray]
+    remote: bool = False
 
 
 def load(job: Job, cache_dir: pathlib.Path, strict: bool) -> Split:
@@ -106,14 +110,23 @@ def load(job: Job, cache_dir: pathlib.Path, strict: bool) -> Split:
 
 
 def fingerprint(folder: pathlib.Path, names: Iterable[str]) -> str:
-    """Digests names, sizes and times of change: another digest, perhaps another content."""
+    """Digests names, sizes and times of change: another digest, perhaps another content.
+
+    Of remote files, sizes and times of 64 evenly spread ones count.
+    """
     digest = hashlib.sha256(str(folder.resolve()).encode("utf-8", "surrogateescape"))
-    for name in names:
-        try:
-            status = os.stat(os.path.join(folder, name))
-            line = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"
-        except OSError:  # Decoding will name it.
-            line = f"{name}\0unreadable\n"
+    names = list(names)
+    # A look at a remote file is a request: of many, evenly spread ones are looked at.
+    every = -(-len(names) // _LOOKS)
+    for number, name in enumerate(names):
+        path = name if files.scheme(name) else os.path.join(folder, name)
+        line = f"{name}\n"
+        if number % every == 0 or not files.scheme(path):
+            try:
+                size, changed = files.status(path)
+                line = f"{name}\0{size}\0{changed}\n"
+            except OSError:  # Decoding will name it.
+                line = f"{name}\0unreadable\n"
         digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
@@ -173,7 +186,8 @@ def _decoded(job: Job) -> Iterator[tuple[Record, np.ndarray | BadImage]]:
     groups = iter(lambda: list(itertools.islice(records, _GROUP)), [])
     # Threads suffice: Pillow decodes and resizes without the interpreter lock. They take groups,
     # since handing over a small image costs as much as decoding it.
-    with concurrent.futures.ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
+    threads = 32 if job.remote else min(32, os.cpu_count() or 1)
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         # The bar shows, with the time left, once decoding takes longer than a moment.
         with progress_bar(
             words=f"decoding {job.title}",

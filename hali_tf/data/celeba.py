@@ -12,13 +12,13 @@ it, or where it is a folder of tensorflow-datasets, the set comes from there.
 from __future__ import annotations
 
 import functools
-import os
 import pathlib
 import re
 from collections.abc import Iterable
 
 import numpy as np
 
+from hali_tf import files
 from hali_tf.data import cache, images
 from hali_tf.data.crops import CELEBA_SIZE, celeba_face
 from hali_tf.data.source import SPLITS, Source, Split
@@ -63,7 +63,7 @@ def open_celeba(
     partition = _read_partition(data_dir / _PARTITION)
     _check_same(data_dir / _ATTRIBUTES, attributes, data_dir / _PARTITION, partition)
     folder = data_dir / _IMAGES
-    found = {entry.name for entry in os.scandir(folder) if _is_image(entry.name)}
+    found = {name for name in files.names(folder) if _is_image(name)}
     _check_same(data_dir / _ATTRIBUTES, attributes, folder, found)
     size = image_size or CELEBA_SIZE
     shape = (size, size, channels or 3)
@@ -95,6 +95,7 @@ def _job(
             "files": cache.fingerprint(folder, names),
             "attributes": cache.fingerprint(data_dir, [_ATTRIBUTES]),
         },
+        remote=bool(files.scheme(folder)),
         records=lambda: (
             cache.Record(str(folder / name), folder / name, attributes[name]) for name in names
         ),

@@ -27,6 +27,7 @@ from hali_tf.data import cache, images
 from hali_tf.data.source import SPLITS, Source, Split
 from hali_tf.data.splits import cut
 from hali_tf.errors import UsageError, UserError
+from hali_tf.files import normal, scheme, walk
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _SPLIT_FOLDERS = {
@@ -92,6 +93,7 @@ def _job(
     classes = label_names if _has_classes(names) else None
     return cache.Job(
         title=title,
+        remote=bool(scheme(root)),
         identity={
             "set": "folder",
             "split": split,
@@ -107,7 +109,9 @@ def _job(
 
 def _split_roots(data_dir: pathlib.Path) -> dict[str, pathlib.Path]:
     """Returns the folder of each split that has one; all in one folder count as "train"."""
-    folders = sorted(path for path in data_dir.iterdir() if path.is_dir() and _visible(path.name))
+    folders = sorted(
+        path for path in data_dir.iterdir() if _visible(path.name) and _is_folder(path)
+    )
     found: dict[str, pathlib.Path] = {}
     for split, pattern in _SPLIT_FOLDERS.items():
         matches = [path for path in folders if pattern.fullmatch(path.name)]
@@ -130,7 +134,7 @@ def _check_roots(roots: dict[str, pathlib.Path]) -> None:
     """Raises if two splits are one folder."""
     found: dict[str, pathlib.Path] = {}
     for root in roots.values():
-        other = found.setdefault(os.path.realpath(root), root)
+        other = found.setdefault(normal(root, real=True), root)
         if other is not root:
             raise UserError(f"{root}: is a link to {other}; both splits would have the same images")
 
@@ -145,7 +149,26 @@ def list_images(root: pathlib.Path, apart: Iterable[pathlib.Path] = ()) -> list[
       root: The folder.
       apart: Folders below which links of this one may not lead.
     """
-    names, others = [], 0
+    if scheme(root):
+        found = [name for name in walk(root, _ENDINGS) if all(map(_visible, name.split("/")))]
+    else:
+        found = list(_below(root, apart))
+    names = [name for name in found if name.lower().endswith(_ENDINGS)]
+    if not names:
+        raise UserError(
+            f"{root}: no images found ({len(found)} other files); expected files ending in "
+            f"{', '.join(_ENDINGS)}, there or in class folders"
+        )
+    return sorted(
+        names,
+        key=lambda name: hashlib.sha256(
+            name.replace(os.sep, "/").encode("utf-8", "surrogateescape")
+        ).digest(),
+    )
+
+
+def _below(root: pathlib.Path, apart: Iterable[pathlib.Path]) -> Iterator[str]:
+    """Yields the visible files below a local folder by relative name; see `list_images`."""
     seen = {_identity(folder) for folder in apart if folder != root}
     waiting = collections.deque([str(root)])
     while waiting:
@@ -159,21 +182,8 @@ def list_images(root: pathlib.Path, apart: Iterable[pathlib.Path] = ()) -> list[
             if os.path.isdir(entry.path):  # entry.is_dir() raises where a link leads to itself
                 # Links last, when all folders that are not links are known.
                 (waiting.append if entry.is_symlink() else waiting.appendleft)(entry.path)
-            elif entry.name.lower().endswith(_ENDINGS):
-                names.append(os.path.relpath(entry.path, root))
             else:
-                others += 1
-    if not names:
-        raise UserError(
-            f"{root}: no images found ({others} other files); expected files ending in "
-            f"{', '.join(_ENDINGS)}, there or in class folders"
-        )
-    return sorted(
-        names,
-        key=lambda name: hashlib.sha256(
-            name.replace(os.sep, "/").encode("utf-8", "surrogateescape")
-        ).digest(),
-    )
+                yield os.path.relpath(entry.path, root)
 
 
 def _identity(folder: str | os.PathLike) -> tuple[int, int]:
@@ -212,7 +222,7 @@ def _check_layout(root: pathlib.Path, names: list[str]) -> None:
     if not flat:
         used = {_class_of(name) for name in names}
         for path in sorted(root.iterdir()):
-            if path.is_dir() and _visible(path.name) and path.name not in used:
+            if _visible(path.name) and path.name not in used and _is_folder(path):
                 raise UserError(
                     f"{path}: a class folder without images of its own; fill or remove it"
                 )
@@ -250,6 +260,11 @@ def _class_of(name: str) -> str:
 
 def _has_classes(names: list[str]) -> bool:
     return os.sep in names[0]
+
+
+def _is_folder(path: pathlib.Path) -> bool:
+    """Whether a path is a folder; a remote one that ends as an image does not cost a request."""
+    return not (scheme(path) and path.name.lower().endswith(_ENDINGS)) and path.is_dir()
 
 
 def _visible(name: str) -> bool:

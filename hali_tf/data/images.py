@@ -23,6 +23,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from hali_tf import files
 from hali_tf.data.crops import Crop, central_square
 from hali_tf.errors import BadImage
 
@@ -43,14 +44,16 @@ def read(path: str | os.PathLike) -> bytes:
       BadImage: If it cannot be read, is no file (but a pipe, say), or has too many bytes.
     """
     try:
-        status = os.stat(path)  # Before it is opened: opening a pipe waits for a writer.
-        if stat.S_ISDIR(status.st_mode):
-            raise BadImage("is a folder")
-        if not stat.S_ISREG(status.st_mode):
-            raise BadImage("not a file, but a pipe, a socket or a device")
-        if status.st_size > MAX_BYTES:
-            raise BadImage(f"the file has {status.st_size:,} bytes; at most {MAX_BYTES:,} are read")
-        with open(path, "rb") as file:
+        if not files.scheme(path):
+            kind = os.stat(path).st_mode  # Before it is opened: a pipe waits for a writer.
+            if stat.S_ISDIR(kind):
+                raise BadImage("is a folder")
+            if not stat.S_ISREG(kind):
+                raise BadImage("not a file, but a pipe, a socket or a device")
+        size, _ = files.status(path)
+        if size > MAX_BYTES:
+            raise BadImage(f"the file has {size:,} bytes; at most {MAX_BYTES:,} are read")
+        with files.opened(path, "rb") as file:
             return file.read()
     except OSError as error:
         raise BadImage(f"cannot be read: {error.strerror or error}") from error

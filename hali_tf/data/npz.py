@@ -22,6 +22,7 @@ from hali_tf.data import images
 from hali_tf.data.source import SPLITS, Source, Split
 from hali_tf.data.splits import cut
 from hali_tf.errors import UsageError, UserError
+from hali_tf.files import opened
 
 # Where a split's images and labels may be, the first that is there.
 _KEYS = {
@@ -103,7 +104,7 @@ def _read_headers(file: pathlib.Path) -> dict[str, _Header]:
     """Reads what the arrays are, without the arrays."""
     headers = {}
     try:
-        with zipfile.ZipFile(file) as archive:
+        with opened(file, "rb") as stored, zipfile.ZipFile(stored) as archive:
             for member in archive.namelist():
                 with archive.open(member) as stream:
                     version = np.lib.format.read_magic(stream)
@@ -122,7 +123,7 @@ def _read_headers(file: pathlib.Path) -> dict[str, _Header]:
 def _read(file: pathlib.Path, key: str) -> np.ndarray:
     """Reads one array."""
     try:
-        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        with opened(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return arrays[key]
     except _DAMAGE as error:
         raise UserError(f"{file}: {key} cannot be read ({error})") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
+from hali_tf import files
 from hali_tf.data.source import Source
 from hali_tf.errors import UsageError, UserError
 
@@ -51,7 +52,12 @@ def open_source(
         )
     if channels not in (0, 1, 3):
         raise UsageError(f"channels={channels}: expected 1 (grey), 3 (RGB), or 0 for the set's own")
-    folder = pathlib.Path(data_dir).expanduser() if data_dir else None
+    if files.scheme(cache_dir):
+        raise UsageError(
+            f"--cache_dir={cache_dir}: expected a folder on a disk of each machine, for "
+            "the images in it are mapped into memory"
+        )
+    folder = files.to_path(data_dir) if data_dir else None
     cache = pathlib.Path(cache_dir or "~/.cache/hali_tf").expanduser()
     try:
         return _open(data, folder, image_size, channels, strict, cache)

@@ -31,6 +31,7 @@ from hali_tf.data.crops import CELEBA_SIZE, crop_of
 from hali_tf.data.source import SPLITS, Source, Split
 from hali_tf.data.splits import cut_size
 from hali_tf.errors import UsageError, UserError
+from hali_tf.files import scheme
 
 _DEFAULT_SIZES = {"celeb_a": CELEBA_SIZE, "imagenet2012": 128}
 
@@ -103,7 +104,7 @@ def _builder(
     """Finds the set's builder, and the folder of its original files if `data_dir` is that."""
     wanted, _, config = name[len("tfds:") :].partition(":")
     manual_dir = None
-    if data_dir is not None:
+    if data_dir is not None and not scheme(data_dir):
         if not data_dir.is_dir():
             raise UserError(
                 f"--data_dir={data_dir}: no such folder; expected one of "

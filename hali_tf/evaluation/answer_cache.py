@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
 import pathlib
 from typing import Any
 
 import hali_tf
+from hali_tf import files
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.sources import sources
@@ -45,7 +45,7 @@ class AnswerCache:
 
     def _file(self, name):
         try:
-            with open(self._context.path(f"{name}.json"), encoding="utf-8") as f:
+            with files.opened(self._context.path(f"{name}.json")) as f:
                 file = json.load(f)
         except (OSError, ValueError):
             return None
@@ -74,7 +74,7 @@ def _identity(subject):
     """Which run a model is from, when that was begun, and the step of the checkpoint."""
     return {
         "name": subject.name,
-        "run_dir": os.path.realpath(subject.run_dir),
+        "run_dir": files.normal(subject.run_dir, real=True),
         "began": next((start["time"] for start in read_starts(subject.run_dir)), None),
         "step": subject.step,
     }

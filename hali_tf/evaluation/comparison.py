@@ -14,12 +14,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hali_tf import files
 from hali_tf.config import Config
 from hali_tf.drawing.plots import Curves, save_bands
 from hali_tf.errors import UsageError, UserError
 from hali_tf.evaluation.report import markdown
 from hali_tf.evaluation.report.html import write_html
-from hali_tf.files import read_json, write_text
 from hali_tf.runs import metrics_file
 
 _SAME = ("data", "image_size", "channels")  # flags that say which images a run has
@@ -65,7 +65,8 @@ def compare(run_dirs: Sequence[str]) -> str:
     Raises:
       UserError: a folder is no run, or of other images, or the page cannot be written.
     """
-    if len(set(map(os.path.realpath, run_dirs))) != len(run_dirs) or len(run_dirs) < 2:
+    real_paths = {files.normal(path, real=True) for path in run_dirs}
+    if len(real_paths) != len(run_dirs) or len(run_dirs) < 2:
         raise UsageError(
             f"--compare={','.join(run_dirs)}: expected two or more different folders of runs"
         )
@@ -78,12 +79,12 @@ def compare(run_dirs: Sequence[str]) -> str:
                     f"--compare: {run.run_dir} has --{flag}={other}, {runs[0].run_dir} "
                     f"--{flag}={own}; name runs on the same images"
                 )
-    folder = os.path.join(os.path.dirname(os.path.normpath(run_dirs[0])), "comparison")
+    folder = os.path.join(os.path.dirname(files.normal(run_dirs[0])), "comparison")
     path = os.path.join(folder, "report.html")
     try:
-        os.makedirs(folder, exist_ok=True)
+        files.make_folder(folder)
         text = _page(folder, _grouped(runs))
-        write_text(os.path.join(folder, "report.md"), text + "\n")
+        files.write_text(os.path.join(folder, "report.md"), text + "\n")
         write_html(path, text)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error})") from error
@@ -94,12 +95,12 @@ def _open(run_dir):
     config = Config.from_file(os.path.join(run_dir, "config.json"))
     lines = metrics_file.read(os.path.join(run_dir, "metrics.jsonl"))
     evaluations = [_with_ratios(line) for line in lines if "rmse_1" in line]
-    summary = read_json(os.path.join(run_dir, "summary.json"), {})
+    summary = files.read_json(os.path.join(run_dir, "summary.json"), {})
     final = {
         **_numbered(summary, "ratio", "error, level {}"),
         **_numbered(evaluations[-1] if evaluations else {}, "distance", "distance, level {}"),
     }
-    samples = read_json(os.path.join(run_dir, "evaluation", "samples.json"))
+    samples = files.read_json(os.path.join(run_dir, "evaluation", "samples.json"))
     if samples:
         answer, own = samples["answer"], samples["asked_of"]["subjects"][0]["name"]
         column = f"Fréchet distance of {answer['images']:,} samples"  # it depends on their number

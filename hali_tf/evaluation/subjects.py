@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from hali_tf import files
 from hali_tf.config import Config
 from hali_tf.errors import UsageError, UserError
 from hali_tf.models.coder import Coder
@@ -79,7 +80,7 @@ def load_subjects(run_dir: str, baselines: Sequence[str], checkpoint: str) -> tu
       UserError: a run has no checkpoint, or another model's, or a baseline has other data.
     """
     run_dirs = [run_dir, *baselines]
-    real_paths = [os.path.realpath(path) for path in run_dirs]
+    real_paths = [files.normal(path, real=True) for path in run_dirs]
     for i, path in enumerate(run_dirs):
         if real_paths[i] in real_paths[:i]:
             raise UsageError(f"--baselines={path}: named twice, or the run itself; name each once")

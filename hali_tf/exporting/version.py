@@ -10,17 +10,17 @@ from typing import Any
 
 import tensorflow as tf
 
+from hali_tf import files
 from hali_tf.errors import UsageError, UserError
 from hali_tf.exporting import warmup
 from hali_tf.exporting.servable import Servable
-from hali_tf.files import write_json
 
 _PARTIAL = ".exporting-"
 
 
 def next_version(export_dir: str) -> int:
     """1 more than the highest integer-named folder."""
-    names = (name for name in os.listdir(export_dir) if re.fullmatch("[0-9]{1,18}", name))
+    names = (name for name in files.names(export_dir) if re.fullmatch("[0-9]{1,18}", name))
     return max(map(int, names), default=0) + 1
 
 
@@ -30,7 +30,8 @@ def write(
     """Writes DIR/<version>/: SavedModel, warm-up requests, model card.
 
     A server polls DIR and takes any integer-named folder it sees, so the folder is made under
-    another name, and whole when it gets its number. What a killed export left is removed.
+    another name, and whole when it gets its number. What a killed export left is removed. On an
+    object store saved_model.pb comes last, without which a server tries again later.
 
     Args:
       servable: `Servable`.
@@ -47,23 +48,24 @@ def write(
       UserError: the folder cannot be written.
     """
     try:
-        os.makedirs(export_dir, exist_ok=True)
+        files.make_folder(export_dir)
         for left in glob.glob(os.path.join(export_dir, f"{_PARTIAL}*")):
             shutil.rmtree(left)
         version = version or next_version(export_dir)
         final = os.path.join(export_dir, str(version))
-        if os.path.exists(final):
+        if files.exists(final):
             raise UsageError(
                 f"--version={version}: {final} exists; versions are never overwritten, so choose "
                 f"another (--version=0 takes {next_version(export_dir)})"
             )
         partial = os.path.join(export_dir, f"{_PARTIAL}{version}")
         signatures = servable.signatures()
-        tf.saved_model.save(servable, partial, signatures)
-        warmup.write(partial, signatures, model_name)
-        card = {"version": version, **card, "signatures": _describe(signatures)}
-        write_json(os.path.join(partial, "assets.extra", "model_card.json"), card)
-        os.rename(partial, final)
+        with files.workplace(partial) as made:
+            tf.saved_model.save(servable, made, signatures)
+            warmup.write(made, signatures, model_name)
+            card = {"version": version, **card, "signatures": _describe(signatures)}
+            files.write_json(os.path.join(made, "assets.extra", "model_card.json"), card)
+            files.put_folder(made, final, last="saved_model.pb")
     except (OSError, tf.errors.OpError) as error:
         raise UserError(
             f"--export_dir={export_dir}: the version cannot be written "

@@ -19,9 +19,8 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from hali_tf import keras_versions
+from hali_tf import files, keras_versions
 from hali_tf.errors import UserError
-from hali_tf.files import write_text
 
 _KEPT = {"last": 3, "best": 1}
 
@@ -60,21 +59,16 @@ class Checkpoints:
         folder, step = self._folders[which], int(self._model.step.numpy())
         temporary = os.path.join(folder, f"ckpt-{step}.tmp")
         try:
-            shutil.rmtree(temporary, ignore_errors=True)
-            os.makedirs(temporary)
-            self._all.write(os.path.join(temporary, f"ckpt-{step}"))
-            for name in sorted(os.listdir(temporary)):  # the index last: with it, it is whole
-                _write_through(os.path.join(temporary, name))
-                os.replace(os.path.join(temporary, name), os.path.join(folder, name))
-            _write_through(folder)
-            os.rmdir(temporary)
+            with files.workplace(temporary) as made:
+                self._all.write(os.path.join(made, f"ckpt-{step}"))
+                for name in sorted(os.listdir(made)):  # the index last: with it, it is whole
+                    files.put(os.path.join(made, name), os.path.join(folder, name))
+                files.write_through(folder)
             for old in [n for n in _steps(folder) if n != step][: 1 - _KEPT[which] or None]:
                 _remove(folder, old)
-            write_text(
-                os.path.join(folder, "checkpoint"), f'model_checkpoint_path: "ckpt-{step}"\n'
-            )
+            text = f'model_checkpoint_path: "ckpt-{step}"\n'
+            files.write_text(os.path.join(folder, "checkpoint"), text)
         except (tf.errors.OpError, OSError) as error:
-            shutil.rmtree(temporary, ignore_errors=True)
             kept = [os.path.join(folder, f"ckpt-{n}") for n in _steps(folder)] or ["none"]
             raise UserError(
                 f"{folder}: the checkpoint of step {step} cannot be written ({_reason(error)}); "
@@ -176,7 +170,7 @@ class Checkpoints:
         return None, []
 
     def _read(self, path):
-        if not os.path.exists(f"{path}.index"):
+        if not files.exists(f"{path}.index"):
             raise OSError("its index is missing")
         status = self._required.read(path)
         status.assert_existing_objects_matched()
@@ -246,36 +240,27 @@ def check_name(run_dir: str) -> None:
 def _steps(folder, whole=True):
     """Steps of the checkpoints in a folder, ascending; if asked, of those without index as well."""
     pattern = re.compile(r"ckpt-(\d+)\." + ("index" if whole else r"(index|data-.*)"))
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    return sorted({int(found[1]) for found in map(pattern.fullmatch, names) if found})
+    found = map(pattern.fullmatch, files.names(folder))
+    return sorted({int(name[1]) for name in found if name})
 
 
 def _files(folder, step):
-    return glob.glob(os.path.join(folder, f"ckpt-{step}.index")) + glob.glob(
-        os.path.join(folder, f"ckpt-{step}.data-*")
-    )
+    """The files of a checkpoint, the index first: without it there is none."""
+    names = [name for name in files.names(folder) if re.match(rf"ckpt-{step}\.(index|data-)", name)]
+    return [os.path.join(folder, name) for name in sorted(names, reverse=True)]
 
 
 def _remove(folder, step):
-    for path in _files(folder, step):  # the index first: without it there is no checkpoint
-        os.remove(path)
+    for path in _files(folder, step):
+        files.remove(path)
 
 
 def _set_aside(folder, step):
     """Moves a checkpoint, damaged or of a way that was left, so that nothing is written over it."""
     aside = os.path.join(folder, "aside")
-    os.makedirs(aside, exist_ok=True)
+    files.make_folder(aside)
     for path in _files(folder, step):
-        os.replace(path, os.path.join(aside, os.path.basename(path)))
-
-
-def _write_through(path):
-    """Waits until a file or folder is on the disk, so that a loss of power cannot empty it."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+        files.move(path, os.path.join(aside, os.path.basename(path)))
 
 
 def _reason(error):

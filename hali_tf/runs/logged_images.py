@@ -8,6 +8,7 @@ import os
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from hali_tf import files
 from hali_tf.errors import UserError
 
 
@@ -19,7 +20,7 @@ def read(run_dir: str, tag: str) -> dict[int, Image.Image]:
     """
     folder = os.path.join(run_dir, "logs")
     events = EventAccumulator(folder, size_guidance={"tensors": 0})  # all of them
-    if not os.path.isdir(folder) or tag not in events.Reload().Tags()["tensors"]:
+    if not files.is_folder(folder) or tag not in events.Reload().Tags()["tensors"]:
         raise UserError(
             f"{folder}: has no images {tag}; expected what TensorBoard shows of a training that "
             "reached its first evaluation"

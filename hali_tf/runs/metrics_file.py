@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from typing import Any
 
 import numpy as np
 
-from hali_tf.files import write_text
+from hali_tf import files
 
 
 class MetricsFile:
@@ -23,20 +22,25 @@ class MetricsFile:
     def __init__(self, path, last_step):
         self._path = path
         lines = [line for line in read(path) if line["step"] <= last_step]
-        write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+        self._text = "".join(json.dumps(line) + "\n" for line in lines)
+        files.write_text(path, self._text)
         self.best_error = min((mean_error(l) for l in lines if "rmse_1" in l), default=np.inf)
 
     def append(self, values: dict[str, Any]) -> None:
-        """Adds a line."""
+        """Adds a line; an object store has no appending, and gets the whole text."""
+        line = json.dumps(values) + "\n"
+        if files.scheme(self._path):
+            self._text += line
+            return files.write_text(self._path, self._text)
         with open(self._path, "a", encoding="utf-8") as f:
-            f.write(json.dumps(values) + "\n")
+            f.write(line)
 
 
 def read(path: str) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl as dicts, without one that a kill left unfinished."""
     lines = []
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as f:
+    if files.exists(path):
+        with files.opened(path) as f:
             for line in f:
                 with contextlib.suppress(ValueError):
                     lines.append(json.loads(line))

@@ -29,11 +29,10 @@ import tensorflow as tf
 from absl import logging
 
 import hali_tf
-from hali_tf import keras_versions
+from hali_tf import files, keras_versions
 from hali_tf.config import Config
 from hali_tf.data import Split
 from hali_tf.errors import UserError
-from hali_tf.files import read_json, write_json, write_text
 from hali_tf.runs.checkpoints import check_name
 
 
@@ -61,7 +60,7 @@ def open_run(config: Config) -> Config:
         again under this name.
     """
     check_name(config.run_dir)
-    if os.path.exists(os.path.join(config.run_dir, "config.json")):
+    if files.exists(os.path.join(config.run_dir, "config.json")):
         earlier = read_config(config.run_dir)
         decided, asked = earlier.flat(), config.flat()
         undecided = [flag for flag in ("precision", "jit_compile") if asked[flag] == "auto"]
@@ -73,7 +72,7 @@ def open_run(config: Config) -> Config:
                 "repeat its flags. " + "; ".join(differences)
             )
         _check_keras(config.run_dir)
-    elif trained(config.run_dir) or os.path.exists(os.path.join(config.run_dir, "checkpoints")):
+    elif trained(config.run_dir) or files.exists(os.path.join(config.run_dir, "checkpoints")):
         raise UserError(
             f"{config.run_dir} holds parts of a run, but no config.json; put that back, or name "
             "another --run_dir"
@@ -84,7 +83,7 @@ def open_run(config: Config) -> Config:
 def trained(run_dir: str) -> list[str]:
     """Returns names of the files in a folder that only steps of training write."""
     names = ("metrics.jsonl", "summary.json", "checkpoints/best")
-    return [name for name in names if os.path.exists(os.path.join(run_dir, name))]
+    return [name for name in names if files.exists(os.path.join(run_dir, name))]
 
 
 def check_images(config: Config, train: Split, replicas: int) -> None:
@@ -156,11 +155,11 @@ def record_start(config: Config, train: Split, replicas: int) -> None:
       replicas: how many devices share the batch.
     """
     try:
-        os.makedirs(os.path.join(config.run_dir, "figures"), exist_ok=True)
-        write_text(os.path.join(config.run_dir, "config.json"), config.to_json())
+        files.make_folder(os.path.join(config.run_dir, "figures"))
+        files.write_text(os.path.join(config.run_dir, "config.json"), config.to_json())
         path = os.path.join(config.run_dir, "run.json")
         start = {**_start(), "replicas": replicas, "images": describe(train)}
-        write_json(path, [*read_starts(config.run_dir), start])
+        files.write_json(path, [*read_starts(config.run_dir), start])
     except OSError as error:
         raise UserError(f"--run_dir={config.run_dir}: cannot be written ({error})") from error
 
@@ -173,7 +172,7 @@ def read_starts(run_dir: str) -> list[dict[str, Any]]:
     """
     path = os.path.join(run_dir, "run.json")
     try:
-        return read_json(path, missing=[])
+        return files.read_json(path, missing=[])
     except ValueError as error:
         raise UserError(
             f"{path}: damaged ({error}); remove it, and the command and versions of earlier "

@@ -12,7 +12,7 @@ from tensorboard.plugins import projector
 
 from hali_tf.data import Split, batches
 from hali_tf.drawing import grids
-from hali_tf.files import write_text
+from hali_tf.files import make_folder, write_text
 from hali_tf.models.autoencoder import Autoencoder
 
 _POINTS = 1000
@@ -30,7 +30,7 @@ def write(folder: str, model: Autoencoder, split: Split, label_names: Sequence[s
     images = split.images[:_POINTS]
     latents = np.concatenate([model.encode(x)[-1].mean for x in batches(split, limit=_POINTS)])
     latents = latents.reshape(len(latents), -1)
-    os.makedirs(folder, exist_ok=True)
+    make_folder(folder)
     write_text(os.path.join(folder, "latents.tsv"), _table(latents, "%.5g"))
     sprite = grids.grid(images, math.ceil(math.sqrt(len(images))), gap=0)
     grids.save_png(os.path.join(folder, "sprite.png"), sprite, smallest=1)

@@ -35,6 +35,7 @@ def command(*flags):
         ({"frozen_blocks": 6}, "--frozen_blocks=6: expected below 6"),
         ({"encoder_of": "runs/x"}, "--data with --encoder_of"),
         ({"epochs": 0}, "--epochs=0"),
+        ({"out": "gs://bucket/x"}, "--out=gs://bucket/x: expected a folder on a disk"),
     ],
 )
 def test_flags_that_cannot_work(values, message):

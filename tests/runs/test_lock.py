@@ -1,12 +1,16 @@
 """The lock of a run folder."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from hali_tf import files
 from hali_tf.errors import UserError
+from hali_tf.runs import lock
 from hali_tf.runs.lock import locked
 
 OTHER = """
@@ -55,3 +59,38 @@ def test_what_a_kill_left_half_written_is_removed(tmp_path, name):
     with locked(str(folder)):
         files = {path.name for path in folder.rglob("*") if path.is_file()}
     assert files == {"samples.png", "lock"}
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    """Signs of life come often."""
+    monkeypatch.setattr(lock, "_SECONDS", 0.05)
+
+
+def test_on_a_store_a_second_training_is_refused_while_the_first_lives(hurried):
+    with locked("ram://locks/one"):
+        with pytest.raises(UserError, match=f"process {os.getpid()} on .* trains in this folder"):
+            with locked("ram://locks/one"):
+                pass
+        assert files.exists("ram://locks/one/lock")
+    assert not files.exists("ram://locks/one/lock")
+
+
+def test_on_a_store_what_a_kill_left_locked_is_taken_over(hurried):
+    files.write_text("ram://locks/two/lock", "process 1 on elsewhere, token, 0")
+    with locked("ram://locks/two"):
+        with files.opened("ram://locks/two/lock") as file:
+            assert file.read().startswith(f"process {os.getpid()} on")
+
+
+def test_on_a_store_a_training_ends_when_another_has_taken_its_folder(hurried):
+    asked = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        with locked("ram://locks/three"):
+            while not asked.is_set():  # a sign may come between reading and writing
+                files.write_text("ram://locks/three/lock", "process 1 on elsewhere, token, 0")
+                asked.wait(0.2)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert files.exists("ram://locks/three/lock")  # that of the other

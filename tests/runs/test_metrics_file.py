@@ -3,12 +3,14 @@
 import json
 
 import numpy as np
+import pytest
 
 from hali_tf.runs.metrics_file import MetricsFile, mean_error, read
 
 
-def test_lines_that_a_kill_undid_are_dropped(tmp_path):
-    path = tmp_path / "metrics.jsonl"
+@pytest.mark.parametrize("folder", ["", "ram://metrics"])
+def test_lines_that_a_kill_undid_are_dropped(tmp_path, folder):
+    path = f"{folder or tmp_path}/metrics.jsonl"
     file = MetricsFile(path, 0)
     for step in (1, 2, 3):
         file.append({"step": step, "d_loss": step / 2})

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import markdown
 from markdown.treeprocessors import Treeprocessor
 
-from hali_tf.files import write_text
+from hali_tf.files import opened, write_text
 
 _LONG = 15  # rows; a table with more is folded
 _WORDS = 40  # characters; a cell with more is kept wide
@@ -122,5 +122,5 @@ def _wrap(parent, child, tag, before=None):
 def _embedded(path):
     """A file as a data URL."""
     kind = mimetypes.guess_type(path)[0]
-    with open(path, "rb") as f:
+    with opened(path, "rb") as f:
         return f"data:{kind};base64,{base64.b64encode(f.read()).decode('ascii')}"

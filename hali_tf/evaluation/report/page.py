@@ -12,7 +12,7 @@ from PIL import Image
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.report import markdown
 from hali_tf.evaluation.report.html import write_html
-from hali_tf.files import write_text
+from hali_tf.files import opened, write_text
 
 
 def write_report(
@@ -59,7 +59,7 @@ def show_in_tensorboard(context: Context, text: str) -> None:
     writer = tf.summary.create_file_writer(os.path.join(context.subject.run_dir, "logs"))
     with writer.as_default(step=context.subject.step):
         for name in re.findall(r"!\[[^\]]*\]\(([^)]+\.png)\)", text):
-            with Image.open(context.path(name)) as picture:
+            with opened(context.path(name), "rb") as file, Image.open(file) as picture:
                 image = np.asarray(picture.convert("RGB"))
             tf.summary.image(f"evaluation/{name[: -len('.png')]}", image[np.newaxis])
     writer.close()
