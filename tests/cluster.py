@@ -23,12 +23,12 @@ def tf_config(addresses, index):
     )
 
 
-def start(run_dir, flags):
+def start(run_dir, flags, program="train"):
     """The commands of a cluster, under way: one for each tuple of flags."""
     addresses = free_addresses(len(flags))
     return [
         commands.start(
-            "train", *TINY, f"--run_dir={run_dir}", *own, TF_CONFIG=tf_config(addresses, index)
+            program, *TINY, f"--run_dir={run_dir}", *own, TF_CONFIG=tf_config(addresses, index)
         )
         for index, own in enumerate(flags)
     ]

@@ -6,9 +6,13 @@ import sys
 
 
 def start(program, *arguments, prefix=(), **environment):
-    """`python -m hali_tf.PROGRAM`, under way, behind a `prefix`; `environment` adds variables."""
+    """`python -m hali_tf.PROGRAM`, under way, behind a `prefix`; `environment` adds variables.
+
+    A program with a dot in its name is a module of that name.
+    """
+    module = program if "." in program else f"hali_tf.{program}"
     return subprocess.Popen(
-        [*prefix, sys.executable, "-m", f"hali_tf.{program}", *map(str, arguments)],
+        [*prefix, sys.executable, "-m", module, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hali_tf.runs.metrics_file import read
-from tests import cluster
-from tests.training_command import assert_same_weights, train, weights
+from tests import cluster, commands
+from tests.training_command import TINY, assert_same_weights, train, weights
 
 # What makes a replica's part of a batch count as in the whole batch.
 EQUAL = ("--batch_size=8", "--sync_batch_norm", "--dropout=false", "--steps=2")
@@ -88,6 +88,33 @@ def test_run_that_loses_a_worker_goes_on_as_if_it_had_not(tmp_path, victim):
     cluster.train(run, 2, *flags)
     cluster.train(tmp_path / "whole", 2, *flags)
     assert_same_weights(run, tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_workers_go_back_together_as_one_process_does(tmp_path):
+    flags = (*EQUAL, "--model=vae", "--on_divergence=rollback", "--steps=6")
+    workers = cluster.start(tmp_path / "two", [flags] * 2, "tests.collapsing")
+    code, _, err = commands.run("tests.collapsing", *TINY, f"--run_dir={tmp_path / 'one'}", *flags)
+    assert code == 0, err
+    for code, _, err in cluster.finish(workers):
+        assert code == 0, err
+        assert "Going back to step 2" in err
+    one, two = (json.loads((tmp_path / n / "rollbacks.json").read_text()) for n in ("one", "two"))
+    assert one == two
+    assert [(taken["at"], taken["to"]) for taken in two] == [(4, 2)]
+    one, two = (losses(tmp_path / name, "elbo") for name in ("one", "two"))
+    np.testing.assert_allclose(one, two, rtol=1e-4)
+    assert len(two) == 6
+    assert_close_weights(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_workers_go_back_together_three_times_and_end(tmp_path):
+    flags = ("--batch_size=8", "--learning_rate=1e30", "--on_divergence=rollback", "--steps=50")
+    for code, _, err in cluster.finish(cluster.start(tmp_path, [flags] * 2)):
+        assert code == 1, err
+        assert "the run has gone back 3 times already" in err.splitlines()[-1]
+    assert len(json.loads((tmp_path / "rollbacks.json").read_text())) == 3
 
 
 @pytest.mark.slow
