@@ -158,4 +158,8 @@ def _gather(
 
     dataset = tf.data.Dataset.range(first_step, last_step)
     dataset = dataset.map(element, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    # The thread that tunes waits by the system's clock. Where that is put back an hour, the end of
+    # an iteration can wait for the thread that hour.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)

@@ -56,6 +56,12 @@ def test_shapes_are_static_and_dtypes_uint8():
     assert len(list(dataset)) == 5
 
 
+@pytest.mark.parametrize("dataset", [batches(_split(9)), train_batches(_split(9), 2, 0, 0, 4)])
+def test_nothing_waits_by_the_systems_clock(dataset):
+    """TensorFlow's tuning does: where it is put back, the end of an iteration waits for that."""
+    assert dataset.options().autotune.enabled is False
+
+
 def test_labels_belong_to_their_images():
     dataset = train_batches(_split(30), 8, 0, 0, 12, labels=True)
     assert dataset.element_spec[1].shape.as_list() == [8]
