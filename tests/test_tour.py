@@ -39,8 +39,8 @@ def test_links_lead_somewhere(notebook):
 @pytest.mark.slow
 def test_runs_from_top_to_bottom(notebook, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    (training,) = (cell for cell in code(notebook) if cell.source.startswith("STEPS = 1500"))
-    training.source = training.source.replace("1500", "20")
+    (training,) = (cell for cell in code(notebook) if cell.source.startswith("STEPS = 1000"))
+    training.source = training.source.replace("1000", "20")
     for cell in code(notebook):
         cell.outputs = []
     resources = {"metadata": {"path": str(tmp_path)}}
