@@ -152,4 +152,6 @@ def test_another_classifier_is_another_question(tmp_path):
     card = tmp_path / "classifier.json"
     card.write_text("{}")
     context = dataclasses.replace(context, classifier_dirs=(str(tmp_path),))
-    assert Innovation().inputs(context) == {"classifiers": [[str(card), card.stat().st_mtime]]}
+    status = card.stat()
+    expected = [str(card), status.st_size, status.st_mtime_ns]
+    assert Innovation().inputs(context) == {"classifiers": [expected]}
