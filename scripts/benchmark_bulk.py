@@ -40,6 +40,7 @@ def _define_flags():
         (flags.DEFINE_integer, "batch_size", 64, "Images at a time."),
         (flags.DEFINE_integer, "rounds", 3, "How often each is measured."),
         (flags.DEFINE_list, "formats", ["npz", "tfrecord"], "Formats to write."),
+        (flags.DEFINE_list, "jobs", [], "Those to measure, by name; empty: all."),
     ):
         define(name, default, help_text, module_name=_MODULE)
 
@@ -65,10 +66,13 @@ def main() -> None:
 
 
 def _report(options, folder):
+    jobs = _jobs(options, folder)
+    if set(options.jobs) - set(jobs):
+        raise UsageError(f"--jobs={','.join(options.jobs)}: expected some of {', '.join(jobs)}")
     print("| job | bare model, images/s | format | job, images/s | of the bare rate |")
     print("|---|---|---|---|---|")
-    for name, (bare, make) in _jobs(options, folder).items():
-        for kind in options.formats:
+    for name, (bare, make) in jobs.items():
+        for kind in options.formats if name in (options.jobs or jobs) else ():
             ours, theirs, ratios = [], [], []
             for _ in range(options.rounds + 1):
                 bare_seconds, bare_cpu = _timed(bare)
@@ -117,7 +121,7 @@ def _jobs(
     encode = job("encode", tasks.Encode(coder, images, reconstructions=False))
     encode("npz")
     latents = shards.Shards.open(shutil.move(os.path.join(folder, "encode-npz"), folder + "/z"))
-    z = latents.read(0, options.count)[f"z_{top}"]
+    z = latents.read(0, options.count, {f"z_{top}"})[f"z_{top}"]
     decode, sample = tasks.Decode(coder, latents, top), tasks.Sample(coder, options.count, 0)
     seeds = sample.load(0, options.count)["seed"]
     return {
