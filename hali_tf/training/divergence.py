@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from absl import logging
 
+from hali_tf.data import Split, batches
 from hali_tf.errors import UserError
 from hali_tf.files import read_json, write_json
 from hali_tf.models.autoencoder import Autoencoder
@@ -66,10 +67,13 @@ class Collapse:
           relative to that of the originals; and a sentence for each collapse.
         """
         images = images[:_IMAGES]
-        latents = [_spread(q.mean.numpy()) for q in model.encode(images)]
+        parts = [part.numpy() for part in batches(Split(images))]
+        means = zip(*([q.mean.numpy() for q in model.encode(part)] for part in parts))
+        latents = [_spread(np.concatenate(of_level)) for of_level in means]
         of_originals = _spread(images) or 1.0
         rebuilt = [
-            _spread(model.reconstruct(images, level).numpy()) / of_originals
+            _spread(np.concatenate([model.reconstruct(part, level).numpy() for part in parts]))
+            / of_originals
             for level in range(1, model.num_levels + 1)
         ]
         measures = {f"latent_spread_{l}": value for l, value in enumerate(latents, start=1)}
