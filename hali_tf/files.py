@@ -27,8 +27,8 @@ _OBJECT_STORES = ("gs", "s3", "az")  # what is written there appears, or is repl
 
 def scheme(path: str | os.PathLike) -> str:
     """Returns "gs" of gs://bucket/run; "" of a local path."""
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", os.fspath(path))
-    return found[1] if found else ""
+    name, colon, _ = os.fspath(path).partition("://")
+    return name if colon and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+", name) else ""
 
 
 def check_scheme(path: str | os.PathLike) -> None:

@@ -9,12 +9,10 @@ import time
 
 import grpc
 
+from serving.client.channel import FIRST_BACKOFF, LARGEST_BACKOFF
+
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 CALL_TIMEOUT = 30.0  # seconds
-_FIRST_PAUSE, _LONGEST_PAUSE = (
-    0.1,
-    5.0,
-)  # seconds after an error, doubled each time, as HaliClient's
 CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -78,7 +76,7 @@ class _Run:
 
     def client(self, request: bytes) -> None:
         """Sends from one thread until the time is over."""
-        times, errors, pause = [], [], _FIRST_PAUSE
+        times, errors, pause = [], [], FIRST_BACKOFF
         with grpc.insecure_channel(self.target, CHANNEL_OPTIONS) as channel:
             call = channel.unary_unary(PREDICT)
             with contextlib.suppress(grpc.RpcError):  # what fails here fails below, and counts
@@ -93,10 +91,10 @@ class _Run:
                 except grpc.RpcError as error:
                     spent = 1e3 * (time.perf_counter() - start)
                     errors.append((spent, f"{error.code().name}: {error.details()}"))
-                    time.sleep(pause)
-                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    time.sleep(pause)  # as HaliClient before it tries again
+                    pause = min(2 * pause, LARGEST_BACKOFF)
                     continue
-                pause = _FIRST_PAUSE
+                pause = FIRST_BACKOFF
                 times.append((start, time.perf_counter()))
         self.calls.extend(times)
         self.errors.extend(errors)

@@ -15,9 +15,9 @@ from serving.client.errors import HaliClientError
 
 # gRPC sends a message at most five times, whatever its service config asks for.
 MAX_RETRIES = 4
+FIRST_BACKOFF, LARGEST_BACKOFF = 0.1, 5.0  # seconds
 
 _SERVICE = "/tensorflow.serving.PredictionService/"
-_FIRST_BACKOFF, _LARGEST_BACKOFF = 0.1, 5.0  # seconds
 
 _ADVICE = {
     grpc.StatusCode.UNAVAILABLE: "check that a server runs at this address and that it is its gRPC "
@@ -183,8 +183,8 @@ def _options(retries: int, max_message_bytes: int) -> list[tuple[str, str | int]
     if retries:
         retry_policy = {
             "maxAttempts": 1 + retries,
-            "initialBackoff": f"{_FIRST_BACKOFF}s",
-            "maxBackoff": f"{_LARGEST_BACKOFF}s",
+            "initialBackoff": f"{FIRST_BACKOFF}s",
+            "maxBackoff": f"{LARGEST_BACKOFF}s",
             "backoffMultiplier": 2,
             "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
         }
@@ -198,9 +198,9 @@ def _options(retries: int, max_message_bytes: int) -> list[tuple[str, str | int]
         ("grpc.per_rpc_retry_buffer_size", 2 * max_message_bytes),
         # After a lost connection gRPC waits a second and more before it connects again, and fails
         # every call meanwhile. Keep this wait within that of the retries.
-        ("grpc.initial_reconnect_backoff_ms", int(1000 * _FIRST_BACKOFF)),
+        ("grpc.initial_reconnect_backoff_ms", int(1000 * FIRST_BACKOFF)),
         ("grpc.min_reconnect_backoff_ms", 1000),
-        ("grpc.max_reconnect_backoff_ms", int(1000 * _LARGEST_BACKOFF)),
+        ("grpc.max_reconnect_backoff_ms", int(1000 * LARGEST_BACKOFF)),
     ]
 
 
