@@ -60,6 +60,19 @@ def consistency_loss(logits: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
     return sure * label_loss(logits, tf.argmax(probabilities, axis=-1))
 
 
+def latent_loss(mean: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    """The squared distance of z_L from its image's encoding, the mean over entries, float32 [B].
+
+    VEEGAN's (Srivastava et al., arXiv 1705.07761, section 3). It is 1 where the encoder finds nothing
+    of the z_L that an image was generated from.
+
+    Args:
+      mean: of q(z_L | x), float32 [B, d].
+      z: a draw of the prior that x was generated from, float32 [B, d]; with a label, [z_L, y].
+    """
+    return tf.reduce_mean(tf.square(mean - z), axis=-1)
+
+
 def generator_over_discriminator(s_q: tf.Tensor, s_p: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Factors that turn gradients of the discriminator's loss into the generator's.
 

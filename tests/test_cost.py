@@ -67,6 +67,13 @@ def test_memory_counts_the_examples_of_hybrid_joints():
     assert extra(0.5, 1.0) == extra(0.5) + extra(0.0, 1.0)
 
 
+def test_memory_counts_generated_images_that_are_encoded():
+    table = ARCHITECTURES["hali16"]
+    extra = cost.memory(table, 8, cycle=True) - cost.memory(table, 8)
+    walks = cost.of_networks(table)["encoder"]
+    assert extra == 4 * 8 * cost.activations([(1, outputs) for _, outputs in walks], remat=False)
+
+
 def test_memory_of_a_table_counted_by_hand():
     """Two images of 4x4: 3 copies of a convolution's 2 maps, 2 maps twice as large, 3 of 2 more."""
     outputs = [

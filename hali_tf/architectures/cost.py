@@ -48,6 +48,7 @@ def memory(
     bytes_each: int = 4,
     discriminator: bool = True,
     hybrid_joints: Sequence[float] = (),
+    cycle: bool = False,
     accumulate: int = 1,
     remat: bool = False,
 ) -> int:
@@ -62,6 +63,7 @@ def memory(
       bytes_each: of an activation.
       discriminator: whether the model has one, which sees both sides' examples.
       hybrid_joints: shares of h_1, ..., h_L in the batch, whose examples are the decoder's as well.
+      cycle: whether generated images go through the encoder as well.
       accumulate: micro-batches a step. One at a time has activations, and the sum of the gradients
         is there beside their own.
       remat: as of `activations`.
@@ -73,7 +75,7 @@ def memory(
             continue
         for index, (_, outputs) in enumerate(walks):
             examples = {
-                "encoder": 1,
+                "encoder": 1 + cycle,
                 "decoder": 1 + sum(hybrid_joints[index:]),
                 "discriminator": 2 + sum(hybrid_joints),
             }

@@ -86,6 +86,12 @@ class ObjectiveConfig(Settings):
         "objective.",
         at_least=0,
     )
+    cycle_latents: float = setting(
+        0.0,
+        "Weight of the squared distance between z_L that HALI and ALI generate an image from and "
+        "what their encoder makes of that image; 0: the paper's objective.",
+        at_least=0,
+    )
 
     def hybrid_shares(self) -> tuple[float, ...]:
         """Returns the shares of --hybrid_joints; () where it is empty.

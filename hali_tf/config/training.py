@@ -135,21 +135,22 @@ def _check_devices(config):
 
 
 def _check_objective(config):
-    penalty, joints = config.objective.gradient_penalty, config.objective.hybrid_joints
-    for flag, value in (("gradient_penalty", penalty), ("hybrid_joints", joints)):
+    for flag in ("gradient_penalty", "hybrid_joints", "cycle_latents"):
+        value = getattr(config.objective, flag)
         if value and config.model.kind == "vae":
             raise UsageError(
-                f"--{flag}={value} with --model=vae, which has no "
-                "discriminator; expected --model=hali or ali"
+                f"--{flag}={value} with --model=vae, which has no game; expected --model=hali or "
+                "ali"
             )
+        if value and config.labels.encoder_only:
+            raise UsageError(
+                f"--{flag}={value} with --encoder_only, which has no game; drop one of the two"
+            )
+    penalty = config.objective.gradient_penalty
     if penalty and config.optimisation.precision == "mixed_float16":
         raise UsageError(
             f"--gradient_penalty={penalty} with --precision=mixed_float16, whose "
             "range it leaves; expected mixed_bfloat16 or float32"
-        )
-    if joints and config.labels.encoder_only:
-        raise UsageError(
-            f"--hybrid_joints={joints} with --encoder_only, which has no game; drop one of the two"
         )
 
 

@@ -32,6 +32,8 @@ class HALI(Autoencoder):
       gradient_penalty: gamma of R1, a further term of the discriminator's loss, which the paper
         does not have: gamma / 2 times the squared norm of ds_q / d(x, z_1, ..., z_L) (Mescheder et
         al., arXiv 1801.04406, Equation 9). Not with mixed_float16, whose range it leaves.
+      cycle_latents: weight of `losses.latent_loss` of generated images, a further term of the loss
+        of encoder and decoder, which the paper does not have.
       one_pass: gradients of both players from one backward pass; two passes are the reference
         and what mixed_float16 uses, since the factors between the losses overflow it.
       precision, remat, **settings: of `Autoencoder`.
@@ -47,6 +49,7 @@ class HALI(Autoencoder):
         noise=0.2,
         hybrid_joints=(),
         gradient_penalty=0.0,
+        cycle_latents=0.0,
         one_pass=True,
         precision="float32",
         remat=False,
@@ -57,8 +60,11 @@ class HALI(Autoencoder):
         self.VALUES = (*self.VALUES, *joints.accuracy_names(self.hybrid_joints))
         if gradient_penalty:
             self.VALUES = (*self.VALUES, "penalty")
+        if cycle_latents:
+            self.VALUES = (*self.VALUES, "latent_loss")
         super().__init__(architecture, precision=precision, remat=remat, **settings)
         self._noise, self._gradient_penalty = noise, gradient_penalty
+        self._cycle_latents = cycle_latents
         self._one_pass = one_pass and precision != "mixed_float16"
         self.discriminator = Discriminator(architecture, precision, remat)
         self._build()
@@ -122,12 +128,21 @@ class HALI(Autoencoder):
         return [x, *z_q], of_p, q
 
     def _examples(self, batch, seed, replica):
-        """`_joint_examples` of a step, and the terms that join the generator's loss: here none.
+        """`_joint_examples` of a step, and the terms that join the generator's loss.
 
         A term, by its name among `VALUES`, is float32 [B], differentiable in encoder and decoder.
         """
-        draws = self._draws(batch, seed, replica)
-        return (*self._joint_examples(batch, draws, training=True), {})
+        of_q, of_p, q = self._joint_examples(
+            batch, self._draws(batch, seed, replica), training=True
+        )
+        if not self._cycle_latents:
+            return of_q, of_p, q, {}
+        x, z = (examples[: tf.shape(batch)[0]] for examples in (of_p[0], of_p[-1]))
+        # By the statistics of the batch, as real images are. By the moving ones the encoder treats
+        # the two differently, and real images get latents of little spread.
+        mean = self.encoder(x, training=True)[0][-1].mean
+        loss = losses.latent_loss(mean, z)
+        return of_q, of_p, q, {"latent_loss": self._cycle_latents * loss}
 
     def _gradients(self, batch, seed, replica, scales):
         """The update of both players (paper, Algorithm 1), from one forward pass."""

@@ -53,6 +53,7 @@ def _kind(config):
     game = {
         "hybrid_joints": objective.hybrid_shares(),
         "gradient_penalty": objective.gradient_penalty,
+        "cycle_latents": objective.cycle_latents,
     }
     if not labels.per_class:
         return HALI, {**noise, **game}

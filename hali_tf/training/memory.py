@@ -29,6 +29,7 @@ def needed(config: Config, images: int) -> int:
         4 if optimisation.precision == "float32" else 2,
         config.model.kind != "vae",
         config.objective.hybrid_shares(),
+        bool(config.objective.cycle_latents),
         optimisation.accumulate,
         optimisation.remat,
     )

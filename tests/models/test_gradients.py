@@ -37,16 +37,38 @@ def _spread_logits(model, images, center):
 
 
 @pytest.mark.parametrize("center", [-15.0, 0.0, 15.0])
-@pytest.mark.parametrize("shares", [(), (1.0, 0.5)])
-def test_one_pass_equals_two_passes(make_model, images, center, shares):
-    model = make_model(compiled=False, hybrid_joints=shares)
-    _spread_logits(model, images, center)
-    one, values = _gradients(model._one_pass_gradients, images)
-    two, expected = _gradients(model._two_pass_gradients, images)
+@pytest.mark.parametrize(
+    "settings", [{}, {"hybrid_joints": (1.0, 0.5)}, {"cycle_latents": 2.0, "hybrid_joints": (0.5,)}]
+)
+def test_one_pass_equals_two_passes(make_model, images, center, settings):
+    results = []
+    for name in ("_one_pass_gradients", "_two_pass_gradients"):
+        model = make_model(compiled=False, **settings)
+        _spread_logits(model, images, center)
+        results.append(_gradients(getattr(model, name), images))
+    (one, values), (two, expected) = results
     _assert_equal(one, two, 1e-4)
     assert values == pytest.approx(expected, rel=1e-4)
     if abs(center) == 15:
         assert max(values["d_loss"], values["g_loss"]) > 12  # the logits are where they should be
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_cycle_of_latents(make_model, images, levels):
+    """Distances in NumPy; their gradients reach encoder and decoder at every level."""
+    settings = {"compiled": False, "levels": levels, "hybrid_joints": (0.5,)}
+    model = make_model(cycle_latents=2.0, **settings)
+    _, (x, *zs), _, terms = model._examples(images, SEED, 0)
+    assert len(x) > len(images) == len(terms["latent_loss"])
+    found = model.encoder(x[:8], training=True)[0][-1].mean.numpy()
+    expected = 2 * np.square(found - zs[-1][:8]).mean(axis=1)
+    np.testing.assert_allclose(terms["latent_loss"], expected, rtol=1e-4)
+    (_, plain), _ = make_model(**settings)._one_pass_gradients(images, SEED, 0, SCALES)
+    (_, cycled), values = model._one_pass_gradients(images, SEED, 0, SCALES)
+    assert float(values["latent_loss"]) == pytest.approx(expected.mean(), rel=1e-4)
+    # All but the encoder's top sigmas, which the distance does not depend on, have a part in it.
+    parts = [np.abs(a - b).max() > 0 for a, b in zip(cycled, plain)]
+    assert np.mean(parts) > 0.9
 
 
 def _squared_slopes(model, images):

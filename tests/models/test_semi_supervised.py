@@ -60,6 +60,7 @@ def test_terms_against_numpy(make_model, batch):
         label_weight=3.0,
         consistency=2.0,
         cycle_labels=0.5,
+        cycle_latents=0.25,
         hybrid_joints=(0.5, 1.0),
     )
     head = next(w for w in model.average.encoder.weights if w.shape == (1, 1, 8, CLASSES))
@@ -78,6 +79,9 @@ def test_terms_against_numpy(make_model, batch):
     assert (np.sort(y, axis=1) == [0, 0, 1]).all()
     cycle_loss = expected(x[:8], y.argmax(axis=1), None, False)
     np.testing.assert_allclose(terms["cycle_loss"], 0.5 * cycle_loss, rtol=1e-4)
+    mean = model.encoder(x[:8], training=True)[0][-1].mean  # of z_2, and probabilities of y
+    latent_loss = np.square(mean - zs[-1][:8]).mean(axis=1)
+    np.testing.assert_allclose(terms["latent_loss"], 0.25 * latent_loss, rtol=1e-4)
     teacher = softmax(model.average.encoder(images / 127.5 - 1)[0][-1].logits.numpy())
     sure = teacher.max(axis=1) >= 0.95
     assert 0 < sure.sum() < 8

@@ -20,6 +20,7 @@ RIGHT = {
     "image_size": [0, 16, 32],
     "channels": [0, 1, 3],
     "hybrid_joints": ["", "1", "0.5,0.5"],
+    "cycle_latents": [0.0, 1.0],
     "learning_rate_fall": ["", "5,10000"],
     "profile_steps": ["", "3,4"],
     "precision": ["auto", "float32", "mixed_float16"],
