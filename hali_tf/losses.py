@@ -63,8 +63,8 @@ def consistency_loss(logits: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
 def latent_loss(mean: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
     """The squared distance of z_L from its image's encoding, the mean over entries, float32 [B].
 
-    VEEGAN's (Srivastava et al., arXiv 1705.07761, section 3). It is 1 where the encoder finds nothing
-    of the z_L that an image was generated from.
+    VEEGAN's (Srivastava et al., arXiv 1705.07761, section 3). It is 1 where the encoder finds
+    nothing of the z_L that an image was generated from.
 
     Args:
       mean: of q(z_L | x), float32 [B, d].
