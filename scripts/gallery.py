@@ -23,6 +23,7 @@ from hali_tf.errors import UserError
 from hali_tf.files import replacing
 
 _DIGITS = (24, 32, 33, 35, 37, 31)  # test images that are easy to read
+_LARGEST = (800, 1600)  # pixels, so that no picture takes more than 300 kB
 # Run, file in its folder, and file in docs/.
 COPIED = (
     ("digits", "figures/reconstructions.png", "digits_reconstructions.png"),
@@ -38,14 +39,13 @@ COPIED = (
         "imagenette128_reconstructions.jpg",
     ),
     *(
-        ("celeba64_small", f"evaluation/{name}.png", f"celeba64/{name}.jpg")
+        ("celeba64_small", f"evaluation/{name}.png", f"celeba64/present_{name}.jpg")
         for name in (
             "reconstruction",
             "samples_hali",
             "inpainting_centre",
             "traversal_z_1",
             "traversal_z_2",
-            "innovation",
         )
     ),
 )
@@ -76,6 +76,7 @@ def _copy(source, target):
         return
     options = {"format": "JPEG", "quality": 85} if target.endswith(".jpg") else {"format": "PNG"}
     with Image.open(source) as picture, replacing(target) as temporary:
+        picture.thumbnail(_LARGEST)
         picture.save(temporary, **options)
     print(f"{target} renewed")
 
