@@ -132,9 +132,8 @@ class HALI(Autoencoder):
 
         A term, by its name among `VALUES`, is float32 [B], differentiable in encoder and decoder.
         """
-        of_q, of_p, q = self._joint_examples(
-            batch, self._draws(batch, seed, replica), training=True
-        )
+        draws = self._draws(batch, seed, replica)
+        of_q, of_p, q = self._joint_examples(batch, draws, training=True)
         if not self._cycle_latents:
             return of_q, of_p, q, {}
         x, z = (examples[: tf.shape(batch)[0]] for examples in (of_p[0], of_p[-1]))

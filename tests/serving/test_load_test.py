@@ -124,7 +124,7 @@ def test_clients_count_answers_latencies_and_errors():
     assert 0 < answered <= 1.1 * (len(seen) - 6 - measured["errors"])
     assert measured["errors"] >= 1 and measured["error"] == "UNAVAILABLE: queue is full"
     assert 0 < measured["p50"] <= measured["p95"] <= measured["p99"]
-    assert measured["errors_p99"] > 0
+    assert measured["errors_p99"] < 0.5e3
     assert set(seen) == {b"a", b"b"}
 
 
