@@ -74,21 +74,24 @@ def loss_scale(optimizer: Any) -> tf.Tensor:
     return optimizer.scale_loss(one) if _KERAS_3 else optimizer.get_scaled_loss(one)
 
 
-def to_apply(optimizer: Any, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """Gradients of the scaled loss as `optimizer.apply_gradients` takes them.
+def apply_sums(
+    optimizer: Any, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
+) -> None:
+    """Applies gradients of the scaled loss that are added up over the replicas already.
 
-    To be called in replica context. The optimiser skips a step where they are not finite, on all
-    replicas. Keras 3 unscales by itself and looks at the first replica alone, so that one gets a
-    value that is not finite if another has one.
+    To be called in replica context. By itself, an optimiser adds up what it gets. A step whose
+    gradients are not finite is skipped if the loss is scaled.
     """
-    if not isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
-        return list(gradients)
-    if not _KERAS_3:
-        return optimizer.get_unscaled_gradients(gradients)
-    finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
-    poison = tf.where(finite, 0.0, float("nan"))
-    poison = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, poison)
-    return [g + tf.cast(poison, g.dtype) for g in gradients]
+    scales = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
+    if _KERAS_3:  # no argument keeps it from adding up; a scaled loss has an optimiser within
+        within = optimizer.inner_optimizer if scales else optimizer
+        within._all_reduce_sum_gradients = list
+        optimizer.apply_gradients(zip(gradients, variables))
+        return
+    if scales:
+        gradients = optimizer.get_unscaled_gradients(gradients)
+    pairs = zip(gradients, variables)
+    optimizer.apply_gradients(pairs, experimental_aggregate_gradients=False)
 
 
 def addons_optimizers(name: str) -> types.ModuleType:

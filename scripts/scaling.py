@@ -43,8 +43,8 @@ def ring_seconds(size: float, count: int, bandwidth: float, latency: float) -> f
 
 
 def reduced_bytes(parameters: int) -> int:
-    """Bytes that a step adds up: float32 gradients, once for their norm and once to be applied."""
-    return 2 * 4 * parameters
+    """Bytes of the float32 gradients that a step adds up."""
+    return 4 * parameters
 
 
 def main() -> None:

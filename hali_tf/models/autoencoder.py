@@ -129,14 +129,10 @@ class Autoencoder(Averaged):
         for (optimizer, variables), player, name, scale in zip(
             self._players(), gradients, self.NORMS, scales
         ):
-            if replicas > 1:  # for the norm; the optimiser adds up what it gets
+            if replicas > 1:
                 player = context.all_reduce(tf.distribute.ReduceOp.SUM, player)
-                values[name] = _norm(player, scale)
-                player = [g / replicas for g in player]
-            else:
-                values[name] = _norm(player, scale)
-            player = keras_versions.to_apply(optimizer, player)
-            optimizer.apply_gradients(zip(player, variables))
+            values[name] = _norm(player, scale)
+            keras_versions.apply_sums(optimizer, player, variables)
         if replicas > 1:
             share_statistics(self._recorded(), context)
         context.merge_call(self._update_averages)

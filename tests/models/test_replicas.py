@@ -50,6 +50,23 @@ def test_plain_replicas_equal_halves_that_are_normalised_by_themselves(
     assert_encoders_equal(two, reference)
 
 
+def test_each_gradient_is_added_up_once(make_model, two_replicas, images, monkeypatch):
+    sums = []
+    extended = type(two_replicas.extended)
+    reduce = extended.batch_reduce_to
+
+    def counting(self, operation, pairs, *further):
+        if operation == tf.distribute.ReduceOp.SUM:
+            sums.extend(tuple(value.values[0].shape) for value, _ in pairs)
+        return reduce(self, operation, pairs, *further)
+
+    monkeypatch.setattr(extended, "batch_reduce_to", counting)
+    model = _replicated(two_replicas, make_model, **PLAIN)
+    _train(model, images, steps=1)
+    weights = [tuple(weight.shape) for _, player in model._players() for weight in player]
+    assert sorted(sums) == sorted(weights)
+
+
 @pytest.mark.parametrize(
     "precision",
     [
