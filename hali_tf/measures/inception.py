@@ -7,7 +7,6 @@ a frozen graph of TensorFlow, which users have to bring.
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 
 import numpy as np
@@ -18,11 +17,6 @@ from hali_tf.errors import UserError
 
 NAME = "Inception's pool_3 features (inception-2015-12-05)"
 _INPUT, _OUTPUT = "ExpandDims:0", "pool_3:0"  # pixels from 0 to 255 of any size; [B, 1, 1, 2048]
-
-
-def identity(path: str) -> list:
-    """[path, time of change] of the file."""
-    return [os.path.realpath(path), os.path.getmtime(path)]
 
 
 @functools.lru_cache(maxsize=1)

@@ -162,6 +162,29 @@ def test_findings_say_which_is_nearer_and_where_the_difference_lies(context_of):
     assert Reconstruction().findings(answer) == {}  # the paper says nothing of such a run
 
 
+def test_lpips_is_measured_and_judges_where_its_weights_are_given(
+    context_of, monkeypatch, tmp_path
+):
+    def brightness(a, b):
+        return np.abs(a.mean(axis=(1, 2, 3)) - b.mean(axis=(1, 2, 3)))
+
+    weights = tmp_path / "vgg16.ckpt"
+    weights.write_text("")
+    monkeypatch.setattr(reconstruction.lpips, "load", {str(weights): brightness}.__getitem__)
+    context = context_of(Shifts(), Shifts(num_levels=1), lpips_weights=str(weights))
+    assert Reconstruction().inputs(context)["lpips_weights"][:2] == [str(weights), 0]
+    answer = json.loads(json.dumps(Reconstruction().answer(context)))
+    assert answer["rows"]["A z_2"]["lpips"] == pytest.approx(20)
+    assert answer["differences"]["A z_1"]["A z_2"]["lpips"]["value"] == pytest.approx(-10)
+    report = Reconstruction().report(answer)
+    assert "| LPIPS |" in report and "LPIPS is that of Zhang" in report
+    answer["labels"] = {"HALI": ["A z_1", "A z_2"], "ALI": ["B"]}
+    assert Reconstruction().findings(answer)["features"].figure == "10 and 10"
+    plain = context_of(Shifts())
+    assert Reconstruction().inputs(plain) == {"lpips_weights": None}
+    assert "| LPIPS |" not in Reconstruction().report(Reconstruction().answer(plain))
+
+
 class Collapses(Shifts):
     """Level 1 gives images back; level 2 gives the same one for all."""
 
