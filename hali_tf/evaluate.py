@@ -30,6 +30,12 @@ if TYPE_CHECKING:  # imports TensorFlow
     from hali_tf.evaluation.context import Context
     from hali_tf.evaluation.question import Question
 
+# Flags that --compare has no use for.
+_OF_AN_EVALUATION = (
+    "run_dir", "only", "baselines", "checkpoint", "limit", "attribute_classifier",
+    "feature_weights", "lpips_weights", "mask", "device",
+)  # fmt: skip
+
 
 def main() -> None:
     """Reads the flags and evaluates."""
@@ -76,7 +82,7 @@ def main() -> None:
 def _compare(flags):
     from hali_tf.evaluation.comparison import compare
 
-    for name in ("run_dir", "only", "baselines", "checkpoint", "limit", "mask"):
+    for name in _OF_AN_EVALUATION:
         if flags[name].present:
             raise UsageError(
                 f"--{name} with --compare, which has no use for it; drop one of the two"

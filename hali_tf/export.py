@@ -17,6 +17,8 @@ from hali_tf import config as configuration
 from hali_tf.errors import UsageError, UserError
 from hali_tf.files import read_json
 
+_MODEL_NAME = "hali"  # that the client asks for if it is told no other
+
 
 def main() -> None:
     """Reads the flags and exports."""
@@ -42,10 +44,10 @@ def main() -> None:
     )
     print(f"exported {path}")
     if files.scheme(path):  # the server of the project reads disks
-        print(f"serve it: tensorflow_model_server --model_base_path={flags.export_dir}")
+        server, folder = "tensorflow_model_server", flags.export_dir
     else:
-        folder = os.path.abspath(flags.export_dir)
-        print(f"serve it: python -m serving.server --model_base_path={folder}")
+        server, folder = "python -m serving.server", os.path.abspath(flags.export_dir)
+    print(f"serve it: {server} --model_base_path={folder} --model_name={_MODEL_NAME}")
 
 
 def export(
@@ -91,7 +93,7 @@ def export(
         "training": starts[-1] if starts else None,
     }
     servable = Servable(model.average, head, own_boxes(config.data.name))
-    return versions.write(servable, export_dir, version, "hali", card)
+    return versions.write(servable, export_dir, version, _MODEL_NAME, card)
 
 
 def _summary(run_dir):

@@ -126,6 +126,11 @@ def status(path: str | os.PathLike) -> tuple[int, int]:
         return found.length, found.mtime_nsec
 
 
+def identity(path: str | os.PathLike) -> list[str | int]:
+    """[path, size, time of change] of a file, to tell whether it is the same one as before."""
+    return [normal(path, real=True), *status(path)]
+
+
 def make_folder(path: str | os.PathLike) -> None:
     """Makes a folder and those above it, where they are missing."""
     if not scheme(path):

@@ -105,3 +105,11 @@ def test_what_fits_is_not_refused():
     parts = {"batch_size": 10**8, "accumulate": 10**7}
     memory.check(Config.of(run_dir="x", channels=1, **parts).validate())
     memory.check(Config.of(dry_run=True, channels=1, batch_size=99_999_999).validate())
+    memory.check(Config.of(run_dir="x", channels=1, batch_size=99_999_999).validate(), 10**6)
+
+
+def test_an_encoder_alone_needs_no_discriminator():
+    labels = {"labels_per_class": 5, "classes": 10, "channels": 1}
+    game = Config.of(run_dir="x", **labels).validate()
+    alone = Config.of(run_dir="x", encoder_only=True, **labels).validate()
+    assert memory.needed(alone, 64) < memory.needed(game, 64)

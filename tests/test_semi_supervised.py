@@ -118,6 +118,7 @@ def test_encoder_alone_learns_from_the_same_labels(run, tmp_path):
     assert listed[0] == listed[1]
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["label_errors"] < 150
+    assert not (tmp_path / "checkpoints" / "best").exists()  # its decoder has learned nothing
 
 
 def test_set_without_classes_is_refused_in_one_line(tmp_path):

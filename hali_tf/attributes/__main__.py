@@ -25,13 +25,16 @@ def main() -> None:
     configuration.check_remote()
 
     from hali_tf.attributes import training
+    from hali_tf.runs.lock import locked
     from hali_tf.training import devices
     from hali_tf.training.callbacks import Interrupted
 
     devices.choose(config.device)
     tf.get_logger().setLevel("ERROR")
     try:
-        card = training.train(config, *training.open_data(config))
+        data = training.open_data(config)
+        with locked(config.out, "out"):
+            card = training.train(config, *data)
     except Interrupted as stop:
         print(f"hali_tf: {stop}; the same command goes on", file=sys.stderr)
         sys.exit(stop.exit_code)
@@ -41,8 +44,8 @@ def main() -> None:
             f"{name} accuracy, mean of {len(card['attributes'])} attributes: "
             f"balanced {means['balanced']:.2f} %, plain {means['plain']:.2f} %"
         )
-    data = published.attribute_preservation()["Data"]
-    print(f"published, Data row of Table 5: {np.mean(list(data.values())):.2f} %")
+    by_attribute = published.attribute_preservation()["Data"]
+    print(f"published, Data row of Table 5: {np.mean(list(by_attribute.values())):.2f} %")
     print(f"written to {config.out}")
 
 

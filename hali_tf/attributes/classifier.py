@@ -18,10 +18,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from hali_tf import files
 from hali_tf.architectures import ARCHITECTURES
 from hali_tf.attributes.degradation import degraded
 from hali_tf.errors import UserError
-from hali_tf.files import exists, normal, opened, replacing, status, write_json
+from hali_tf.files import exists, opened, replacing, write_json
 from hali_tf.layers import random
 from hali_tf.layers.convolution import BatchNorms
 from hali_tf.models.hali import to_unit
@@ -285,7 +286,7 @@ def save(folder: str, classifier: AttributeClassifier, card: dict[str, Any]) -> 
 def identity(folder: str) -> list | None:
     """[path, size, time of change] of a classifier; None where there is none."""
     path = os.path.join(folder, "classifier.json")
-    return [normal(path, real=True), *status(path)] if exists(path) else None
+    return files.identity(path) if exists(path) else None
 
 
 def card(folder: str) -> dict[str, Any]:

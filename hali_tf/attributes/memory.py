@@ -13,7 +13,7 @@ _BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # VGG16's filters a
 
 
 class _Layer(NamedTuple):
-    """Entries of its output, for an image; and `copies`, how often the backward pass keeps them."""
+    """`entries` of its output for one image; `copies` of them that the backward pass keeps."""
 
     trained: bool
     parameters: int

@@ -41,7 +41,8 @@ def open_data(config: ClassifierConfig) -> tuple[data.Source, dict[str, Any] | N
     """
     if config.encoder_of:
         of_run = read_config(config.encoder_of)
-        source = reopening.open_data(of_run)
+        cache_dir = config.cache_dir or of_run.data.cache_dir
+        source = reopening.open_data(of_run.replace(cache_dir=cache_dir))
         encoder = {"architecture": of_run.model.architecture, "width": of_run.model.width}
     else:
         source = data.open_source(
@@ -101,7 +102,13 @@ def train(
     _fit(config, classifier, splits["train"])
     measured = {name: _measure(classifier, splits[name]) for name in ("validation", "test")}
     card = {"encoder": encoder, **measured, "config": dataclasses.asdict(config)}
-    classifiers.save(config.out, classifier, card)
+    try:
+        classifiers.save(config.out, classifier, card)
+    except OSError as error:
+        raise UserError(
+            f"--out={config.out}: cannot be written ({error}); make room, and the same command "
+            "goes on from the last checkpoint"
+        ) from error
     shutil.rmtree(os.path.join(config.out, "checkpoints"))
     if os.path.exists(_features_path(config)):
         os.remove(_features_path(config))

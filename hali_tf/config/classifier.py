@@ -98,6 +98,13 @@ class ClassifierConfig(Settings):
                 raise UsageError(
                     f"--{flag} with --encoder_of, whose run says which data; drop one of the two"
                 )
+        for flag in ("weights", "frozen_blocks", "degrade"):
+            given, default = getattr(self, flag), getattr(ClassifierConfig, flag)
+            if given != default:
+                raise UsageError(
+                    f"--{flag}={given} with --encoder_of: an encoder starts from random weights "
+                    "and learns from images as they are; drop one of the two"
+                )
         return self.replace(
             out=self.out or os.path.join(self.encoder_of, "supervised"),
             weights="none",

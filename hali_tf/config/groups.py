@@ -76,9 +76,9 @@ class ObjectiveConfig(Settings):
     )
     hybrid_joints: str = setting(
         "",
-        "S_1,S_2,...: for each share S_l of the batch, 0 to 1, HALI's and ALI's discriminator "
-        "also tells real examples from so many that the decoder made from z_l of the encoder; "
-        "empty: the paper's objective.",
+        "S_1,S_2,...: shares from 0 to 1, one for each level. For each S_l the discriminator of "
+        "HALI and ALI also sees S_l x batch images that were decoded from the encoder's own z_l. "
+        "Empty: the paper's objective.",
     )
     gradient_penalty: float = setting(
         0.0,
@@ -180,7 +180,7 @@ class OptimisationConfig(Settings):
     )
     remat: bool = setting(
         False,
-        "Keep the inputs of blocks of layers alone, and compute the rest again in the backward "
+        "Keep only the inputs of blocks of layers, and compute the rest again in the backward "
         "pass: the same step up to rounding, with less memory and more time; not under XLA.",
     )
     optimizer: str = setting(

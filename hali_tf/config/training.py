@@ -99,7 +99,7 @@ def check_shares(optimisation: groups.OptimisationConfig, devices: int, named: s
     Args:
       optimisation: has the batch.
       devices: how many.
-      named: they, for the message.
+      named: how the message names the devices.
 
     Raises:
       UsageError: says what it has to be a multiple of.
@@ -172,7 +172,8 @@ def _check_steps(config):
         raise UsageError(
             f"--steps={config.optimisation.steps} with "
             f"--learning_rate_fall={config.optimisation.learning_rate_fall}: after "
-            f"step {fall[1]} nothing would be learned; train fewer steps or let it fall later"
+            f"step {fall[1]} nothing would be learned; set --steps={fall[1]} or less, or in a new "
+            "run let it fall later"
         )
 
 

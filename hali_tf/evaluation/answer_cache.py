@@ -49,7 +49,7 @@ class AnswerCache:
                 file = json.load(f)
         except (OSError, ValueError):
             return None
-        return file if {"asked_of", "answer"} <= file.keys() else None
+        return file if isinstance(file, dict) and {"asked_of", "answer"} <= file.keys() else None
 
     def _dependencies(self, name):
         """All that the answer depends on, as it comes back from JSON.

@@ -20,9 +20,10 @@ from hali_tf.drawing.plots import Curves, save_bands
 from hali_tf.errors import UsageError, UserError
 from hali_tf.evaluation.report import markdown
 from hali_tf.evaluation.report.html import write_html
+from hali_tf.evaluation.subjects import images_of
+from hali_tf.measures import inception
 from hali_tf.runs import metrics_file
 
-_SAME = ("data", "image_size", "channels")  # flags that say which images a run has
 _METHOD = """\
 Runs that differ in nothing but the seed are one row: the mean, and in brackets the lowest and the
 highest of them. Errors are per-pixel RMSE of reconstructions of test images and distances those
@@ -72,13 +73,12 @@ def compare(run_dirs: Sequence[str]) -> str:
         )
     runs = [_open(run_dir) for run_dir in run_dirs]
     for run in runs[1:]:
-        for flag in _SAME:
-            own, other = (one.config.flat()[flag] for one in (runs[0], run))
-            if own != other:
-                raise UserError(
-                    f"--compare: {run.run_dir} has --{flag}={other}, {runs[0].run_dir} "
-                    f"--{flag}={own}; name runs on the same images"
-                )
+        own, theirs = (images_of(one.config) for one in (runs[0], run))
+        if own != theirs:
+            raise UserError(
+                f"--compare: {run.run_dir} has {theirs}, {runs[0].run_dir} has {own}; name runs on "
+                "the same images"
+            )
     folder = os.path.join(os.path.dirname(files.normal(run_dirs[0])), "comparison")
     path = os.path.join(folder, "report.html")
     try:
@@ -92,8 +92,18 @@ def compare(run_dirs: Sequence[str]) -> str:
 
 
 def _open(run_dir):
+    try:
+        return _read(run_dir)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"--compare: {run_dir}: summary.json, metrics.jsonl or evaluation/samples.json is "
+            f"damaged ({error}); remove it, and the comparison goes without its numbers"
+        ) from error
+
+
+def _read(run_dir):
     config = Config.from_file(os.path.join(run_dir, "config.json"))
-    lines = metrics_file.read(os.path.join(run_dir, "metrics.jsonl"))
+    lines = metrics_file.read_of(run_dir)
     evaluations = [_with_ratios(line) for line in lines if "rmse_1" in line]
     summary = files.read_json(os.path.join(run_dir, "summary.json"), {})
     final = {
@@ -101,10 +111,13 @@ def _open(run_dir):
         **_numbered(evaluations[-1] if evaluations else {}, "distance", "distance, level {}"),
     }
     samples = files.read_json(os.path.join(run_dir, "evaluation", "samples.json"))
-    if samples:
+    if samples and lines and samples["asked_of"]["subjects"][0]["step"] == lines[-1]["step"]:
         answer, own = samples["answer"], samples["asked_of"]["subjects"][0]["name"]
-        column = f"Fréchet distance of {answer['images']:,} samples"  # it depends on their number
-        final[column] = answer["rows"][own]["frechet_distance"]
+        # It depends on the number of samples, and on the features.
+        features = "FID" if answer["features"] == inception.NAME else "Fréchet distance"
+        final[f"{features} of {answer['images']:,} samples"] = answer["rows"][own][
+            "frechet_distance"
+        ]
     return Run(run_dir, config, [l for l in lines if "rmse_1" not in l], evaluations, final)
 
 
@@ -158,7 +171,10 @@ def _page(folder, groups):
     ]
     measured = sorted({column for run in runs for column in run.final})
     columns = [
-        c for kind in ("error", "distance", "Fréchet") for c in measured if c.startswith(kind)
+        c
+        for kind in ("error", "distance", "Fréchet", "FID")
+        for c in measured
+        if c.startswith(kind)
     ]
     drawn = save_bands(os.path.join(folder, "curves.png"), _panels(groups))
     return markdown.page(

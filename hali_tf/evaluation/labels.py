@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import textwrap
 from typing import Any
 
@@ -21,7 +20,7 @@ from hali_tf.layers import random
 from hali_tf.measures import intervals, scores
 from hali_tf.measures.labels import confusion, errors_of
 from hali_tf.models.coder import Coder
-from hali_tf.runs.metrics_file import read
+from hali_tf.runs.metrics_file import read_of
 
 _COLUMNS = 10  # of the pictures
 _METHOD = """\
@@ -48,6 +47,10 @@ class Labels(Question):
         if context.split("test").labels is None:
             return "the data has no labels in its test split"
         return None
+
+    def inputs(self, context: Context) -> dict:
+        """How far each course goes: `metrics.jsonl` grows where a run is trained further."""
+        return {"courses": [len(read_of(subject.run_dir)) for subject in context.subjects]}
 
     def answer(self, context: Context) -> dict:
         """Errors on the test images of each run that learned from labels; pictures of the first."""
@@ -173,7 +176,7 @@ def _measure(subject, test):
     counts = confusion(subject.model, test)
     errors, images = errors_of(counts), counts.sum()
     wrong = np.repeat([1, 0], [errors, images - errors])
-    lines = read(os.path.join(subject.run_dir, "metrics.jsonl"))
+    lines = read_of(subject.run_dir)
     return {
         "name": subject.name,
         "run": subject.run_dir,

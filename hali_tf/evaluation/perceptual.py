@@ -6,7 +6,6 @@ during training, and whether it falls and orders the levels as the paper says.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,12 +58,16 @@ class Perceptual(Question):
             return None
         return f"a {context.subject.config.model.kind.upper()} has no discriminator"
 
+    def inputs(self, context: Context) -> dict:
+        """How far the course goes: `metrics.jsonl` grows where a run is trained further."""
+        return {"course": len(metrics_file.read_of(context.subject.run_dir))}
+
     def answer(self, context: Context) -> dict:
         """The distances at the checkpoint, their course, whether the paper's claims hold."""
         subject = context.subject
         validation = context.split("validation")
         final = distances_of_images(subject.model, validation, bar=True)
-        lines = metrics_file.read(os.path.join(subject.run_dir, "metrics.jsonl"))
+        lines = metrics_file.read_of(subject.run_dir)
         course = [line for line in lines if line.get("perceptual_pairs")]  # 0: images all equal
         numbers = range(1, subject.model.num_levels + 1)
         names = {f"z_{l}": f"perceptual_{l}" for l in numbers}
@@ -137,9 +140,7 @@ class Perceptual(Question):
 
 def _with_ratio(means):
     """Means [..., L + 1] of distances, the last of random pairs, to [..., L + 1, 2]."""
-    pairs = means[..., -1:]
-    ratios = np.divide(means, pairs, out=np.full_like(means, np.nan), where=pairs > 0)
-    return np.stack([means, ratios], axis=-1)
+    return np.stack([means, tables.divided(means, means[..., -1:])], axis=-1)
 
 
 def _falls(falls):

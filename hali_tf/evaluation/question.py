@@ -6,7 +6,6 @@ import abc
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from hali_tf import files
 from hali_tf.evaluation.claims import Finding
 from hali_tf.evaluation.context import Context
 
@@ -67,8 +66,3 @@ class Question(abc.ABC):
           answer: of `answer`, as it comes back from JSON.
         """
         return {}
-
-
-def identity(path: str) -> list[str | int] | None:
-    """Which file is meant and when it was changed, for `Question.inputs`; None for no file, ""."""
-    return [files.normal(path, real=True), *files.status(path)] if path else None

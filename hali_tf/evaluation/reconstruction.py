@@ -7,11 +7,12 @@ import functools
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
+from hali_tf import files
 from hali_tf.drawing import grids
 from hali_tf.evaluation import rows as tables
 from hali_tf.evaluation.claims import Finding, above, compared, roles
 from hali_tf.evaluation.context import Context
-from hali_tf.evaluation.question import Question, identity
+from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
 from hali_tf.measures import features, intervals, lpips
 from hali_tf.measures.reconstruction import compare
@@ -69,7 +70,7 @@ class Reconstruction(Question):
         path = context.lpips_weights
         if path:
             lpips.load(path)
-        return {"lpips_weights": identity(path)}
+        return {"lpips_weights": files.identity(path) if path else None}
 
     def answer(self, context: Context) -> dict:
         """Measures of each level of each subject and of random pairs of test images; a grid."""
@@ -200,14 +201,9 @@ def _measures(means):
     """`_MEASURES` of means [..., R, 5 or 6] over `_of_pairs`; the last row is of random pairs."""
     mse, ssim, distance, low, energy, *further = np.moveaxis(means, -1, 0)
     rmse = np.sqrt(mse)
-    ratios = [_divided(x, x[..., -1:]) for x in (rmse, distance)]
-    shares = _divided(low, energy)
+    ratios = [tables.divided(x, x[..., -1:]) for x in (rmse, distance)]
+    shares = tables.divided(low, energy)
     return np.stack([rmse, ratios[0], ssim, distance, ratios[1], shares, *further], axis=-1)
-
-
-def _divided(a, b):
-    """The ratio, NaN where b is 0, as of random pairs of a single image."""
-    return np.divide(a, b, out=np.full_like(a, np.nan), where=b > 0)
 
 
 def in_words(rows: dict[str, dict]) -> str:

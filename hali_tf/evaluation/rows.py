@@ -15,7 +15,6 @@ def measured(
     values: np.ndarray,
     statistic: Callable[[np.ndarray], np.ndarray],
     measures: Sequence[str],
-    seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """Measures of each row, and their differences, with bootstrap intervals over images.
 
@@ -24,7 +23,6 @@ def measured(
       values: [N, R, *numbers] of each image.
       statistic: from means float64 [S, R, *numbers] to the measures, float64 [S, R, M].
       measures: their M names.
-      seed: of the bootstrap.
 
     Returns:
       Dict: "rows", label to measure to value, with "intervals", measure to [low, high];
@@ -39,7 +37,7 @@ def measured(
         )
 
     point = np.mean(values, axis=0, dtype=np.float64)[np.newaxis]
-    value, ends = with_differences(point)[0], intervals.bootstrap(values, with_differences, seed)
+    value, ends = with_differences(point)[0], intervals.bootstrap(values, with_differences)
 
     def at(row, column):
         return {
@@ -67,3 +65,8 @@ def _finite(value):
 
 def _interval(ends):
     return [float(end) for end in ends] if np.isfinite(ends).all() else None
+
+
+def divided(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The ratio, NaN where b is 0, as of random pairs of a single image."""
+    return np.divide(a, b, out=np.full_like(a, np.nan), where=b > 0)

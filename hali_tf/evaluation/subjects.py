@@ -85,13 +85,13 @@ def load_subjects(run_dir: str, baselines: Sequence[str], checkpoint: str) -> tu
         if real_paths[i] in real_paths[:i]:
             raise UsageError(f"--baselines={path}: named twice, or the run itself; name each once")
     loaded = [load_run(path, checkpoint) for path in run_dirs]
-    own = _data(loaded[0][0])
+    own = images_of(loaded[0][0])
     for path, (config, _) in zip(baselines, loaded[1:]):
-        theirs = _data(config)
+        theirs = images_of(config)
         if theirs != own:
             raise UserError(
-                f"--baselines={path}: has {_in_words(theirs)}, but {run_dir} has {_in_words(own)}; "
-                "name runs on the same images"
+                f"--baselines={path}: has {theirs}, but {run_dir} has {own}; name runs on the same "
+                "images"
             )
     names = _names(run_dirs, [config.model.kind.upper() for config, _ in loaded])
     return tuple(
@@ -100,16 +100,12 @@ def load_subjects(run_dir: str, baselines: Sequence[str], checkpoint: str) -> tu
     )
 
 
-def _data(config):
+def images_of(config: Config) -> str:
     """The flags that say which images a run has."""
-    names = ["data", "image_size", "channels"]
-    if config.data.name in _DATA_IN_A_FOLDER:
-        names.append("data_dir")
     values = config.flat()
-    return {name: values[name] for name in names}
-
-
-def _in_words(flags):
+    flags = {name: values[name] for name in ("data", "image_size", "channels")}
+    if config.data.name in _DATA_IN_A_FOLDER:
+        flags["data_dir"] = files.normal(config.data.data_dir, real=True)
     return " ".join(f"--{name}={value}" for name, value in flags.items())
 
 

@@ -14,6 +14,7 @@ from hali_tf import files
 from hali_tf.errors import UsageError, UserError
 from hali_tf.exporting import warmup
 from hali_tf.exporting.servable import Servable
+from hali_tf.runs.lock import locked
 
 _PARTIAL = ".exporting-"
 
@@ -45,11 +46,15 @@ def write(
 
     Raises:
       UsageError: the version is there already.
-      UserError: the folder cannot be written.
+      UserError: the folder cannot be written, or another export writes to it.
     """
+    with locked(export_dir, "export_dir"):
+        return _write(servable, export_dir, version, model_name, card)
+
+
+def _write(servable, export_dir, version, model_name, card):
     try:
-        files.make_folder(export_dir)
-        for left in glob.glob(os.path.join(export_dir, f"{_PARTIAL}*")):
+        for left in glob.glob(os.path.join(glob.escape(export_dir), f"{_PARTIAL}*")):
             shutil.rmtree(left)
         version = version or next_version(export_dir)
         final = os.path.join(export_dir, str(version))

@@ -37,8 +37,8 @@ def svm(features: np.ndarray, labels: np.ndarray, others: np.ndarray) -> tuple[n
       others: float32 [M, F], the examples to decide on.
 
     Returns:
-      (decisions [M, A], C, of `REGULARISATIONS`); were there better ones beyond, C is the first or
-      the last of these.
+      (decisions [M, A], C). C is of `REGULARISATIONS`, and the first or the last of them if the
+      accuracy still rises there.
     """
     held_out = np.arange(len(labels)) % _HELD_OUT == 0
     x, x_held_out = _standardised(features[~held_out], features[held_out])

@@ -25,7 +25,6 @@ class Autoencoder(Averaged):
       NORMS: names of the players' gradient norms; `compile` takes an optimiser for each.
       VALUES: names of the scalars to log, beside norms and sigma_l of each level; progress shows
         the first two.
-      hybrid_joints: shares of the batch of h_1, ..., h_L (`joints`), where a model has them.
 
     Args:
       architecture: `architectures.Architecture`, adapted to channels and width.
@@ -42,7 +41,6 @@ class Autoencoder(Averaged):
 
     NORMS: tuple[str, ...]
     VALUES: tuple[str, ...]
-    hybrid_joints: tuple[float, ...] = ()
 
     def __init__(
         self,

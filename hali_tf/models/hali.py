@@ -149,7 +149,7 @@ class HALI(Autoencoder):
         return gradients(batch, seed, replica, scales)
 
     def measured(self, step: int) -> frozenset[str]:
-        """See `Autoencoder.measured`; the penalty where it is computed, d_gradient without it."""
+        """See `Autoencoder.measured`; "penalty" in steps that compute it, else "d_gradient"."""
         names = super().measured(step)
         if not self._gradient_penalty:
             return names

@@ -26,7 +26,7 @@ class Rows(keras.layers.Layer):
       slope: of the leaky ReLU.
       batch_norms: `BatchNorms` of the model.
       dtype: precision policy.
-      remat: whether training keeps the inputs of blocks of layers alone (`layers.remat`).
+      remat: whether training keeps only the inputs of blocks of layers (`layers.remat`).
     """
 
     def __init__(self, rows, channels=None, *, slope, batch_norms=None, dtype=None, remat=False):

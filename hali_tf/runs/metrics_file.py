@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,11 @@ def read(path: str) -> list[dict[str, Any]]:
                 with contextlib.suppress(ValueError):
                     lines.append(json.loads(line))
     return lines
+
+
+def read_of(run_dir: str) -> list[dict[str, Any]]:
+    """The lines of a run's metrics.jsonl; see `read`."""
+    return read(os.path.join(run_dir, "metrics.jsonl"))
 
 
 def mean_error(errors: dict[str, float]) -> float:

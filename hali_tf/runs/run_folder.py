@@ -9,6 +9,7 @@ RUN/
   figures/        of the last evaluation
   metrics.jsonl   a line each --log_every steps, and each evaluation
   summary.json    the numbers at the end
+  rollbacks.json  where --on_divergence=rollback went back, and why
   lock            which process trains
 """
 
@@ -59,6 +60,8 @@ def open_run(config: Config) -> Config:
         on with this Keras, or parts of a run without its configuration; or no folder can be read
         again under this name.
     """
+    if not config.run_dir:  # a dry run needs none
+        return config
     check_name(config.run_dir)
     if files.exists(os.path.join(config.run_dir, "config.json")):
         earlier = read_config(config.run_dir)

@@ -12,7 +12,8 @@ from hali_tf.training import cluster
 def choose(device: str) -> None:
     """Lets TensorFlow use the devices of `--device` alone, and take a GPU's memory as it needs it.
 
-    Without this it takes all memory of all GPUs at once. To be called before it has used a device.
+    Otherwise TensorFlow would reserve all memory of all GPUs at its start. To be called before it
+    has used a device.
 
     Args:
       device: "auto" for all GPUs, or the CPU where there are none; "cpu"; "gpu" for all of them;

@@ -105,7 +105,7 @@ def _common(config, train):
 
 def _conclude(config, model, test, writer):
     """Measures the end of a run; writes and returns its summary."""
-    summary = {"step": int(model.step.numpy()), **reconstruction.errors(model, test)}
+    summary = {"step": int(model.step.numpy()), **reconstruction.errors(model, test, bar=True)}
     if config.labels.per_class:
         summary.update(labels.count_errors(model, test))
     with writer.as_default():

@@ -123,7 +123,7 @@ class Evaluate(StepCallback):
             self._workers.from_chief(bool(collapsed))
         if collapsed:
             self._say(collapsed, step)
-        if mean_error(errors) < self._best:
+        if self._collapse and mean_error(errors) < self._best:
             self._best = mean_error(errors)
             self._checkpoints.save("best")
 

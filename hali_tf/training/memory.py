@@ -27,7 +27,7 @@ def needed(config: Config, images: int) -> int:
         config.table(),
         images,
         4 if optimisation.precision == "float32" else 2,
-        config.model.kind != "vae",
+        config.model.kind != "vae" and not config.labels.encoder_only,
         config.objective.hybrid_shares(),
         bool(config.objective.cycle_latents),
         optimisation.accumulate,
@@ -35,11 +35,12 @@ def needed(config: Config, images: int) -> int:
     )
 
 
-def check(config: Config) -> None:
+def check(config: Config, workers: int = 1) -> None:
     """Compares what a step needs at least with what there is; with --dry_run, what an image needs.
 
     Args:
-      config: with channels and classes decided.
+      config: with channels, classes and precision decided.
+      workers: how many machines share the batch.
 
     Raises:
       UsageError: the batch or the width is too large for this machine.
@@ -47,7 +48,7 @@ def check(config: Config) -> None:
     batch_size = config.optimisation.batch_size
     # A dry run makes the model alone, perhaps to see whether another machine can train it.
     require(
-        needed(config, 1 if config.run.dry_run else batch_size),
+        needed(config, 1 if config.run.dry_run else batch_size // workers),
         f"--batch_size={batch_size} with --width={config.model.width:g}: a step",
         "lower one of the two, or keep less at once with --accumulate or --remat",
     )

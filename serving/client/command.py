@@ -53,7 +53,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        # What is written to has no name in the error.
+        name = error.filename or getattr(arguments, "out", None) or "standard output"
+        print(f"error: {name}: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("error: stopped by SIGINT", file=sys.stderr)

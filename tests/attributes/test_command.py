@@ -34,6 +34,8 @@ def command(*flags):
         ({"weights": "missing.h5"}, "--weights=missing.h5: no such file"),
         ({"frozen_blocks": 6}, "--frozen_blocks=6: expected below 6"),
         ({"encoder_of": "runs/x"}, "--data with --encoder_of"),
+        ({"encoder_of": "runs/x", "data": "", "degrade": False}, "--degrade=False with --enc"),
+        ({"encoder_of": "runs/x", "data": "", "frozen_blocks": 0}, "--frozen_blocks=0 with --enc"),
         ({"epochs": 0}, "--epochs=0"),
         ({"out": "gs://bucket/x"}, "--out=gs://bucket/x: expected a folder on a disk"),
     ],

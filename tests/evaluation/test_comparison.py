@@ -11,6 +11,7 @@ from PIL import Image
 from hali_tf.config import Config
 from hali_tf.errors import UserError
 from hali_tf.evaluation import comparison
+from hali_tf.measures import features, inception
 
 SHAPE = {"data": "digits", "image_size": 16, "channels": 1, "architecture": "hali16"}
 
@@ -80,10 +81,14 @@ def test_panels_have_the_steps_that_all_seeds_have(runs):
 
 def test_samples_are_compared_where_every_seed_was_evaluated(runs, tmp_path):
     answer = {
-        "asked_of": {"subjects": [{"name": "HALI"}]},
-        "answer": {"images": 1000, "rows": {"HALI": {"frechet_distance": 1.5}}},
+        "asked_of": {"subjects": [{"name": "HALI", "step": 3}]},
+        "answer": {
+            "images": 1000,
+            "features": features.NAME,
+            "rows": {"HALI": {"frechet_distance": 1.5}},
+        },
     }
-    for run in runs[:2]:
+    for run in runs:  # the last one was trained for 2 steps: this is of another training
         (tmp_path / run / "evaluation").mkdir()
         (tmp_path / run / "evaluation" / "samples.json").write_text(json.dumps(answer))
     comparison.compare(runs)
@@ -91,6 +96,23 @@ def test_samples_are_compared_where_every_seed_was_evaluated(runs, tmp_path):
     head, _, wide, narrow = rows_of(page, "At the end")
     assert head[-1] == "Fréchet distance of 1,000 samples"
     assert (wide[-1], narrow[-1]) == ("–", "1.500")
+    answer["answer"]["features"] = inception.NAME
+    (tmp_path / runs[0] / "evaluation" / "samples.json").write_text(json.dumps(answer))
+    comparison.compare(runs[:2])
+    page = (tmp_path / "comparison" / "report.md").read_text(encoding="utf-8")
+    head, _, wide, narrow = rows_of(page, "At the end")
+    assert head[-2:] == ["Fréchet distance of 1,000 samples", "FID of 1,000 samples"]
+    assert (wide[-2:], narrow[-2:]) == (["–", "1.500"], ["1.500", "–"])
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"answer": {}}'])
+def test_a_damaged_file_is_named(runs, tmp_path, text):
+    (tmp_path / runs[1] / "evaluation").mkdir()
+    (tmp_path / runs[1] / "evaluation" / "samples.json").write_text(text)
+    if text == "[]":
+        (tmp_path / runs[1] / "summary.json").write_text(text)
+    with pytest.raises(UserError, match="narrow: summary.json, .* is damaged"):
+        comparison.compare(runs)
 
 
 def test_groups_of_equal_names_are_told_apart_by_their_folders(tmp_path):
@@ -133,6 +155,7 @@ def test_wrong_usage_is_one_line(runs):
         ([f"--compare={runs[0]}"], "expected two or more different folders"),
         ([f"--compare={runs[0]},{runs[0]}/"], "expected two or more different folders"),
         ([f"--compare={','.join(runs)}", "--limit=3"], "--limit with --compare"),
+        ([f"--compare={','.join(runs)}", "--lpips_weights=x"], "--lpips_weights with --compare"),
     ):
         code, out, err = command(*flags)
         assert (code, out, len(err.splitlines())) == (2, "", 1)
@@ -141,7 +164,13 @@ def test_wrong_usage_is_one_line(runs):
 
 def test_other_images_and_folders_that_are_no_runs_are_refused(runs, tmp_path):
     other = make_run(tmp_path / "colour", 0.5, channels=3)
-    with pytest.raises(UserError, match="colour has --channels=3, .* --channels=1; name runs on"):
+    with pytest.raises(UserError, match="colour has .*--channels=3, .*--channels=1; name runs on"):
         comparison.compare([runs[0], other])
+    photos = [
+        make_run(tmp_path / name, 0.5, data="npz", data_dir=f"{name}.npz", seed=seed)
+        for seed, name in enumerate("ab")
+    ]
+    with pytest.raises(UserError, match="b has .*/b.npz, .*/a.npz; name runs on"):
+        comparison.compare(photos)
     with pytest.raises(UserError, match="none/config.json: not found"):
         comparison.compare([runs[0], str(tmp_path / "none")])

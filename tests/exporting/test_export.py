@@ -17,6 +17,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from hali_tf import data, export
 from hali_tf.errors import UsageError, UserError
 from hali_tf.exporting import classifier, version, warmup
+from hali_tf.runs.lock import locked
 from tests.exporting.runs import make_run
 
 BATCHES = (1, 7, 32)
@@ -71,7 +72,8 @@ def answers(version_dir, requests, tmp_path_factory):
 def assert_same(served, ours):
     if ours.dtype == np.uint8:
         difference = np.abs(served.astype(int) - ours.astype(int))
-        assert difference.max() <= 1 and (difference > 0).mean() <= 0.001
+        # A value halfway between two may be rounded to either, in the smallest batch as well.
+        assert difference.max() <= 1 and np.count_nonzero(difference) <= 1 + 0.001 * ours.size
     else:
         np.testing.assert_allclose(served, ours, atol=1e-5, rtol=1e-5)
 
@@ -198,7 +200,16 @@ def test_a_failed_or_killed_export_leaves_nothing_to_serve(run_dir, tmp_path, mo
             export.export(run_dir, str(tmp_path))
     assert not [name for name in os.listdir(tmp_path) if name.isdigit()]
     export.export(run_dir, str(tmp_path))
-    assert os.listdir(tmp_path) == ["1"], "what was left is removed"
+    assert sorted(os.listdir(tmp_path)) == ["1", "lock"], "what was left is removed"
+
+
+def test_two_exports_at_once_do_not_touch_each_other(run_dir, tmp_path):
+    partial = tmp_path / ".exporting-1"
+    with locked(str(tmp_path)):
+        partial.mkdir()
+        with pytest.raises(UserError, match=rf"--export_dir={tmp_path}: process \d+ on .* works"):
+            export.export(run_dir, str(tmp_path))
+    assert partial.exists()
 
 
 def test_data_without_labels_exports_without_classify(tmp_path, capsys):

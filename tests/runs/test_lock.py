@@ -38,7 +38,7 @@ def other(tmp_path):
 
 
 def test_second_training_in_a_folder_is_refused_and_told_of_the_first(tmp_path, other):
-    with pytest.raises(UserError, match=f"process {other.pid} on .* trains in this folder"):
+    with pytest.raises(UserError, match=f"process {other.pid} on .* works in this folder"):
         with locked(str(tmp_path)):
             pass
     other.kill()
@@ -69,7 +69,7 @@ def hurried(monkeypatch):
 
 def test_on_a_store_a_second_training_is_refused_while_the_first_lives(hurried):
     with locked("ram://locks/one"):
-        with pytest.raises(UserError, match=f"process {os.getpid()} on .* trains in this folder"):
+        with pytest.raises(UserError, match=f"process {os.getpid()} on .* works in this folder"):
             with locked("ram://locks/one"):
                 pass
         assert files.exists("ram://locks/one/lock")

@@ -70,3 +70,10 @@ def test_damaged_record_of_starts_is_named(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(UserError, match="run.json: damaged"):
         read_starts(str(tmp_path))
+
+
+def test_a_dry_run_does_not_look_for_a_run_where_it_is_started(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    config = Config.of(dry_run=True).validate()
+    assert open_run(config) == config

@@ -1,5 +1,6 @@
 """`python -m serving.client`: pictures and numbers in and out, errors in one line."""
 
+import errno
 import json
 import os
 import subprocess
@@ -300,3 +301,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside(tmp_path):
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["kept.json"]
     pictures.write(str(path), lambda file: file.write(b"new"))
     assert path.read_text() == "new" and path.stat().st_mode & 0o444 == 0o444
+
+
+def test_a_full_disk_is_told_with_the_file(run, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pictures, "write", full)
+    picture, out = grey_picture(tmp_path / "a.png"), tmp_path / "latents.npz"
+    status, _, err = run("encode", f"--image={picture}", f"--out={out}")
+    assert (status, err) == (1, f"error: {out}: No space left on device\n")
