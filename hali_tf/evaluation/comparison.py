@@ -20,8 +20,6 @@ from hali_tf.drawing.plots import Curves, save_bands
 from hali_tf.errors import UsageError, UserError
 from hali_tf.evaluation.report import markdown
 from hali_tf.evaluation.report.html import write_html
-from hali_tf.evaluation.subjects import images_of
-from hali_tf.measures import inception
 from hali_tf.runs import metrics_file
 
 _METHOD = """\
@@ -73,7 +71,7 @@ def compare(run_dirs: Sequence[str]) -> str:
         )
     runs = [_open(run_dir) for run_dir in run_dirs]
     for run in runs[1:]:
-        own, theirs = (images_of(one.config) for one in (runs[0], run))
+        own, theirs = (one.config.data.images() for one in (runs[0], run))
         if own != theirs:
             raise UserError(
                 f"--compare: {run.run_dir} has {theirs}, {runs[0].run_dir} has {own}; name runs on "
@@ -114,7 +112,7 @@ def _read(run_dir):
     if samples and lines and samples["asked_of"]["subjects"][0]["step"] == lines[-1]["step"]:
         answer, own = samples["answer"], samples["asked_of"]["subjects"][0]["name"]
         # It depends on the number of samples, and on the features.
-        features = "FID" if answer["features"] == inception.NAME else "Fréchet distance"
+        features = "FID" if answer["features"].startswith("Inception") else "Fréchet distance"
         final[f"{features} of {answer['images']:,} samples"] = answer["rows"][own][
             "frechet_distance"
         ]

@@ -17,9 +17,6 @@ from hali_tf.errors import UsageError, UserError
 from hali_tf.models.coder import Coder
 from hali_tf.runs.reopening import load_run
 
-# With these, --data alone does not say which images a run has.
-_DATA_IN_A_FOLDER = ("folder", "npz")
-
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
@@ -85,9 +82,9 @@ def load_subjects(run_dir: str, baselines: Sequence[str], checkpoint: str) -> tu
         if real_paths[i] in real_paths[:i]:
             raise UsageError(f"--baselines={path}: named twice, or the run itself; name each once")
     loaded = [load_run(path, checkpoint) for path in run_dirs]
-    own = images_of(loaded[0][0])
+    own = loaded[0][0].data.images()
     for path, (config, _) in zip(baselines, loaded[1:]):
-        theirs = images_of(config)
+        theirs = config.data.images()
         if theirs != own:
             raise UserError(
                 f"--baselines={path}: has {theirs}, but {run_dir} has {own}; name runs on the same "
@@ -98,15 +95,6 @@ def load_subjects(run_dir: str, baselines: Sequence[str], checkpoint: str) -> tu
         Subject(name, path, config, model)
         for name, path, (config, model) in zip(names, run_dirs, loaded)
     )
-
-
-def images_of(config: Config) -> str:
-    """The flags that say which images a run has."""
-    values = config.flat()
-    flags = {name: values[name] for name in ("data", "image_size", "channels")}
-    if config.data.name in _DATA_IN_A_FOLDER:
-        flags["data_dir"] = files.normal(config.data.data_dir, real=True)
-    return " ".join(f"--{name}={value}" for name, value in flags.items())
 
 
 def _names(run_dirs, models):
