@@ -85,11 +85,13 @@ class Attributes(Question):
             for reading, classifier in classifiers.items():
                 for label, batch in shown.items():
                     found[reading].setdefault(label, []).append(classifier.decide(batch))
+        own, *others = context.subjects
+        seeds = [label for s in others if s.settings == own.settings for label, _ in s.levels()]
         readings = {}
         for reading, parts_of in found.items():
             whole = {label: np.concatenate(parts) for label, parts in parts_of.items()}
             names = classifiers[reading].names
-            readings[reading] = tabulate(names, np.asarray(split.labels), whole)
+            readings[reading] = tabulate(names, np.asarray(split.labels), whole, seeds)
         return {"images": len(split.images), "labels": context.labels, "readings": readings}
 
     def report(self, answer: dict) -> str:
@@ -156,7 +158,12 @@ def _findings(reading, role):
     return found
 
 
-def tabulate(names: Sequence[str], labels: np.ndarray, decisions: dict[str, np.ndarray]) -> dict:
+def tabulate(
+    names: Sequence[str],
+    labels: np.ndarray,
+    decisions: dict[str, np.ndarray],
+    seeds: Sequence[str] = (),
+) -> dict:
     """The answer from a classifier's decisions.
 
     Args:
@@ -164,13 +171,14 @@ def tabulate(names: Sequence[str], labels: np.ndarray, decisions: dict[str, np.n
       labels: [N, A] of 0 and 1.
       decisions: uint8 [N, A], on the images themselves under "Data", on the reconstructions of each
         model and level under its label; the run's own first.
+      seeds: labels of the run's own model with another seed.
 
     Returns:
       Dict: "attributes"; "rows" and "differences" of the means of each measure, see
       `rows.measured`, where the row "Data" is the classifier's own accuracy; "summary" of each
       measure without it; "levels", label to measure to the values of the attributes, and
       "intervals" to theirs; "best_share", of the attributes for which the first label is the
-      highest. Per cent.
+      highest of all but `seeds`. Per cent.
     """
     on_images = decisions["Data"]
     rows = {label: (on_images, d) for label, d in decisions.items() if label != "Data"}
@@ -186,9 +194,10 @@ def tabulate(names: Sequence[str], labels: np.ndarray, decisions: dict[str, np.n
         for i, label in enumerate(rows)
     }
     models = [label for label in rows if label != "Data"]
+    rivals = [i for i, label in enumerate(models) if label not in seeds]
 
     def best_share(means):
-        balanced = agreement(means)[..., :-1, :, 0]
+        balanced = agreement(means)[..., rivals, :, 0]
         return np.mean(balanced[..., 0, :] == balanced.max(axis=-2), axis=-1)
 
     return {

@@ -67,6 +67,17 @@ def test_the_answer_by_hand():
     }
 
 
+def test_another_seed_of_the_run_is_no_rival():
+    original = decisions([1], [0], [1], [0])
+    almost = decisions([1], [0], [1], [1])
+    found = {"Data": original, "HALI z_1": almost, "ALI": 1 - original, "HALI 1 z_1": original}
+    shares = [
+        attributes.tabulate(("A",), original, found, seeds)["best_share"]["value"]
+        for seeds in ((), ("HALI 1 z_1",))
+    ]
+    assert shares == [0, 1]
+
+
 def test_intervals_are_those_of_images():
     """Of 400 images, 300 keep the attribute or its absence: 75 % and about 2 % on either side."""
     original = decisions(*[[image % 2] for image in range(400)])
