@@ -39,13 +39,17 @@ COPIED = (
         "imagenette128_reconstructions.jpg",
     ),
     *(
-        ("celeba64_small", f"evaluation/{name}.png", f"celeba64/present_{name}.jpg")
+        ("celeba64_small", f"evaluation/{name}.png", f"celeba64/{name}.jpg")
         for name in (
             "reconstruction",
+            "perceptual",
             "samples_hali",
+            "samples_ali",
+            "inpainting",
             "inpainting_centre",
             "traversal_z_1",
             "traversal_z_2",
+            "innovation",
         )
     ),
 )
