@@ -197,7 +197,7 @@ def tabulate(
     rivals = [i for i, label in enumerate(models) if label not in seeds]
 
     def best_share(means):
-        balanced = agreement(means)[..., rivals, :, 0]
+        balanced = agreement(means)[..., 0][..., rivals, :]
         return np.mean(balanced[..., 0, :] == balanced.max(axis=-2), axis=-1)
 
     return {
