@@ -1,4 +1,4 @@
-"""Renews the pictures of docs/gallery.md from the runs that are there.
+"""Renews the pictures of docs/gallery.md and docs/celeba64.md from the runs that are there.
 
   python scripts/gallery.py
   python scripts/gallery.py --runs=DIR --docs=DIR
@@ -78,10 +78,12 @@ def _copy(source, target):
     if not os.path.exists(source):
         print(f"{target} stays: there is no {source}")
         return
-    options = {"format": "JPEG", "quality": 85} if target.endswith(".jpg") else {"format": "PNG"}
+    jpeg = target.endswith(".jpg")
+    options = {"format": "JPEG", "quality": 85} if jpeg else {"format": "PNG"}
     with Image.open(source) as picture, replacing(target) as temporary:
         picture.thumbnail(_LARGEST)
-        picture.save(temporary, **options)
+        # Plots have transparency, which JPEG has not.
+        (picture.convert("RGB") if jpeg else picture).save(temporary, **options)
     print(f"{target} renewed")
 
 

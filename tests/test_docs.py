@@ -280,22 +280,22 @@ def columns(name):
     [
         (
             "attributes_balanced.csv",
-            {"HALI z_1": 67.70, "HALI z_2": 49.57, "VAE, published": 81.28},
+            {"HALI z_1": "78.4", "HALI z_2": "64.9", "VAE, published": "81.28"},
         ),
-        ("attributes_plain.csv", {"HALI z_1": 68.46, "ALI": 63.65, "VAE": 76.92}),
-        ("representation.csv", {"HALI z_1": 75.10, "ALI": 71.65, "HALI, published": 83.75}),
+        ("attributes_plain.csv", {"HALI z_1": "81.3", "ALI": "64.2", "VAE": "77.0"}),
+        ("representation.csv", {"HALI z_1": "76.4", "ALI": "72.0", "HALI, published": "83.75"}),
     ],
 )
 def test_tables_of_attributes_have_the_means_of_the_summary(name, in_summary):
     page = (ROOT / "docs" / "celeba64.md").read_text(encoding="utf-8")
     for column, mean in in_summary.items():
         values = columns(name)[column]
-        assert sum(values) / 40 == pytest.approx(mean, abs=0.06)
-        assert f"{mean:.2f} |" in page
+        assert sum(values) / 40 == pytest.approx(float(mean), abs=0.06)
+        assert f"| {mean} " in page
 
 
 def test_innovations_are_of_entries_of_the_top_latent():
     table = columns("innovation.csv")
     assert all(0 <= entry < 64 for entry in table["entry"])
     changed = table["changed, per cent"]
-    assert sum(changed) / 40 == pytest.approx(11, abs=0.5)
+    assert sum(changed) / 40 == pytest.approx(17, abs=0.5)
