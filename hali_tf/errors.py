@@ -13,5 +13,10 @@ class UsageError(UserError):
     exit_code = 2
 
 
+def in_one_line(error: Exception) -> str:
+    """What an error of another library says, in its first line; its type where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
 class BadImage(Exception):
     """Says in a few words why an image cannot be used; its name is known to the caller."""

@@ -30,11 +30,7 @@ if TYPE_CHECKING:  # imports TensorFlow
     from hali_tf.evaluation.context import Context
     from hali_tf.evaluation.question import Question
 
-# Flags that --compare has no use for.
-_OF_AN_EVALUATION = (
-    "run_dir", "only", "baselines", "checkpoint", "limit", "attribute_classifier",
-    "feature_weights", "lpips_weights", "mask", "device",
-)  # fmt: skip
+_FLAGS = "hali_tf.evaluate"  # the heading of the flags in --help
 
 
 def main() -> None:
@@ -82,10 +78,10 @@ def main() -> None:
 def _compare(flags):
     from hali_tf.evaluation.comparison import compare
 
-    for name in _OF_AN_EVALUATION:
-        if flags[name].present:
+    for flag in flags.get_flags_for_module(_FLAGS):
+        if flag.present and flag.name not in ("compare", "open"):
             raise UsageError(
-                f"--{name} with --compare, which has no use for it; drop one of the two"
+                f"--{flag.name} with --compare, which has no use for it; drop one of the two"
             )
     page = compare(_list(flags.compare))
     print(f"the comparison: {page}, or report.md beside it")
@@ -215,7 +211,7 @@ def _answer(context, cache, name, question):
 
 if __name__ == "__main__":
     configuration.define_run_flags(
-        "hali_tf.evaluate",
+        _FLAGS,
         only=(
             "",
             "Questions, of reconstruction, perceptual, attributes, inpainting, traversal, "

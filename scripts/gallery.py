@@ -42,16 +42,17 @@ COPIED = (
         ("celeba64_small", f"evaluation/{name}.png", f"celeba64/{name}.jpg")
         for name in (
             "reconstruction",
-            "perceptual",
             "samples_hali",
-            "samples_ali",
-            "inpainting",
             "inpainting_centre",
             "traversal_z_1",
             "traversal_z_2",
-            "innovation",
         )
     ),
+)
+# More pictures of docs/celeba64.md alone.
+OF_FACES = tuple(
+    ("celeba64_small", f"evaluation/{name}.png", f"celeba64/{name}.jpg")
+    for name in ("perceptual", "samples_ali", "inpainting", "innovation")
 )
 DRAWN = (
     "reconstruct.png",
@@ -68,7 +69,7 @@ def main() -> None:
     runs, docs = flags.FLAGS.runs, flags.FLAGS.docs
     if not os.path.isdir(docs):
         raise UserError(f"--docs={docs}: no such folder; start the script at the repository's root")
-    for run, source, target in COPIED:
+    for run, source, target in (*COPIED, *OF_FACES):
         _copy(os.path.join(runs, run, source), os.path.join(docs, target))
     if os.path.isdir(os.path.join(runs, "digits")):
         draw(os.path.join(runs, "digits"), os.path.join(docs, "gallery"))

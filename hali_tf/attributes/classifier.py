@@ -21,7 +21,7 @@ import tensorflow as tf
 from hali_tf import files
 from hali_tf.architectures import ARCHITECTURES
 from hali_tf.attributes.degradation import degraded
-from hali_tf.errors import UserError
+from hali_tf.errors import UserError, in_one_line
 from hali_tf.files import exists, opened, replacing, write_json
 from hali_tf.layers import random
 from hali_tf.layers.convolution import BatchNorms
@@ -103,15 +103,14 @@ def _vgg16(image_shape, weights):
     try:
         return keras.applications.VGG16(include_top=False, weights=local, input_shape=image_shape)
     except Exception as error:  # what Keras raises where a download fails
-        words = (str(error).splitlines() or [type(error).__name__])[0][:200]
         if weights == "imagenet":
             raise UserError(
-                f"--weights=imagenet: keras.applications cannot download the weights ({words}); "
-                "name a local file of them by --weights=FILE, or train from random ones: "
-                "--weights=none --frozen_blocks=0"
+                "--weights=imagenet: keras.applications cannot download the weights "
+                f"({in_one_line(error)}); name a local file of them by --weights=FILE, "
+                "or train from random ones: --weights=none --frozen_blocks=0"
             ) from error
         raise UserError(
-            f"--weights={weights}: not VGG16's convolutions in Keras' format ({words})"
+            f"--weights={weights}: not VGG16's convolutions in Keras' format ({in_one_line(error)})"
         ) from error
 
 
@@ -334,6 +333,7 @@ def load(folder: str) -> AttributeClassifier:
             for variable, name in zip(weights, arrays.files):
                 variable.assign(arrays[name])
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        words = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"{path}: damaged, or not of {folder}/classifier.json ({words})") from error
+        raise UserError(
+            f"{path}: damaged, or not of {folder}/classifier.json ({in_one_line(error)})"
+        ) from error
     return classifier

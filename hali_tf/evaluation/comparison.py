@@ -113,9 +113,8 @@ def _read(run_dir):
         answer, own = samples["answer"], samples["asked_of"]["subjects"][0]["name"]
         # It depends on the number of samples, and on the features.
         features = "FID" if answer["features"].startswith("Inception") else "Fréchet distance"
-        final[f"{features} of {answer['images']:,} samples"] = answer["rows"][own][
-            "frechet_distance"
-        ]
+        distance = answer["rows"][own]["frechet_distance"]
+        final[f"{features} of {answer['images']:,} samples"] = distance
     return Run(run_dir, config, [l for l in lines if "rmse_1" not in l], evaluations, final)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from hali_tf import files
 from hali_tf.evaluation.claims import Finding
 from hali_tf.evaluation.context import Context
 
@@ -66,3 +67,15 @@ class Question(abc.ABC):
           answer: of `answer`, as it comes back from JSON.
         """
         return {}
+
+
+def identity_of_weights(path: str, load: Callable[[str], Any]) -> list[str | int] | None:
+    """Which file of weights the user named, for `Question.inputs`; None for none, "".
+
+    Raises:
+      UserError: `load` cannot use it.
+    """
+    if not path:
+        return None
+    load(path)
+    return files.identity(path)

@@ -7,12 +7,11 @@ import functools
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
-from hali_tf import files
 from hali_tf.drawing import grids
 from hali_tf.evaluation import rows as tables
 from hali_tf.evaluation.claims import Finding, above, compared, roles
 from hali_tf.evaluation.context import Context
-from hali_tf.evaluation.question import Question
+from hali_tf.evaluation.question import Question, identity_of_weights
 from hali_tf.evaluation.report import markdown
 from hali_tf.measures import features, intervals, lpips
 from hali_tf.measures.reconstruction import compare
@@ -67,10 +66,7 @@ class Reconstruction(Question):
         Raises:
           UserError: it cannot be used.
         """
-        path = context.lpips_weights
-        if path:
-            lpips.load(path)
-        return {"lpips_weights": files.identity(path) if path else None}
+        return {"lpips_weights": identity_of_weights(context.lpips_weights, lpips.load)}
 
     def answer(self, context: Context) -> dict:
         """Measures of each level of each subject and of random pairs of test images; a grid."""

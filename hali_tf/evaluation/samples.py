@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from hali_tf import files
 from hali_tf.drawing import grids
 from hali_tf.evaluation.claims import Finding, compared, roles
 from hali_tf.evaluation.context import Context
-from hali_tf.evaluation.question import Question
+from hali_tf.evaluation.question import Question, identity_of_weights
 from hali_tf.evaluation.report import markdown
 from hali_tf.measures import distributions, features, inception, intervals
 
@@ -61,10 +60,7 @@ class Samples(Question):
         Raises:
           UserError: it cannot be used.
         """
-        path = context.feature_weights
-        if path:
-            inception.load(path)
-        return {"feature_weights": files.identity(path) if path else None}
+        return {"feature_weights": identity_of_weights(context.feature_weights, inception.load)}
 
     def unanswerable(self, context: Context) -> str | None:
         """Too few images to compare with."""

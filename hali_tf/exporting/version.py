@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from hali_tf import files
-from hali_tf.errors import UsageError, UserError
+from hali_tf.errors import UsageError, UserError, in_one_line
 from hali_tf.exporting import warmup
 from hali_tf.exporting.servable import Servable
 from hali_tf.runs.lock import locked
@@ -74,7 +74,7 @@ def _write(servable, export_dir, version, model_name, card):
     except (OSError, tf.errors.OpError) as error:
         raise UserError(
             f"--export_dir={export_dir}: the version cannot be written "
-            f"({str(error).splitlines()[0][:200]}); nothing of it is left that a server would load"
+            f"({in_one_line(error)}); nothing of it is left that a server would load"
         ) from error
     return final
 

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from hali_tf.errors import UserError
+from hali_tf.errors import UserError, in_one_line
 
 NAME = "Inception's pool_3 features (inception-2015-12-05)"
 _INPUT, _OUTPUT = "ExpandDims:0", "pool_3:0"  # pixels from 0 to 255 of any size; [B, 1, 1, 2048]
@@ -37,10 +37,9 @@ def load(path: str) -> Callable[[np.ndarray], tf.Tensor]:
             [tf.TensorSpec([None, None, None, 3], tf.float32)],
         )
     except (OSError, DecodeError, ValueError, KeyError) as error:
-        words = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise UserError(
             f"--feature_weights={path}: expected classify_image_graph_def.pb of "
-            f"inception-2015-12-05.tgz ({words})"
+            f"inception-2015-12-05.tgz ({in_one_line(error)})"
         ) from error
 
     def embed(images):

