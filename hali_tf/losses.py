@@ -73,6 +73,21 @@ def latent_loss(mean: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.square(mean - z), axis=-1)
 
 
+def latent_contrast(mean: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    """How surely each z_L is told from the others of the batch by its image, float32 [B].
+
+    -log softmax_j(-|z_i - m_j|^2 / 2) at j = i, for the mean m_j of q(z_L | x_j) (InfoNCE, van den
+    Oord et al., arXiv 1807.03748, Equation 4). It is log B where the encoder finds nothing of the
+    z_L that an image was generated from.
+
+    Args:
+      mean: of q(z_L | x), float32 [B, d].
+      z: the draws that the images were generated from, float32 [B, d]; with a label, [z_L, y].
+    """
+    distances = tf.reduce_sum(tf.square(z[:, None] - mean[None]), axis=-1)
+    return label_loss(-distances / 2, tf.range(tf.shape(z)[0]))
+
+
 def generator_over_discriminator(s_q: tf.Tensor, s_p: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Factors that turn gradients of the discriminator's loss into the generator's.
 

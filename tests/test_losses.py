@@ -55,6 +55,16 @@ def test_label_loss_by_hand():
     np.testing.assert_allclose(losses.label_loss(logits, [0, 1, 2]), expected, rtol=1e-6)
 
 
+def test_latent_contrast_by_hand():
+    # Squared distances to the own mean and to the other: 0 and 5; 1 and 2.
+    z, mean = np.float32([[0, 0], [1, 1]]), np.float32([[0, 0], [2, 1]])
+    expected = [np.log(1 + np.exp(-5 / 2)), np.log(1 + np.exp(-1 / 2))]
+    np.testing.assert_allclose(losses.latent_contrast(mean, z), expected, rtol=1e-5)
+    # An encoder that finds nothing has log B.
+    blind = losses.latent_contrast(np.zeros([5, 3], np.float32), np.ones([5, 3], np.float32))
+    np.testing.assert_allclose(blind, np.full(5, np.log(5)), rtol=1e-6)
+
+
 def test_consistency_counts_where_the_teacher_is_sure():
     # Its probabilities: (97, 2, 1) %, (94, 5, 1) % and (2, 2, 96) %; the second is unsure.
     teacher = np.log([[97, 2, 1], [94, 5, 1], [2, 2, 96]])

@@ -100,6 +100,13 @@ class ObjectiveConfig(Settings):
         "what their encoder makes of that image; 0: the paper's objective.",
         at_least=0,
     )
+    cycle_contrast: float = setting(
+        0.0,
+        "Weight of the contrast, by which the z_L that HALI and ALI generate an image from should "
+        "be the one of the batch that is nearest to what their encoder makes of that image; 0: "
+        "the paper's objective.",
+        at_least=0,
+    )
 
     def hybrid_shares(self) -> tuple[float, ...]:
         """Returns the shares of --hybrid_joints; () where it is empty.

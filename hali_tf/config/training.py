@@ -135,7 +135,7 @@ def _check_devices(config):
 
 
 def _check_objective(config):
-    for flag in ("gradient_penalty", "hybrid_joints", "cycle_latents"):
+    for flag in ("gradient_penalty", "hybrid_joints", "cycle_latents", "cycle_contrast"):
         value = getattr(config.objective, flag)
         if value and config.model.kind == "vae":
             raise UsageError(

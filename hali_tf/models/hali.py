@@ -17,6 +17,9 @@ from hali_tf.models.networks import Discriminator
 # appendix B), so that the second derivative costs little.
 _PENALTY_EVERY = 8
 
+# The terms of the cycle of latents, by the names under which they are logged.
+_CYCLE = {"latent_loss": losses.latent_loss, "latent_contrast": losses.latent_contrast}
+
 
 class HALI(Autoencoder):
     """Encoder, decoder and discriminator with the adversarial train step; ALI where L = 1.
@@ -34,6 +37,7 @@ class HALI(Autoencoder):
         al., arXiv 1801.04406, Equation 9). Not with mixed_float16, whose range it leaves.
       cycle_latents: weight of `losses.latent_loss` of generated images, a further term of the loss
         of encoder and decoder, which the paper does not have.
+      cycle_contrast: weight of `losses.latent_contrast` of them, likewise.
       one_pass: gradients of both players from one backward pass; two passes are the reference
         and what mixed_float16 uses, since the factors between the losses overflow it.
       precision, remat, **settings: of `Autoencoder`.
@@ -50,6 +54,7 @@ class HALI(Autoencoder):
         hybrid_joints=(),
         gradient_penalty=0.0,
         cycle_latents=0.0,
+        cycle_contrast=0.0,
         one_pass=True,
         precision="float32",
         remat=False,
@@ -60,11 +65,11 @@ class HALI(Autoencoder):
         self.VALUES = (*self.VALUES, *joints.accuracy_names(self.hybrid_joints))
         if gradient_penalty:
             self.VALUES = (*self.VALUES, "penalty")
-        if cycle_latents:
-            self.VALUES = (*self.VALUES, "latent_loss")
+        cycle = {"latent_loss": cycle_latents, "latent_contrast": cycle_contrast}
+        cycle = {name: weight for name, weight in cycle.items() if weight}
+        self.VALUES = (*self.VALUES, *cycle)
         super().__init__(architecture, precision=precision, remat=remat, **settings)
-        self._noise, self._gradient_penalty = noise, gradient_penalty
-        self._cycle_latents = cycle_latents
+        self._noise, self._gradient_penalty, self._cycle = noise, gradient_penalty, cycle
         self._one_pass = one_pass and precision != "mixed_float16"
         self.discriminator = Discriminator(architecture, precision, remat)
         self._build()
@@ -134,14 +139,14 @@ class HALI(Autoencoder):
         """
         draws = self._draws(batch, seed, replica)
         of_q, of_p, q = self._joint_examples(batch, draws, training=True)
-        if not self._cycle_latents:
+        if not self._cycle:
             return of_q, of_p, q, {}
         x, z = (examples[: tf.shape(batch)[0]] for examples in (of_p[0], of_p[-1]))
         # By the statistics of the batch, as real images are. By the moving ones the encoder treats
         # the two differently, and real images get latents of little spread.
         mean = self.encoder(x, training=True)[0][-1].mean
-        loss = losses.latent_loss(mean, z)
-        return of_q, of_p, q, {"latent_loss": self._cycle_latents * loss}
+        terms = {name: weight * _CYCLE[name](mean, z) for name, weight in self._cycle.items()}
+        return of_q, of_p, q, terms
 
     def _gradients(self, batch, seed, replica, scales):
         """The update of both players (paper, Algorithm 1), from one forward pass."""

@@ -54,6 +54,7 @@ def _kind(config):
         "hybrid_joints": objective.hybrid_shares(),
         "gradient_penalty": objective.gradient_penalty,
         "cycle_latents": objective.cycle_latents,
+        "cycle_contrast": objective.cycle_contrast,
     }
     if not labels.per_class:
         return HALI, {**noise, **game}

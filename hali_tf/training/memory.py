@@ -29,7 +29,7 @@ def needed(config: Config, images: int) -> int:
         4 if optimisation.precision == "float32" else 2,
         config.model.kind != "vae" and not config.labels.encoder_only,
         config.objective.hybrid_shares(),
-        bool(config.objective.cycle_latents),
+        bool(config.objective.cycle_latents or config.objective.cycle_contrast),
         optimisation.accumulate,
         optimisation.remat,
     )

@@ -38,7 +38,13 @@ def _spread_logits(model, images, center):
 
 @pytest.mark.parametrize("center", [-15.0, 0.0, 15.0])
 @pytest.mark.parametrize(
-    "settings", [{}, {"hybrid_joints": (1.0, 0.5)}, {"cycle_latents": 2.0, "hybrid_joints": (0.5,)}]
+    "settings",
+    [
+        {},
+        {"hybrid_joints": (1.0, 0.5)},
+        {"cycle_latents": 2.0, "hybrid_joints": (0.5,)},
+        {"cycle_contrast": 2.0},
+    ],
 )
 def test_one_pass_equals_two_passes(make_model, images, center, settings):
     results = []
@@ -53,20 +59,36 @@ def test_one_pass_equals_two_passes(make_model, images, center, settings):
         assert max(values["d_loss"], values["g_loss"]) > 12  # the logits are where they should be
 
 
+def _mean_squares(mean, z):
+    return np.square(mean - z).mean(axis=1)
+
+
+def _surprise_at_own(mean, z):
+    likelihoods = [[np.exp(-np.square(a - m).sum() / 2) for m in mean] for a in z]
+    return [-np.log(row[i] / sum(row)) for i, row in enumerate(likelihoods)]
+
+
 @pytest.mark.parametrize("levels", [1, 2])
-def test_cycle_of_latents(make_model, images, levels):
-    """Distances in NumPy; their gradients reach encoder and decoder at every level."""
+@pytest.mark.parametrize(
+    "flag, name, function",
+    [
+        ("cycle_latents", "latent_loss", _mean_squares),
+        ("cycle_contrast", "latent_contrast", _surprise_at_own),
+    ],
+)
+def test_cycle_of_latents(make_model, images, levels, flag, name, function):
+    """The term in NumPy; its gradients reach encoder and decoder at every level."""
     settings = {"compiled": False, "levels": levels, "hybrid_joints": (0.5,)}
-    model = make_model(cycle_latents=2.0, **settings)
+    model = make_model(**{flag: 2.0}, **settings)
     _, (x, *zs), _, terms = model._examples(images, SEED, 0)
-    assert len(x) > len(images) == len(terms["latent_loss"])
-    found = model.encoder(x[:8], training=True)[0][-1].mean.numpy()
-    expected = 2 * np.square(found - zs[-1][:8]).mean(axis=1)
-    np.testing.assert_allclose(terms["latent_loss"], expected, rtol=1e-4)
+    assert len(x) > len(images) == len(terms[name])
+    found = np.float64(model.encoder(x[:8], training=True)[0][-1].mean)
+    expected = 2 * np.asarray(function(found, np.float64(zs[-1][:8])))
+    np.testing.assert_allclose(terms[name], expected, rtol=1e-4)
     (_, plain), _ = make_model(**settings)._one_pass_gradients(images, SEED, 0, SCALES)
     (_, cycled), values = model._one_pass_gradients(images, SEED, 0, SCALES)
-    assert float(values["latent_loss"]) == pytest.approx(expected.mean(), rel=1e-4)
-    # All but the encoder's top sigmas, which the distance does not depend on, have a part in it.
+    assert float(values[name]) == pytest.approx(expected.mean(), rel=1e-4)
+    # All but the encoder's top sigmas, which the term does not depend on, have a part in it.
     parts = [np.abs(a - b).max() > 0 for a, b in zip(cycled, plain)]
     assert np.mean(parts) > 0.9
 
