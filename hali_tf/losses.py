@@ -84,8 +84,9 @@ def latent_contrast(mean: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
       mean: of q(z_L | x), float32 [B, d].
       z: the draws that the images were generated from, float32 [B, d]; with a label, [z_L, y].
     """
-    distances = tf.reduce_sum(tf.square(z[:, None] - mean[None]), axis=-1)
-    return label_loss(-distances / 2, tf.range(tf.shape(z)[0]))
+    # Without -|z_i|^2 / 2, which is the same for all j.
+    logits = tf.matmul(z, mean, transpose_b=True) - tf.reduce_sum(tf.square(mean), axis=-1) / 2
+    return label_loss(logits, tf.range(tf.shape(z)[0]))
 
 
 def generator_over_discriminator(s_q: tf.Tensor, s_p: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
