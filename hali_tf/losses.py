@@ -74,7 +74,7 @@ def latent_loss(mean: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
 
 
 def latent_contrast(mean: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
-    """How surely each z_L is told from the others of the batch by its image, float32 [B].
+    """How unsure it is which z_L of the batch an image was generated from, float32 [B].
 
     -log softmax_j(-|z_i - m_j|^2 / 2) at j = i, for the mean m_j of q(z_L | x_j) (InfoNCE, van den
     Oord et al., arXiv 1807.03748, Equation 4). It is log B where the encoder finds nothing of the
