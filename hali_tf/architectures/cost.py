@@ -49,6 +49,7 @@ def memory(
     discriminator: bool = True,
     hybrid_joints: Sequence[float] = (),
     cycle: bool = False,
+    image_discriminator: bool = False,
     accumulate: int = 1,
     remat: bool = False,
 ) -> int:
@@ -64,13 +65,17 @@ def memory(
       discriminator: whether the model has one, which sees both sides' examples.
       hybrid_joints: shares of h_1, ..., h_L in the batch, whose examples are the decoder's as well.
       cycle: whether generated images go through the encoder as well.
+      image_discriminator: whether there is another one of the same examples' images alone.
       accumulate: micro-batches a step. One at a time has activations, and the sum of the gradients
         is there beside their own.
       remat: as of `activations`.
     """
     weights = 0
     found: list[tuple[float, list[Output]]] = []
-    for name, walks in of_networks(table).items():
+    networks = of_networks(table)
+    if image_discriminator:
+        networks["discriminator"] += of_networks(table.of_images_alone())["discriminator"]
+    for name, walks in networks.items():
         if name == "discriminator" and not discriminator:
             continue
         for index, (_, outputs) in enumerate(walks):

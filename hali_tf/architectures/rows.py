@@ -161,6 +161,11 @@ class Architecture:
             joint=tuple(map(row, self.joint)),
         )
 
+    def of_images_alone(self) -> Architecture:
+        """The discriminator's rows on x, without a level: of the paper's tables, D of x alone."""
+        rows = (row for level in self.levels for row in level.discriminator)
+        return dataclasses.replace(self, levels=(), joint=(*rows, *self.joint), classes=0)
+
     def with_label(self, classes: int) -> Architecture:
         """The same tables with a label y of `classes` values beside z_L (paper, Equation 9).
 

@@ -108,6 +108,12 @@ class ObjectiveConfig(Settings):
         at_least=0,
     )
 
+    image_discriminator: bool = setting(
+        False,
+        "HALI and ALI play against a second discriminator as well, which sees the images alone; "
+        "the paper's objective has one.",
+    )
+
     def hybrid_shares(self) -> tuple[float, ...]:
         """Returns the shares of --hybrid_joints; () where it is empty.
 

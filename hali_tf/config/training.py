@@ -135,8 +135,9 @@ def _check_devices(config):
 
 
 def _check_objective(config):
-    for flag in ("gradient_penalty", "hybrid_joints", "cycle_latents", "cycle_contrast"):
-        value = getattr(config.objective, flag)
+    objective = dict(dataclasses.asdict(config.objective))
+    del objective["noise"]  # the encoder alone has it as well
+    for flag, value in objective.items():
         if value and config.model.kind == "vae":
             raise UsageError(
                 f"--{flag}={value} with --model=vae, which has no game; expected --model=hali or "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import keras
 import tensorflow as tf
 
@@ -21,6 +23,13 @@ _PENALTY_EVERY = 8
 _CYCLE = {"latent_loss": losses.latent_loss, "latent_contrast": losses.latent_contrast}
 
 
+class _Game(NamedTuple):
+    """A discriminator, and how many of x, z_1, ..., z_L it sees of each example."""
+
+    discriminator: Discriminator
+    inputs: int
+
+
 class HALI(Autoencoder):
     """Encoder, decoder and discriminator with the adversarial train step; ALI where L = 1.
 
@@ -38,6 +47,10 @@ class HALI(Autoencoder):
       cycle_latents: weight of `losses.latent_loss` of generated images, a further term of the loss
         of encoder and decoder, which the paper does not have.
       cycle_contrast: weight of `losses.latent_contrast` of them, likewise.
+      image_discriminator: whether there is a second game, which the paper does not have: a
+        discriminator with the rows of D, but without the latents, tells the images x of both sides
+        apart (BigBiGAN's unary term of x: Donahue and Simonyan, arXiv 1907.02544, section 2). Its
+        losses join those of both players.
       one_pass: gradients of both players from one backward pass; two passes are the reference
         and what mixed_float16 uses, since the factors between the losses overflow it.
       precision, remat, **settings: of `Autoencoder`.
@@ -55,6 +68,7 @@ class HALI(Autoencoder):
         gradient_penalty=0.0,
         cycle_latents=0.0,
         cycle_contrast=0.0,
+        image_discriminator=False,
         one_pass=True,
         precision="float32",
         remat=False,
@@ -68,19 +82,36 @@ class HALI(Autoencoder):
         cycle = {"latent_loss": cycle_latents, "latent_contrast": cycle_contrast}
         cycle = {name: weight for name, weight in cycle.items() if weight}
         self.VALUES = (*self.VALUES, *cycle)
+        if image_discriminator:
+            self.VALUES = (*self.VALUES, "d_loss_x", "g_loss_x")
         super().__init__(architecture, precision=precision, remat=remat, **settings)
         self._noise, self._gradient_penalty, self._cycle = noise, gradient_penalty, cycle
         self._one_pass = one_pass and precision != "mixed_float16"
         self.discriminator = Discriminator(architecture, precision, remat)
+        self.image_discriminator = None
+        if image_discriminator:
+            of_images = architecture.of_images_alone()
+            self.image_discriminator = Discriminator(of_images, precision, remat)
         self._build()
 
     def _build_further(self, x, zs):
-        self.discriminator(x, zs)
+        for game in self._games():
+            game.discriminator(x, zs[: game.inputs - 1])
 
     @property
     def networks(self) -> dict[str, keras.layers.Layer]:
         """See `Autoencoder.networks`."""
-        return {**super().networks, "discriminator": self.discriminator}
+        networks = {**super().networks, "discriminator": self.discriminator}
+        if self.image_discriminator is not None:
+            networks["image_discriminator"] = self.image_discriminator
+        return networks
+
+    def _games(self):
+        """The paper's game, of x and all latents, and that of the images alone if there is one."""
+        games = [_Game(self.discriminator, 1 + self.num_levels)]
+        if self.image_discriminator is not None:
+            games.append(_Game(self.image_discriminator, 1))
+        return games
 
     def discriminator_features(self, images: tf.Tensor) -> tf.Tensor:
         """The discriminator's penultimate layer for images, uint8 [B, H, W, C]: float32 [B, F].
@@ -103,12 +134,15 @@ class HALI(Autoencoder):
 
     def _players(self):
         return (
-            (self.optimizer, self._trained(self.discriminator)),
+            (self.optimizer, self._discriminator_variables()),
             (self.generator_optimizer, self._coder_variables()),
         )
 
+    def _discriminator_variables(self):
+        return [v for game in self._games() for v in self._trained(game.discriminator)]
+
     def initialize_from_data(self, images: tf.Tensor) -> None:
-        """Initialises the discriminator's weight normalisation by a batch, uint8 [B, H, W, C].
+        """Initialises the discriminators' weight normalisation by a batch, uint8 [B, H, W, C].
 
         Each layer's outputs for encoded and generated examples together get mean 0 and deviation 1
         for each filter (Salimans and Kingma, 2016, section 3).
@@ -116,7 +150,8 @@ class HALI(Autoencoder):
         draws = Draws(random.fold([self._seed, 0], -1), tf.shape(images)[0], 0, 1)
         of_q, of_p, _ = self._joint_examples(images, draws, training=False)
         x, *zs = _concatenated(of_q, of_p)
-        self.discriminator.initialize_from(x, zs)
+        for game in self._games():
+            game.discriminator.initialize_from(x, zs[: game.inputs - 1])
 
     def _joint_examples(self, images, draws, training):
         """Examples of the encoder's side, of the decoder's, and q.
@@ -160,7 +195,7 @@ class HALI(Autoencoder):
             return names
         return names - {"d_gradient" if (step - 1) % _PENALTY_EVERY == 0 else "penalty"}
 
-    def _penalised(self, d_gradients, inputs, seed, replica, scale=1.0):
+    def _penalised(self, d_gradients, of_q, seed, replica, scale=1.0):
         """`d_gradients` with those of the penalty, every few steps, at the encoder's examples.
 
         The penalty is multiplied by `scale`, as the loss is that `d_gradients` are of. The second
@@ -168,14 +203,17 @@ class HALI(Autoencoder):
         """
         if not self._gradient_penalty:
             return d_gradients, {}
-        variables = self._trained(self.discriminator)
+        variables = self._discriminator_variables()
 
-        def score(inputs):
-            return self._score(inputs, seed, replica)
+        def penalty_of(game):
+            def score(inputs):
+                return self._score(game, inputs, seed, replica)
+
+            return losses.slope_penalty(score, of_q[: game.inputs], self._gradient_penalty)
 
         def of_penalty():
             with tf.GradientTape() as tape:
-                penalty = losses.slope_penalty(score, inputs, self._gradient_penalty)
+                penalty = sum(map(penalty_of, self._games()))
                 scaled = scale * _PENALTY_EVERY * self._mean(penalty)
             # The last bias moves the logits and not their slope.
             return tape.gradient(scaled, variables, unconnected_gradients="zero"), penalty
@@ -192,7 +230,7 @@ class HALI(Autoencoder):
     def _one_pass_gradients(self, batch, seed, replica, scales):
         """Gradients of both players from one backward pass.
 
-        The discriminator's pass gives, beside its own gradients, those of its loss with respect to
+        A discriminator's pass gives, beside its own gradients, those of its loss with respect to
         its inputs; scaled an example at a time they are the other player's (see
         `losses.generator_over_discriminator`), and go on through encoder and decoder.
 
@@ -203,43 +241,51 @@ class HALI(Autoencoder):
         with tf.GradientTape() as generator_tape:
             of_q, of_p, q, terms = self._examples(batch, seed, replica)
             means = [self._mean(term) for term in terms.values()]
-        inputs = [*of_q, *of_p]
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            s_q, s_p = self._logits(of_q, of_p, seed, replica)
-            d_loss = sum(map(self._mean, losses.discriminator_loss(s_q, s_p)))
-        d_variables = self._trained(self.discriminator)
-        d_gradients, *sides = tape.gradient(d_loss, [d_variables, of_q, of_p])
+        logits, d_gradients, inputs, upstream = [], [], [], []
+        for game in self._games():
+            sides = of_q[: game.inputs], of_p[: game.inputs]
+            with tf.GradientTape() as tape:
+                tape.watch(sides)
+                s_q, s_p = self._logits(game, of_q, of_p, seed, replica)
+                d_loss = sum(map(self._mean, losses.discriminator_loss(s_q, s_p)))
+            variables = self._trained(game.discriminator)
+            gradients, *slopes = tape.gradient(d_loss, [variables, *sides])
+            logits.append((s_q, s_p))
+            d_gradients += gradients
+            inputs += [*sides[0], *sides[1]]
+            upstream += _upstream(s_q, s_p, slopes)
         d_gradients, penalty = self._penalised(d_gradients, of_q, seed, replica)
-        upstream = [*_upstream(s_q, s_p, sides), *[tf.ones([])] * len(means)]
+        upstream += [tf.ones([])] * len(means)
         g_gradients = generator_tape.gradient([*inputs, *means], self._coder_variables(), upstream)
-        values = {**_values(s_q, s_p, q, terms, self.hybrid_joints), **penalty}
+        values = {**_values(logits, q, terms, self.hybrid_joints), **penalty}
         return (d_gradients, g_gradients), values
 
     def _two_pass_gradients(self, batch, seed, replica, scales):
         """As `_one_pass_gradients`, each loss differentiated by itself and scaled by `scales`."""
         with tf.GradientTape(persistent=True) as tape:
             of_q, of_p, q, terms = self._examples(batch, seed, replica)
-            s_q, s_p = self._logits(of_q, of_p, seed, replica)
-            d_loss = scales[0] * sum(map(self._mean, losses.discriminator_loss(s_q, s_p)))
-            g_terms = [*losses.generator_loss(s_q, s_p), *terms.values()]
-            g_loss = scales[1] * sum(map(self._mean, g_terms))
-        d_gradients = tape.gradient(d_loss, self._trained(self.discriminator))
+            logits = [self._logits(game, of_q, of_p, seed, replica) for game in self._games()]
+            d_terms = [loss for pair in logits for loss in losses.discriminator_loss(*pair)]
+            d_loss = scales[0] * sum(map(self._mean, d_terms))
+            g_terms = [loss for pair in logits for loss in losses.generator_loss(*pair)]
+            g_loss = scales[1] * sum(map(self._mean, [*g_terms, *terms.values()]))
+        d_gradients = tape.gradient(d_loss, self._discriminator_variables())
         d_gradients, penalty = self._penalised(d_gradients, of_q, seed, replica, scales[0])
         g_gradients = tape.gradient(g_loss, self._coder_variables())
-        values = {**_values(s_q, s_p, q, terms, self.hybrid_joints), **penalty}
+        values = {**_values(logits, q, terms, self.hybrid_joints), **penalty}
         return (d_gradients, g_gradients), values
 
-    def _logits(self, of_q, of_p, seed, replica):
-        """s_q and s_p, float32 [B] and [B'], of sides as of `_joint_examples`."""
-        logits = self._score(_concatenated(of_q, of_p), seed, replica)
+    def _logits(self, game, of_q, of_p, seed, replica):
+        """s_q and s_p of a game, float32 [B] and [B'], for sides as of `_joint_examples`."""
+        inputs = _concatenated(of_q[: game.inputs], of_p)
+        logits = self._score(game, inputs, seed, replica)
         batch = tf.shape(of_q[0])[0]
         return logits[:batch], logits[batch:]
 
-    def _score(self, inputs, seed, replica):
-        """Logits with dropout, float32 [B], of [x, z_1, ..., z_L] of B examples."""
+    def _score(self, game, inputs, seed, replica):
+        """A game's logits with dropout, float32 [B], of what it sees of B examples."""
         seed = random.fold(random.fold(seed, DROPOUT), replica)
-        return self.discriminator(inputs[0], inputs[1:], training=True, seed=seed)
+        return game.discriminator(inputs[0], inputs[1:], training=True, seed=seed)
 
 
 def _upstream(s_q, s_p, sides):
@@ -251,11 +297,18 @@ def _upstream(s_q, s_p, sides):
     ]
 
 
-def _values(s_q, s_p, q, terms, shares):
-    """Returns scalars to log; accuracy_p is of p's examples alone, accuracy_h_l of those of h_l."""
+def _values(logits, q, terms, shares):
+    """Returns scalars to log; accuracy_p is of p's examples alone, accuracy_h_l of those of h_l.
+
+    `logits` are pairs s_q, s_p: the paper's game's, and then that of the images alone.
+    """
+    s_q, s_p = logits[0]
+    of_games = {}
+    for suffix, pair in zip(("", "_x"), logits):
+        of_games["d_loss" + suffix] = sum(map(tf.reduce_mean, losses.discriminator_loss(*pair)))
+        of_games["g_loss" + suffix] = sum(map(tf.reduce_mean, losses.generator_loss(*pair)))
     return {
-        "d_loss": sum(map(tf.reduce_mean, losses.discriminator_loss(s_q, s_p))),
-        "g_loss": sum(map(tf.reduce_mean, losses.generator_loss(s_q, s_p))),
+        **of_games,
         "accuracy_q": tf.reduce_mean(tf.cast(s_q > 0, tf.float32)),
         **joints.accuracies(s_p, shares, tf.shape(s_q)[0]),
         **{f"sigma_{l}": tf.reduce_mean(g.stddev) for l, g in enumerate(q, start=1)},

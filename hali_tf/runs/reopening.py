@@ -55,6 +55,7 @@ def _kind(config):
         "gradient_penalty": objective.gradient_penalty,
         "cycle_latents": objective.cycle_latents,
         "cycle_contrast": objective.cycle_contrast,
+        "image_discriminator": objective.image_discriminator,
     }
     if not labels.per_class:
         return HALI, {**noise, **game}

@@ -46,6 +46,10 @@ def _tables(model):
         tables.append((f"decoder level {l}", layers))
     if "discriminator" in model.networks:
         tables += _discriminator_tables(model.discriminator, x, zs)
+    if "image_discriminator" in model.networks:
+        tables.append(
+            ("discriminator of images alone", _joint_layers(model.image_discriminator, x))
+        )
     return tables
 
 
@@ -55,9 +59,13 @@ def _discriminator_tables(discriminator, x, zs):
         rows = _walk(level.body, features) + _walk(level.latent_body, z)
         tables.append((f"discriminator level {l}, before z_{l} is concatenated", rows))
         features = level(features, z)
-    joint = discriminator.joint
-    rows = _walk(joint, features) + _walk(discriminator.logit, joint(features))
+    rows = _joint_layers(discriminator, features)
     return [*tables, ("discriminator, all levels together", rows)]
+
+
+def _joint_layers(discriminator, features):
+    joint = discriminator.joint
+    return _walk(joint, features) + _walk(discriminator.logit, joint(features))
 
 
 def _walk(rows, x):

@@ -44,6 +44,7 @@ def _spread_logits(model, images, center):
         {"hybrid_joints": (1.0, 0.5)},
         {"cycle_latents": 2.0, "hybrid_joints": (0.5,)},
         {"cycle_contrast": 2.0},
+        {"image_discriminator": True, "hybrid_joints": (0.5,), "gradient_penalty": 1.0},
     ],
 )
 def test_one_pass_equals_two_passes(make_model, images, center, settings):
