@@ -15,6 +15,7 @@ from hali_tf.training import describe, memory
     "flags",
     [
         {"architecture": "hali16"},
+        {"architecture": "hali16", "image_discriminator": True},
         {"architecture": "hali32", "labels_per_class": 1, "classes": 10},
         {"architecture": "ali32", "model": "ali"},
         {"architecture": "ali64", "model": "vae"},
@@ -25,7 +26,9 @@ def test_parameters_and_memory_are_those_of_the_model(flags):
         **{"run_dir": "x", "channels": 3, "width": 0.25, "precision": "float32", **flags}
     ).validate()
     model = make_model(config)
-    counted = cost.parameters(config.table())
+    table = config.table()
+    of_images = cost.parameters(table.of_images_alone())["discriminator"]
+    counted = {**cost.parameters(table), "image_discriminator": of_images}
     weights = {name: describe.parameters(network) for name, network in model.networks.items()}
     assert weights.items() <= counted.items()
     coders = weights["encoder"] + weights["decoder"]

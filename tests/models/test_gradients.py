@@ -94,18 +94,49 @@ def test_cycle_of_latents(make_model, images, levels, flag, name, function):
     assert np.mean(parts) > 0.9
 
 
-def _squared_slopes(model, images):
-    """Mean over images of ||ds_q / d(x, z_1, z_2)||^2 by differences, an entry at a time."""
+@pytest.mark.parametrize("function", ["_one_pass_gradients", "_two_pass_gradients"])
+@pytest.mark.parametrize("levels", [1, 2])
+def test_image_discriminator(make_model, images, levels, function):
+    """The game of the images alone has losses of its own, which join those of both players."""
+    settings = {"compiled": False, "dropout": False, "levels": levels, "hybrid_joints": (0.5,)}
+    model = make_model(image_discriminator=True, **settings)
+    with tf.GradientTape(persistent=True) as tape:
+        (x_q, *_), (x_p, *_), _, _ = model._examples(images, SEED, 0)
+        s_q, s_p = model.image_discriminator(x_q, []), model.image_discriminator(x_p, [])
+        d_loss, g_loss = (
+            tf.reduce_mean(tf.math.log(1 + tf.exp(-sign * s_q)))
+            + tf.reduce_mean(tf.math.log(1 + tf.exp(sign * s_p)))
+            for sign in (1, -1)
+        )
+    own = tape.gradient(d_loss, model.image_discriminator.trainable_variables)
+    added = tape.gradient(g_loss, model._coder_variables(), unconnected_gradients="zero")
+    (d_plain, g_plain), _ = getattr(make_model(**settings), function)(images, SEED, 0, SCALES)
+    (d_both, g_both), values = getattr(model, function)(images, SEED, 0, SCALES)
+    _assert_equal(_arrays(d_both), _arrays([*d_plain, *own]), 1e-4)
+    _assert_equal(_arrays(g_both), _arrays(a + b for a, b in zip(g_plain, added)), 1e-4)
+    assert float(values["d_loss_x"]) == pytest.approx(float(d_loss), rel=1e-4)
+    assert float(values["g_loss_x"]) == pytest.approx(float(g_loss), rel=1e-4)
+
+
+def _arrays(gradients):
+    return [gradient.numpy() for gradient in gradients]
+
+
+def _squared_slopes(discriminator, model, images, inputs=None):
+    """Mean over images of ||ds_q / d(x, z_1, z_2)||^2 by differences, an entry at a time.
+
+    Of the first `inputs` of x, z_1, z_2, where the discriminator sees no more.
+    """
     draws = model._draws(images, SEED, 0)
     of_q, _, _ = model._joint_examples(images, draws, training=True)
-    parts = [v.numpy() for v in of_q]
+    parts = [v.numpy() for v in of_q[:inputs]]
     ends = np.cumsum([part[0].size for part in parts])
     squares = []
     for example in np.concatenate([part.reshape(len(images), -1) for part in parts], axis=1):
         steps = 1e-2 * np.eye(ends[-1])
         moved = np.split(np.concatenate([example + steps, example - steps]), ends[:-1], axis=1)
         x, *zs = (np.float32(m.reshape(-1, *part.shape[1:])) for m, part in zip(moved, parts))
-        up, down = np.split(np.float64(model.discriminator(x, zs)), 2)
+        up, down = np.split(np.float64(discriminator(x, zs)), 2)
         squares.append(np.sum(((up - down) / 2e-2) ** 2))
     return np.mean(squares)
 
@@ -143,9 +174,20 @@ def test_penalty_joins_the_discriminators_gradients_every_eighth_step(make_model
     # The last kernel is a factor of every slope: along itself, half the square grows by the square.
     kernel = penalised.discriminator.logit.stack[-1].kernel
     index = [v is kernel for v in penalised.discriminator.trainable_variables].index(True)
-    found, squares = np.sum(added[index] * kernel.numpy()), _squared_slopes(plain, images)
+    found = np.sum(added[index] * kernel.numpy())
+    squares = _squared_slopes(plain.discriminator, plain, images)
     assert found == pytest.approx(8 * 3.0 * squares, rel=1e-2)
     assert float(values["penalty"]) == pytest.approx(3.0 / 2 * squares, rel=1e-2)
+
+
+def test_penalty_is_of_both_games(make_model, images):
+    settings = {"compiled": False, "dropout": False, "gradient_penalty": 3.0}
+    one, both = make_model(**settings), make_model(image_discriminator=True, **settings)
+    (_, _), values = one._one_pass_gradients(images, SEED, 0, SCALES)
+    (_, _), both_values = both._one_pass_gradients(images, SEED, 0, SCALES)
+    added = float(both_values["penalty"]) - float(values["penalty"])
+    squares = _squared_slopes(both.image_discriminator, both, images, inputs=1)
+    assert added == pytest.approx(3.0 / 2 * squares, rel=1e-2)
 
 
 def test_penalty_is_scaled_as_the_loss_is(make_model, images):

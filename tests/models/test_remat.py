@@ -12,7 +12,12 @@ from tests.models.halves import assert_trains_equally
 @pytest.mark.parametrize(
     "settings",
     [
-        {"gradient_penalty": 3.0, "hybrid_joints": (0.5,), "levels": 1},
+        {
+            "gradient_penalty": 3.0,
+            "hybrid_joints": (0.5,),
+            "image_discriminator": True,
+            "levels": 1,
+        },
         {"accumulate": 2, "precision": "mixed_bfloat16", "levels": 1},
         {"kind": VAE, "levels": 1},
     ],

@@ -28,9 +28,11 @@ def _replicated(two_replicas, make_model, **settings):
         return make_model(**settings)
 
 
-@pytest.mark.parametrize("shares", [(), (1.0, 1.0)])
-def test_synchronised_replicas_equal_one_device(make_model, two_replicas, images, shares):
-    settings = {**PLAIN, "sync_batch_norm": True, "gradient_penalty": 1.0, "hybrid_joints": shares}
+@pytest.mark.parametrize(
+    "further", [{}, {"hybrid_joints": (1.0, 1.0), "image_discriminator": True}]
+)
+def test_synchronised_replicas_equal_one_device(make_model, two_replicas, images, further):
+    settings = {**PLAIN, "sync_batch_norm": True, "gradient_penalty": 1.0, **further}
     one = make_model(**settings)
     two = _replicated(two_replicas, make_model, **settings)
     np.testing.assert_allclose(_train(two, images), _train(one, images), rtol=1e-4, atol=1e-5)
