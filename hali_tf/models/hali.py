@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import keras
 import tensorflow as tf
 
@@ -12,22 +10,12 @@ from hali_tf.layers import random
 from hali_tf.models import joints
 from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.models.draws import DROPOUT, NOISE_Q, Draws
+from hali_tf.models.games import PENALTY_EVERY, Games
 from hali_tf.models.generative import to_unit
 from hali_tf.models.networks import Discriminator
 
-# Every so many steps the penalty's gradient counts so many times (Karras et al., arXiv 1912.04958,
-# appendix B), so that the second derivative costs little.
-_PENALTY_EVERY = 8
-
 # The terms of the cycle of latents, by the names under which they are logged.
 _CYCLE = {"latent_loss": losses.latent_loss, "latent_contrast": losses.latent_contrast}
-
-
-class _Game(NamedTuple):
-    """A discriminator, and how many of x, z_1, ..., z_L it sees of each example."""
-
-    discriminator: Discriminator
-    inputs: int
 
 
 class HALI(Autoencoder):
@@ -85,18 +73,18 @@ class HALI(Autoencoder):
         if image_discriminator:
             self.VALUES = (*self.VALUES, "d_loss_x", "g_loss_x")
         super().__init__(architecture, precision=precision, remat=remat, **settings)
-        self._noise, self._gradient_penalty, self._cycle = noise, gradient_penalty, cycle
+        self._noise, self._cycle = noise, cycle
         self._one_pass = one_pass and precision != "mixed_float16"
         self.discriminator = Discriminator(architecture, precision, remat)
         self.image_discriminator = None
         if image_discriminator:
             of_images = architecture.of_images_alone()
             self.image_discriminator = Discriminator(of_images, precision, remat)
+        self._games = Games(self.discriminator, self.image_discriminator, gradient_penalty)
         self._build()
 
     def _build_further(self, x, zs):
-        for game in self._games():
-            game.discriminator(x, zs[: game.inputs - 1])
+        self._games.build([x, *zs])
 
     @property
     def networks(self) -> dict[str, keras.layers.Layer]:
@@ -105,13 +93,6 @@ class HALI(Autoencoder):
         if self.image_discriminator is not None:
             networks["image_discriminator"] = self.image_discriminator
         return networks
-
-    def _games(self):
-        """The paper's game, of x and all latents, and that of the images alone if there is one."""
-        games = [_Game(self.discriminator, 1 + self.num_levels)]
-        if self.image_discriminator is not None:
-            games.append(_Game(self.image_discriminator, 1))
-        return games
 
     def discriminator_features(self, images: tf.Tensor) -> tf.Tensor:
         """The discriminator's penultimate layer for images, uint8 [B, H, W, C]: float32 [B, F].
@@ -134,12 +115,9 @@ class HALI(Autoencoder):
 
     def _players(self):
         return (
-            (self.optimizer, self._discriminator_variables()),
+            (self.optimizer, self._games.variables),
             (self.generator_optimizer, self._coder_variables()),
         )
-
-    def _discriminator_variables(self):
-        return [v for game in self._games() for v in self._trained(game.discriminator)]
 
     def initialize_from_data(self, images: tf.Tensor) -> None:
         """Initialises the discriminators' weight normalisation by a batch, uint8 [B, H, W, C].
@@ -149,9 +127,7 @@ class HALI(Autoencoder):
         """
         draws = Draws(random.fold([self._seed, 0], -1), tf.shape(images)[0], 0, 1)
         of_q, of_p, _ = self._joint_examples(images, draws, training=False)
-        x, *zs = _concatenated(of_q, of_p)
-        for game in self._games():
-            game.discriminator.initialize_from(x, zs[: game.inputs - 1])
+        self._games.initialize_from(of_q, of_p)
 
     def _joint_examples(self, images, draws, training):
         """Examples of the encoder's side, of the decoder's, and q.
@@ -191,48 +167,12 @@ class HALI(Autoencoder):
     def measured(self, step: int) -> frozenset[str]:
         """See `Autoencoder.measured`; "penalty" in steps that compute it, else "d_gradient"."""
         names = super().measured(step)
-        if not self._gradient_penalty:
+        if "penalty" not in names:
             return names
-        return names - {"d_gradient" if (step - 1) % _PENALTY_EVERY == 0 else "penalty"}
-
-    def _penalised(self, d_gradients, of_q, seed, replica, scale=1.0):
-        """`d_gradients` with those of the penalty, every few steps, at the encoder's examples.
-
-        The penalty is multiplied by `scale`, as the loss is that `d_gradients` are of. The second
-        result is a dict of the penalty to log, 0 where it is not due.
-        """
-        if not self._gradient_penalty:
-            return d_gradients, {}
-        variables = self._discriminator_variables()
-
-        def penalty_of(game):
-            def score(inputs):
-                return self._score(game, inputs, seed, replica)
-
-            return losses.slope_penalty(score, of_q[: game.inputs], self._gradient_penalty)
-
-        def of_penalty():
-            with tf.GradientTape() as tape:
-                penalty = sum(map(penalty_of, self._games()))
-                scaled = scale * _PENALTY_EVERY * self._mean(penalty)
-            # The last bias moves the logits and not their slope.
-            return tape.gradient(scaled, variables, unconnected_gradients="zero"), penalty
-
-        def without():
-            return [tf.zeros_like(variable) for variable in variables], tf.constant(0.0)
-
-        due = tf.equal(self.step % _PENALTY_EVERY, 0)
-        gradients, penalty = tf.cond(due, of_penalty, without)
-        # Added inside of the branch, TensorFlow's memory optimiser may put the sum into a temporary
-        # variable that it makes in every step and removes only where the branch is taken.
-        return [d + g for d, g in zip(d_gradients, gradients)], {"penalty": penalty}
+        return names - {"d_gradient" if (step - 1) % PENALTY_EVERY == 0 else "penalty"}
 
     def _one_pass_gradients(self, batch, seed, replica, scales):
-        """Gradients of both players from one backward pass.
-
-        A discriminator's pass gives, beside its own gradients, those of its loss with respect to
-        its inputs; scaled an example at a time they are the other player's (see
-        `losses.generator_over_discriminator`), and go on through encoder and decoder.
+        """Gradients of both players from one backward pass (`Games.one_pass`).
 
         Returns:
           (discriminator's gradients, generator's gradients), dict of scalars to log.
@@ -241,81 +181,52 @@ class HALI(Autoencoder):
         with tf.GradientTape() as generator_tape:
             of_q, of_p, q, terms = self._examples(batch, seed, replica)
             means = [self._mean(term) for term in terms.values()]
-        logits, d_gradients, inputs, upstream = [], [], [], []
-        for game in self._games():
-            sides = of_q[: game.inputs], of_p[: game.inputs]
-            with tf.GradientTape() as tape:
-                tape.watch(sides)
-                s_q, s_p = self._logits(game, of_q, of_p, seed, replica)
-                d_loss = sum(map(self._mean, losses.discriminator_loss(s_q, s_p)))
-            variables = self._trained(game.discriminator)
-            gradients, *slopes = tape.gradient(d_loss, [variables, *sides])
-            logits.append((s_q, s_p))
-            d_gradients += gradients
-            inputs += [*sides[0], *sides[1]]
-            upstream += _upstream(s_q, s_p, slopes)
-        d_gradients, penalty = self._penalised(d_gradients, of_q, seed, replica)
+        dropout = random.fold(random.fold(seed, DROPOUT), replica)
+        logits, d_gradients, seen, upstream = self._games.one_pass(of_q, of_p, dropout, self._mean)
+        d_gradients, penalty = self._games.penalised(
+            d_gradients, of_q, dropout, self._mean, self.step
+        )
         upstream += [tf.ones([])] * len(means)
-        g_gradients = generator_tape.gradient([*inputs, *means], self._coder_variables(), upstream)
+        g_gradients = generator_tape.gradient([*seen, *means], self._coder_variables(), upstream)
         values = {**_values(logits, q, terms, self.hybrid_joints), **penalty}
         return (d_gradients, g_gradients), values
 
     def _two_pass_gradients(self, batch, seed, replica, scales):
         """As `_one_pass_gradients`, each loss differentiated by itself and scaled by `scales`."""
+        dropout = random.fold(random.fold(seed, DROPOUT), replica)
         with tf.GradientTape(persistent=True) as tape:
             of_q, of_p, q, terms = self._examples(batch, seed, replica)
-            logits = [self._logits(game, of_q, of_p, seed, replica) for game in self._games()]
+            logits = self._games.logits(of_q, of_p, dropout)
             d_terms = [loss for pair in logits for loss in losses.discriminator_loss(*pair)]
             d_loss = scales[0] * sum(map(self._mean, d_terms))
             g_terms = [loss for pair in logits for loss in losses.generator_loss(*pair)]
             g_loss = scales[1] * sum(map(self._mean, [*g_terms, *terms.values()]))
-        d_gradients = tape.gradient(d_loss, self._discriminator_variables())
-        d_gradients, penalty = self._penalised(d_gradients, of_q, seed, replica, scales[0])
+        d_gradients, penalty = self._games.penalised(
+            tape.gradient(d_loss, self._games.variables),
+            of_q,
+            dropout,
+            lambda penalty: scales[0] * self._mean(penalty),
+            self.step,
+        )
         g_gradients = tape.gradient(g_loss, self._coder_variables())
         values = {**_values(logits, q, terms, self.hybrid_joints), **penalty}
         return (d_gradients, g_gradients), values
 
-    def _logits(self, game, of_q, of_p, seed, replica):
-        """s_q and s_p of a game, float32 [B] and [B'], for sides as of `_joint_examples`."""
-        inputs = _concatenated(of_q[: game.inputs], of_p)
-        logits = self._score(game, inputs, seed, replica)
-        batch = tf.shape(of_q[0])[0]
-        return logits[:batch], logits[batch:]
-
-    def _score(self, game, inputs, seed, replica):
-        """A game's logits with dropout, float32 [B], of what it sees of B examples."""
-        seed = random.fold(random.fold(seed, DROPOUT), replica)
-        return game.discriminator(inputs[0], inputs[1:], training=True, seed=seed)
-
-
-def _upstream(s_q, s_p, sides):
-    """The generator's gradients at both sides' inputs, from the discriminator's."""
-    return [
-        tf.reshape(factor, [-1] + [1] * (len(gradient.shape) - 1)) * gradient
-        for factor, side in zip(losses.generator_over_discriminator(s_q, s_p), sides)
-        for gradient in side
-    ]
-
 
 def _values(logits, q, terms, shares):
-    """Returns scalars to log; accuracy_p is of p's examples alone, accuracy_h_l of those of h_l.
+    """Scalars to log; `logits` are a pair s_q, s_p of each game.
 
-    `logits` are pairs s_q, s_p: the paper's game's, and then that of the images alone.
+    accuracy_p is of p's examples alone, accuracy_h_l of those of h_l.
     """
-    s_q, s_p = logits[0]
-    of_games = {}
+    values = {}
     for suffix, pair in zip(("", "_x"), logits):
-        of_games["d_loss" + suffix] = sum(map(tf.reduce_mean, losses.discriminator_loss(*pair)))
-        of_games["g_loss" + suffix] = sum(map(tf.reduce_mean, losses.generator_loss(*pair)))
+        values["d_loss" + suffix] = sum(map(tf.reduce_mean, losses.discriminator_loss(*pair)))
+        values["g_loss" + suffix] = sum(map(tf.reduce_mean, losses.generator_loss(*pair)))
+    s_q, s_p = logits[0]
     return {
-        **of_games,
+        **values,
         "accuracy_q": tf.reduce_mean(tf.cast(s_q > 0, tf.float32)),
         **joints.accuracies(s_p, shares, tf.shape(s_q)[0]),
         **{f"sigma_{l}": tf.reduce_mean(g.stddev) for l, g in enumerate(q, start=1)},
         **{name: tf.reduce_mean(term) for name, term in terms.items()},
     }
-
-
-def _concatenated(of_q, of_p):
-    """[x, z_1, ..., z_L] of both sides' examples, the encoder's first."""
-    return [tf.concat(pair, axis=0) for pair in zip(of_q, of_p)]
