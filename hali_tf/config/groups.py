@@ -84,9 +84,9 @@ class ObjectiveConfig(Settings):
     )
     hybrid_joints: str = setting(
         "",
-        "S_1,S_2,...: shares from 0 to 1, one for each level. For each S_l the discriminator of "
-        "HALI and ALI also sees S_l x batch images that were decoded from the encoder's own z_l. "
-        "Empty: the paper's objective.",
+        "S_1,S_2,...: shares from 0 to 1, level 1 first; levels that are not named have none. For "
+        "each S_l the discriminator of HALI and ALI also sees S_l x batch images that were decoded "
+        "from the encoder's own z_l. Empty: the paper's objective.",
     )
     gradient_penalty: float = setting(
         0.0,
@@ -102,16 +102,16 @@ class ObjectiveConfig(Settings):
     )
     cycle_contrast: float = setting(
         0.0,
-        "Weight of the contrast, by which the z_L that HALI and ALI generate an image from should "
-        "be the one of the batch that is nearest to what their encoder makes of that image; 0: "
-        "the paper's objective.",
+        "Weight of the contrast: of all images that HALI and ALI generate for a batch, the one "
+        "that was generated from a z_L should have the encoding that is nearest to it; 0: the "
+        "paper's objective.",
         at_least=0,
     )
 
     image_discriminator: bool = setting(
         False,
-        "HALI and ALI play against a second discriminator as well, which sees the images alone; "
-        "the paper's objective has one.",
+        "Whether HALI and ALI also play against a second discriminator, which sees the images "
+        "alone; false: the paper's objective.",
     )
 
     def hybrid_shares(self) -> tuple[float, ...]:
@@ -166,9 +166,9 @@ class LabelsConfig(Settings):
     )
     consistency: float = setting(
         0.0,
-        "Weight of the cross-entropy of the encoder's label for images without one, moved as the "
-        "labelled ones are, against the label that the averaged encoder is sure of for them "
-        "unmoved; 0: the paper's objective.",
+        "Images without a label, moved as the labelled ones are, should get the label that the "
+        "averaged encoder gives to the unmoved image with a probability of 0.95 or more: the "
+        "weight of this cross-entropy; 0: the paper's objective.",
         at_least=0,
     )
     cycle: float = setting(
