@@ -14,8 +14,9 @@ class UsageError(UserError):
 
 
 def in_one_line(error: Exception) -> str:
-    """What an error of another library says, in its first line; its type where it says nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    """What an error of another library says, shortened; its type where it says nothing."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 class BadImage(Exception):

@@ -157,7 +157,8 @@ def evaluate(context: Context, questions: dict[str, Question], only: Sequence[st
 
     _check(only, questions, context)
     cache, texts, answers, missing, failed = AnswerCache(context, questions), {}, {}, {}, []
-    known = {name: cache.read(name) for name in questions}  # reads all inputs: errors come first
+    # Reads all inputs: errors come first.
+    known = {name: _known(context, cache, name, question) for name, question in questions.items()}
     for name, question in questions.items():
         if not known[name] and only and name not in only:
             missing[name] = "not asked for these checkpoints and flags"
@@ -181,7 +182,10 @@ def evaluate(context: Context, questions: dict[str, Question], only: Sequence[st
             note = " (answered before)" if known[name] else ""
             print(f"{name}{note}: {page.first_paragraph(text)}")
     first = summary.section(context, questions, answers, missing)
-    page.write_report(context, first, texts, missing)
+    try:
+        page.write_report(context, first, texts, missing)
+    except OSError as error:
+        raise UserError(f"{context.folder}: the report cannot be written ({error})") from error
     print(page.first_paragraph(first))
     print(f"the whole report: {context.path('report.html')}, or report.md beside it")
     if failed:
@@ -197,6 +201,17 @@ def _check(only, questions, context):
         reason = questions[name].unanswerable(context)
         if reason:
             raise UserError(f"--only={name}: {context.subject.run_dir} cannot answer: {reason}")
+
+
+def _known(context, cache, name, question):
+    """The answer that was given before, if there is one, with all of its pictures."""
+    from hali_tf.evaluation.report import page
+
+    answer = cache.read(name)
+    if not answer:
+        return None
+    shown = page.pictures(question.report(answer))
+    return answer if all(files.exists(context.path(picture)) for picture in shown) else None
 
 
 def _answer(context, cache, name, question):

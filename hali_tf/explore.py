@@ -43,10 +43,11 @@ def main() -> None:
             explored = subject.of_server(flags.target, flags.model)
         else:
             explored = subject.of_run(flags.run_dir, flags.checkpoint)
+        built = page.build(explored)
     except HaliClientError as error:
         raise UserError(f"--target={flags.target}: {error}") from error
     try:
-        address = page.launch(page.build(explored), flags.port, flags.open)
+        address = page.launch(built, flags.port, flags.open)
     except OSError as error:
         raise UserError(f"--port={flags.port}: {error}; choose another") from error
     print(f"exploring {explored.name} at {address} (Ctrl-C ends)", flush=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -10,6 +11,7 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from hali_tf import evaluate
 from hali_tf.config import Config
@@ -322,6 +324,32 @@ def test_unusable_input_is_refused_before_anything_is_computed(ask):
     with pytest.raises(UserError, match="^--mask=a.png"):
         ask({"one": Asked("one", calls), "two": Asked("two", calls, inputs=unusable)})
     assert calls == []
+
+
+def test_an_answer_without_its_picture_is_asked_again(ask, context):
+    calls = []
+
+    def answer(context):
+        calls.append("one")
+        Image.new("RGB", (2, 2)).save(context.path("one.png"))
+        return {"picture": "one.png"}
+
+    def report(answer):
+        return "One.\n\n![Two by two](one.png)"
+
+    questions = {"one": Asked("one", calls, answer=answer, report=report)}
+    for _ in range(2):
+        ask(questions)
+    assert calls == ["one"]
+    os.remove(context.path("one.png"))
+    ask(questions)
+    assert calls == ["one", "one"]
+
+
+def test_a_report_that_cannot_be_written_is_one_line(ask, context):
+    os.mkdir(context.path("report.html"))
+    with pytest.raises(UserError, match="the report cannot be written"):
+        ask({"one": Asked("one", [])})
 
 
 def test_damaged_answer_is_asked_again(ask, context):

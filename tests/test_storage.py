@@ -7,9 +7,12 @@ import sys
 
 import numpy as np
 import pytest
+from absl import flags
 from PIL import Image
 
 from hali_tf.bulk.shards import read
+from hali_tf.config import flags as configuration_flags
+from hali_tf.errors import UsageError
 from hali_tf.runs.metrics_file import read as read_metrics
 from tests.training_command import assert_same_weights
 
@@ -107,3 +110,15 @@ def test_everything_that_is_done_with_a_run_is_done_on_a_store(tmp_path, photos)
     assert len(read(str(bucket / "latents"))["z_1"]) == 24
     assert len(read(str(bucket / "i.tfrecord"))["image"]) == 24
     assert len(read(str(bucket / "s.npz"))["image"]) == 3
+
+
+def test_the_name_of_a_server_is_no_storage(monkeypatch):
+    own = flags.FlagValues()
+    flags.DEFINE_string("target", "dns:///models:8500", "A server.", flag_values=own)
+    flags.DEFINE_string("out", "", "A file.", flag_values=own)
+    monkeypatch.setattr(configuration_flags.flags, "FLAGS", own)
+    own(["command"])
+    configuration_flags.check_remote()
+    own.out = "dns:///models"
+    with pytest.raises(UsageError, match="--out=dns:///models: TensorFlow .* does not know dns://"):
+        configuration_flags.check_remote()

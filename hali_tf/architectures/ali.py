@@ -38,11 +38,11 @@ def one_level(two_level: Architecture) -> Architecture:
 
 
 def _ali(image, latent, slope, encoder, decoder, discriminator, latent_features, joint_features,
-         dropout, activation="leaky_relu", first_norm=None):  # fmt: skip
+         dropout, activation="leaky_relu"):  # fmt: skip
     """One of ALI's own tables (its appendix): rows as (kernel, strides, feature maps)."""
 
     def d_row(index, kernel, strides, features):
-        return Conv(features, kernel, strides, "valid", first_norm if index == 0 else "weight",
+        return Conv(features, kernel, strides, "valid", None if index == 0 else "weight",
                     dropout[0] if index == 0 else dropout[1], activation)  # fmt: skip
 
     return Architecture(

@@ -121,12 +121,11 @@ def of_networks(table: Architecture) -> dict[str, list[tuple[int, list[Output]]]
         latent = _maps(level.latent)
         walks["encoder"].append(_walk(level.encoder, _maps(below), level.latent[-1])[:2])
         walks["decoder"].append(_walk(level.decoder, latent, below[-1])[:2])
-        for rows, start in ((level.discriminator, features), (level.latent_discriminator, latent)):
-            weights, outputs, end = _walk(rows, start, 0)
-            walks["discriminator"].append((weights, outputs))
-            if rows is level.discriminator:
-                features = end
-        features = (features[0], features[1] + end[1])
+        of_features = _walk(level.discriminator, features, 0)
+        of_latent = _walk(level.latent_discriminator, latent, 0)
+        walks["discriminator"] += [of_features[:2], of_latent[:2]]
+        (side, maps), (_, more) = of_features[2], of_latent[2]
+        features = (side, maps + more)
     walks["discriminator"].append(_walk(table.joint, features, 0)[:2])
     return walks
 

@@ -188,7 +188,6 @@ def weight_norm(
     strides: int = 1,
     dropout: float = 0.0,
     padding: str = "same",
-    activation: str = "leaky_relu",
 ) -> Conv:
     """A `Conv` with weight normalisation, as discriminators have."""
-    return Conv(features, kernel, strides, padding, "weight", dropout, activation)
+    return Conv(features, kernel, strides, padding, "weight", dropout)

@@ -155,6 +155,8 @@ def _fit(config, classifier, split):
     classifier.optimizer.build(classifier.trainable_variables)
     checkpoints = Checkpoints(config.out, classifier)
     first_step = checkpoints.restore() or 0
+    if first_step == steps:  # stopped before it was measured; Keras 2 fits no less than a step
+        return
     if config.frozen_blocks:
         split = _features(classifier, split, _features_path(config), config.seed)
     batches = data.train_batches(

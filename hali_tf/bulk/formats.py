@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hali_tf.errors import UsageError, UserError
+from hali_tf.errors import UsageError, UserError, in_one_line
 from hali_tf.files import opened, replacing, scheme
 
 
@@ -45,6 +45,11 @@ def write(path: str, arrays: dict[str, np.ndarray], kind: str) -> None:
             _WRITERS[kind](partial, arrays)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+    except UnicodeEncodeError as error:  # of a picture's name that is no text
+        raise UserError(
+            f"{path}: cannot be written: {error.object!a} is not UTF-8; rename the file, or choose "
+            "npz"
+        ) from error
 
 
 def read(path: str, layout: Layout, rows: int, kind: str) -> dict[str, np.ndarray]:
@@ -68,8 +73,7 @@ def read(path: str, layout: Layout, rows: int, kind: str) -> dict[str, np.ndarra
     except FileNotFoundError as error:
         raise UserError(f"{path}: not found") from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        words = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: damaged ({words})") from error
+        raise UserError(f"{path}: damaged ({in_one_line(error)})") from error
     return arrays
 
 

@@ -76,7 +76,9 @@ def run_flags(instead: str = "") -> flags.FlagValues:
 
 def check_remote() -> None:
     """Raises UsageError if a flag names a file or folder on an object store out of reach."""
-    for name, value in flags.FLAGS.flag_values_dict().items():
+    values = flags.FLAGS.flag_values_dict()
+    values.pop("target", None)  # a server, in gRPC's words, such as dns:///host:8500
+    for name, value in values.items():
         for path in str(value).split(","):
             if files.scheme(path):
                 command.import_tensorflow()

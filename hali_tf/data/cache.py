@@ -174,6 +174,8 @@ def _build(job: Job, entry: pathlib.Path, identity: dict, strict: bool) -> None:
         (partial / "entry.json").write_text(
             json.dumps({"count": len(labels), "bad": bad, "identity": identity}, indent=1)
         )
+        for path in partial.iterdir():
+            files.write_through(path)
         partial.rename(entry)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

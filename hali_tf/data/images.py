@@ -25,7 +25,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hali_tf import files
 from hali_tf.data.crops import Crop, central_square
-from hali_tf.errors import BadImage
+from hali_tf.errors import BadImage, in_one_line
 
 # Not all that Pillow reads: some of its readers start other programs.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
@@ -84,7 +84,7 @@ def decode(data: bytes, size: int, channels: int, crop: Crop = central_square) -
         raise
     # Pillow's readers let many kinds of error out on broken files (struct, zlib, index ...).
     except Exception as error:
-        raise BadImage(_in_words(error)) from error
+        raise BadImage(in_one_line(error)) from error
 
 
 def open_image(data: bytes) -> Image.Image:
@@ -105,16 +105,12 @@ def open_image(data: bytes) -> Image.Image:
     except Image.DecompressionBombError:
         raise BadImage(f"more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # as many kinds as of decoding
-        raise BadImage(_in_words(error)) from error
+        raise BadImage(in_one_line(error)) from error
     if image.width * image.height > MAX_PIXELS:
         raise BadImage(f"{image.width}x{image.height} pixels; at most {MAX_PIXELS:,} are decoded")
     if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > _MAX_SCANS:
         raise BadImage(f"a JPEG of more than {_MAX_SCANS} scans")
     return image
-
-
-def _in_words(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def fit(image: Image.Image, size: int, channels: int, crop: Crop = central_square) -> np.ndarray:

@@ -272,16 +272,18 @@ def _attributes(header: _Header) -> int:
 def _label_names(
     file: pathlib.Path, headers: dict[str, _Header], keys: dict[str, tuple[str, str | None]]
 ) -> tuple[str, ...] | None:
-    """Reads `class_names`, if they are there."""
-    if "class_names" not in headers or not keys["train"][1]:
+    """Reads `class_names`; without them classes have no names, and attributes have numbers."""
+    if not keys["train"][1]:
         return None
+    attributes = _attributes(headers[keys["train"][1]])
+    if "class_names" not in headers:
+        return tuple(f"attribute {i}" for i in range(attributes)) if attributes > 1 else None
     names = _read(file, "class_names")
     if names.ndim != 1 or names.dtype.kind not in "SU":
         raise UserError(
             f"{file}: class_names: expected a list of text; received {names.dtype} of "
             f"shape {list(names.shape)}"
         )
-    attributes = _attributes(headers[keys["train"][1]])
     if attributes > 1 and len(names) != attributes:
         raise UserError(
             f"{file}: class_names: expected {attributes}, one for each column of "

@@ -33,7 +33,7 @@ class Source:
       name: What `--data` named, short names spelled out ("tfds:mnist").
       image_shape: (H, W, C) of every image of every split.
       loader: Decodes one split; called through `load`.
-      label_names: Name of each class, or of each attribute where `multi_label`; None if unnamed.
+      label_names: Name of each class, None if unnamed; or of each attribute where `multi_label`.
       multi_label: Whether labels are attributes [N, A] and not class numbers [N].
     """
 

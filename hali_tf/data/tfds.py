@@ -30,7 +30,7 @@ from hali_tf.data import cache, images
 from hali_tf.data.crops import CELEBA_SIZE, crop_of
 from hali_tf.data.source import SPLITS, Source, Split
 from hali_tf.data.splits import cut_size
-from hali_tf.errors import UsageError, UserError
+from hali_tf.errors import UsageError, UserError, in_one_line
 from hali_tf.files import scheme
 
 _DEFAULT_SIZES = {"celeb_a": CELEBA_SIZE, "imagenet2012": 128}
@@ -127,7 +127,7 @@ def _builder(
             f"--data={name}: tensorflow-datasets has no set {wanted!r}{hint}"
         ) from None
     except ValueError as error:
-        raise UsageError(f"--data={name}: {_shortened(error)}") from error
+        raise UsageError(f"--data={name}: {in_one_line(error)}") from error
 
 
 def _image_key(name: str, builder: tfds.core.DatasetBuilder) -> str:
@@ -185,7 +185,7 @@ def _prepare(name: str, builder: tfds.core.DatasetBuilder, manual_dir: pathlib.P
     except Exception as error:  # No network, no space, another checksum, a manual download ...
         raise UserError(
             f"--data={name}: tensorflow-datasets could not prepare it in {builder.data_dir} "
-            f"({_shortened(error)}); if it cannot be downloaded from here, name with --data_dir "
+            f"({in_one_line(error)}); if it cannot be downloaded from here, name with --data_dir "
             "a folder with its original files, or one of tensorflow-datasets where it is prepared"
         ) from error
 
@@ -236,7 +236,7 @@ def _readable(batches, builder):
     except tf.errors.OpError as error:
         raise UserError(
             f"{builder.data_dir}: a file of tensorflow-datasets is damaged "
-            f"({_shortened(error)}); remove the folder to prepare it again"
+            f"({in_one_line(error)}); remove the folder to prepare it again"
         ) from error
 
 
@@ -245,9 +245,3 @@ def _without_empty_labels(split: Split) -> Split:
     if split.labels is not None and split.labels.ndim == 1 and (split.labels < 0).all():
         return Split(split.images, None, split.skipped)
     return split
-
-
-def _shortened(error: Exception) -> str:
-    """Brings a message of several lines to one that is not too long."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else text[:197] + "..."

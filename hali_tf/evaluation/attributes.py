@@ -234,10 +234,10 @@ def agreement(means: np.ndarray) -> np.ndarray:
 
 
 def _in_words(name, reading):
-    rows = [(label, reading["rows"][label]) for label in reading["levels"] if label != "Data"]
     return f"by a classifier of {name} " + ", ".join(
-        f"{label} {markdown.with_interval(row['balanced'], row['intervals']['balanced'], '.1f')} %"
-        for label, row in rows
+        f"{label} {markdown.measured(reading['rows'][label], 'balanced', '.1f')} %"
+        for label in reading["levels"]
+        if label != "Data"
     )
 
 
@@ -246,16 +246,8 @@ def _side_by_side(readings):
     first, *_ = readings.values()
     rows = []
     for label in first["levels"]:
-        cells = [reading["rows"][label] for reading in readings.values()]
-        rows.append(
-            [
-                label,
-                *(
-                    markdown.with_interval(c["balanced"], c["intervals"]["balanced"], ".1f")
-                    for c in cells
-                ),
-            ]
-        )
+        of_label = [reading["rows"][label] for reading in readings.values()]
+        rows.append([label, *(markdown.measured(row, "balanced", ".1f") for row in of_label)])
     rows.append(["chance", *[float(CHANCE)] * len(readings)])
     return markdown.table(["balanced, by a classifier of", *readings], rows)
 
@@ -282,11 +274,11 @@ def _summary(reading, paper):
     for label in dict.fromkeys(["Data", *reading["levels"], *theirs]):
         cells = [None] * 5
         if label in reading["rows"]:
-            row, ends = reading["rows"][label], reading["rows"][label]["intervals"]
+            row = reading["rows"][label]
             balanced = reading["summary"]["balanced"].get(label) or scores.mean_and_std(
                 reading["levels"][label]["balanced"]
             )
-            means = [markdown.with_interval(row[m], ends[m], ".1f") for m in _MEASURES]
+            means = [markdown.measured(row, measure, ".1f") for measure in _MEASURES]
             kept = means[2] if label != "Data" else None
             cells = [means[0], balanced["std"], balanced.get("best"), means[1], kept]
         of_paper = theirs.get(label, {})

@@ -225,7 +225,7 @@ def _panels(groups):
 
 
 def _is_loss(name):
-    return name.endswith("_loss") or name == "elbo"
+    return "_loss" in name or name in ("elbo", "latent_contrast")
 
 
 def _curves(group, lines, name):

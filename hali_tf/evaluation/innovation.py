@@ -156,8 +156,7 @@ def _table(answer):
 
 
 def _cell(row, measure):
-    form = ".1f" if measure == "others_changed" else ".0%"
-    return markdown.with_interval(row[measure], row["intervals"][measure], form)
+    return markdown.measured(row, measure, ".1f" if measure == "others_changed" else ".0%")
 
 
 def innovate(

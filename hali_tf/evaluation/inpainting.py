@@ -173,7 +173,7 @@ def _squares(images, rounds, mask):
 
 
 def _cell(row):
-    return markdown.with_interval(row["rmse"], row["intervals"]["rmse"])
+    return markdown.measured(row, "rmse")
 
 
 def _in_words(levels):

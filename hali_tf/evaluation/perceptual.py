@@ -102,13 +102,7 @@ class Perceptual(Question):
     def report(self, answer: dict) -> str:
         """Whether the claims hold, the table, the course."""
         rows = [
-            [
-                of,
-                *(
-                    markdown.with_interval(row[m], row["intervals"][m])
-                    for m in ("distance", "ratio")
-                ),
-            ]
+            [of, *(markdown.measured(row, measure) for measure in ("distance", "ratio"))]
             for of, row in answer["rows"].items()
         ]
         drawn = len(answer["course"]["steps"]) > 1

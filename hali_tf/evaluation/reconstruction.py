@@ -112,7 +112,7 @@ class Reconstruction(Question):
         """The result in words, the table, the grid."""
         names = [name for name in _MEASURES if name in answer["random_pairs"]]
         rows = [
-            [label, *(markdown.with_interval(row[name], row["intervals"][name]) for name in names)]
+            [label, *(markdown.measured(row, name) for name in names)]
             for label, row in {**answer["rows"], _PAIRS: answer["random_pairs"]}.items()
         ]
         return markdown.page(
@@ -204,8 +204,5 @@ def _measures(means):
 
 def in_words(rows: dict[str, dict]) -> str:
     """The result as a sentence; `rows` holds measures by label."""
-    errors = ", ".join(
-        f"{label} {markdown.with_interval(row['rmse'], row['intervals']['rmse'])}"
-        for label, row in rows.items()
-    )
+    errors = ", ".join(f"{label} {markdown.measured(row, 'rmse')}" for label, row in rows.items())
     return f"Per-pixel RMSE: {errors}."

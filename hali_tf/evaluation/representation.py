@@ -72,10 +72,12 @@ class Representation(Question):
         return {"supervised": [classifiers.identity(_reference(s)) for s in context.subjects]}
 
     def unanswerable(self, context: Context) -> str | None:
-        """Without labels."""
+        """Without labels, or without images to choose C by."""
         for name in ("validation", "test"):
             if context.split(name).labels is None:
                 return f"the data has no labels in its {name} split"
+        if len(context.split("validation").images) == 1:
+            return "there is one validation image; SVMs need two at least"
         return None
 
     def answer(self, context: Context) -> dict:
@@ -303,7 +305,7 @@ def _supervised(subject, names, test):
 
 
 def _cell(row):
-    return markdown.with_interval(row["balanced"], row["intervals"]["balanced"], ".1f")
+    return markdown.measured(row, "balanced", ".1f")
 
 
 def _summary(answer, paper):
@@ -319,7 +321,7 @@ def _summary(answer, paper):
                 _cell(answer["means"]["rows"][label]),
                 summary["std"],
                 summary.get("best"),
-                markdown.with_interval(row["plain"], row["intervals"]["plain"], ".1f"),
+                markdown.measured(row, "plain", ".1f"),
                 *(m and markdown.with_interval(m["value"], m["interval"], ".1f") for m in means),
                 row.get("size"),
                 f"{row['C']:g}" if "C" in row else None,

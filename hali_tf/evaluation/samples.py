@@ -202,7 +202,7 @@ def _differences(rows, without):
 
 
 def _cell(row, measure):
-    return markdown.with_interval(row[measure], row["intervals"][measure], "#.3g")
+    return markdown.measured(row, measure, "#.3g")
 
 
 def in_words(rows: dict[str, dict[str, Any]]) -> str:

@@ -200,8 +200,7 @@ def _described(coder, level, spectra, beyond):
 
 
 def _cell(answer, name, measure):
-    row = answer["rows"][name]
-    return markdown.with_interval(row[measure], row["intervals"][measure], ".1%")
+    return markdown.measured(answer["rows"][name], measure, ".1%")
 
 
 def _row(answer, name):

@@ -45,7 +45,7 @@ class WeightNormConv2D(keras.layers.Layer):
         kernel = self.g * tf.nn.l2_normalize(self.v, axis=[0, 1, 2])
         return self._convolve(x, kernel) + tf.cast(self.bias, x.dtype)
 
-    def initialize_from(self, x: tf.Tensor) -> tf.Tensor:
+    def initialize_from(self, x: tf.Tensor) -> None:
         """Sets g and bias so that the outputs for `x` have mean 0 and deviation 1 a filter.
 
         As in section 3 of the paper; `tfa` takes the deviation before it normalises v, so the two

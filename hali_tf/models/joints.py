@@ -94,9 +94,8 @@ def accuracies(s_p: tf.Tensor, shares: Sequence[float], batch: tf.Tensor) -> dic
       float32 scalars: accuracy_p, of p's examples alone, and accuracy_h_l.
     """
     numbers = sizes(shares, batch)
-    names = {
-        len(shares) + 1: "accuracy_p",
-        **{l: f"accuracy_h_{l}" for l in range(1, len(shares) + 1)},
-    }
     parts = tf.split(tf.cast(s_p < 0, tf.float32), list(numbers.values()))
-    return {names[l]: tf.reduce_mean(part) for l, part in zip(numbers, parts)}
+    return {
+        "accuracy_p" if l > len(shares) else f"accuracy_h_{l}": tf.reduce_mean(part)
+        for l, part in zip(numbers, parts)
+    }

@@ -79,6 +79,8 @@ class Collapse:
         measures = {f"latent_spread_{l}": value for l, value in enumerate(latents, start=1)}
         measures.update({f"image_spread_{l}": value for l, value in enumerate(rebuilt, start=1)})
         accuracies = self.window.take().values()
+        if len(images) == 1:  # it differs from no other
+            latents, rebuilt = [], []
         return measures, _sentences(latents, rebuilt, accuracies) if step >= _FROM_STEP else []
 
 

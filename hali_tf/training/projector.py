@@ -56,5 +56,4 @@ def _labels(labels, names):
     """One column without a head for class numbers, one with a head for each attribute."""
     if labels.ndim == 1:
         return "".join(f"{names[l] if names else l}\n" for l in labels)
-    names = names or [f"attribute {i}" for i in range(labels.shape[1])]
     return "\t".join(names) + "\n" + _table(labels, "%d")

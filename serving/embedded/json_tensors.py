@@ -290,9 +290,8 @@ def _fill_example(example: example_pb2.Example, value: Any) -> None:
         raise invalid(f"Example must be JSON object but got JSON {type(value).__name__}")
     for name, content in value.items():
         items = content if isinstance(content, list) else [content]
-        feature = example.features.feature[name]
         try:
-            _fill_feature(feature, items)
+            _fill_feature(example.features.feature[name], items)
         except (TypeError, ValueError, binascii.Error):
             raise invalid(
                 f"Feature: {name} has element with unexpected JSON type: {excerpt(content)}"

@@ -145,8 +145,6 @@ class Catalog:
             if version is None or (version.state == State.END and not version.aspired):
                 known[number] = Version(name, number, path)
                 _log.info("%s found at %s", known[number], path)
-            else:
-                version.aspired = True
         for number, version in known.items():
             if number not in found and version.waiting:  # never loaded, and no longer wanted
                 version.state = State.END
@@ -184,7 +182,7 @@ class ModelManager(Catalog):
         self._on_change = on_change
         self._generation = 0  # of the configuration
         self._looked_at = 0  # the newest generation whose base paths have been looked at
-        self._next_poll = 0.0
+        self._next_poll = 0.0 if poll_seconds >= 0 else float("inf")
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="model-manager", daemon=True)

@@ -158,7 +158,10 @@ class EmbeddedServer:
             _log.info("gRPC at %s:%d", options.host, self.port)
         if options.rest_api_port is not None:
             _check_port(options.host, options.rest_api_port, "rest_api_port")
-            self.rest_api_port = self._rest.start(options.host, options.rest_api_port)
+            try:
+                self.rest_api_port = self._rest.start(options.host, options.rest_api_port)
+            except OSError as error:  # of another address of the host than `_check_port` tries
+                raise _cannot_listen("rest_api_port", options.rest_api_port, error) from None
             _log.info("REST at %s:%d", options.host, self.rest_api_port)
         try:
             self.manager.start(options.models)
@@ -233,6 +236,8 @@ def _check_port(host: str, port: int, flag: str) -> None:
         try:
             trial.bind((host, port))
         except OSError as error:
-            raise UserError(
-                f"--{flag}={port}: cannot listen there ({error.strerror}); name another port"
-            ) from None
+            raise _cannot_listen(flag, port, error) from None
+
+
+def _cannot_listen(flag: str, port: int, error: OSError) -> UserError:
+    return UserError(f"--{flag}={port}: cannot listen there ({error.strerror}); name another port")

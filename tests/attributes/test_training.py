@@ -72,6 +72,18 @@ def test_stopped_and_gone_on_is_as_never_stopped(tmp_path, monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
+def test_stopped_after_its_last_step_it_is_measured_by_the_same_command(tmp_path, monkeypatch):
+    def stop(classifier, split):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_measure", stop)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(config_of(tmp_path, epochs=1), faces(), ENCODER)
+    card = training.train(config_of(tmp_path, epochs=1), faces(), ENCODER)
+    assert card["test"]["images"] == 12 and not (tmp_path / "checkpoints").exists()
+
+
 def test_features_are_those_of_images_then_of_mirrored_then_of_degraded_ones(tmp_path):
     trunk = types.SimpleNamespace(fixed=lambda images: tf.cast(images, "float32"))
     classifier = types.SimpleNamespace(trunk=trunk, degraded=True)

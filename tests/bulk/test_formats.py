@@ -1,6 +1,7 @@
 """What is written is read back to the bit, by the reader and by the formats' own libraries."""
 
 import builtins
+import os
 
 import numpy as np
 import pytest
@@ -124,6 +125,19 @@ def test_missing_file(tmp_path, kind):
 def test_folder_that_cannot_be_written(tmp_path, kind):
     with pytest.raises(UserError, match="cannot be written"):
         formats.write(str(tmp_path / "none" / "file"), ARRAYS, kind)
+
+
+def test_a_name_that_is_no_text(tmp_path, kind):
+    path, name = str(tmp_path / "file"), "\udcff.jpg"  # as Python has the file b"\xff.jpg"
+    if kind == "npz":
+        formats.write(path, {"path": np.array([name])}, kind)
+        assert formats.read(path, {"path": formats.Array("str")}, 1, kind)["path"][0] == name
+        return
+    with pytest.raises(
+        UserError, match=r"'\\udcff.jpg' is not UTF-8; rename the file, or choose npz"
+    ):
+        formats.write(path, {"path": np.array([name])}, kind)
+    assert os.listdir(tmp_path) == []
 
 
 def test_parquet_without_pyarrow_is_a_flag_that_cannot_work(monkeypatch):

@@ -85,6 +85,9 @@ def test_attributes_and_their_names(opened):
     assert source.multi_label and source.label_names == ("a", "b", "c")
     labels = source.load("train").labels
     assert labels.dtype == np.uint8 and labels.shape == (18, 3)
+    unnamed = opened({"images": _images(20), "labels": attributes})
+    assert unnamed.multi_label
+    assert unnamed.label_names == ("attribute 0", "attribute 1", "attribute 2")
 
 
 def test_a_folder_with_one_file(tmp_path):

@@ -149,6 +149,14 @@ def test_no_labels(tmp_path):
     assert "no labels" in Representation().unanswerable(context_of(tmp_path, found, subject_of()))
 
 
+def test_one_validation_image(tmp_path):
+    found = splits()
+    found["validation"] = Split(found["validation"].images[:1], found["validation"].labels[:1])
+    assert "one validation image" in Representation().unanswerable(
+        context_of(tmp_path, found, subject_of())
+    )
+
+
 def test_pool_averages_over_a_grid():
     maps = np.arange(32, dtype=np.float32).reshape(1, 4, 8, 1)
     expected = maps.reshape(2, 2, 2, 4).mean(axis=(1, 3)).ravel()

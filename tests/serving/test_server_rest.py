@@ -149,6 +149,7 @@ IMAGE = toy.images(1).tolist()
         (PREDICT, b"\xff\xfe", 400, "JSON Parse error"),
         ("/v1/models/toy:classify", {}, 400, "'examples' is expected and was not found"),
         ("/v1/models/toy:classify", {"examples": []}, 400, "is an empty array"),
+        ("/v1/models/toy:classify", {"examples": [{"\ud800": "x"}]}, 400, "unexpected JSON type"),
         ("/v1/models/toy:explain", {"instances": IMAGE}, 400, "Malformed request: POST"),
         ("/v1/models/m", None, 404, "Could not find any versions of model m"),
         ("/v1/models/m/metadata", None, 404, "Servable not found for request: Latest(m)"),

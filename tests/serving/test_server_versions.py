@@ -57,6 +57,19 @@ def test_hot_swap_without_a_failed_call(embed, tmp_path, batched):
     assert server.status() == {3: ("AVAILABLE", 0, ""), 2: ("END", 0, ""), 1: ("END", 0, "")}
 
 
+def test_a_server_that_never_looks_again_rests(tmp_path, monkeypatch):
+    steps = []
+    step = manager.ModelManager._step
+    monkeypatch.setattr(
+        manager.ModelManager, "_step", lambda self: (steps.append(self), step(self))
+    )
+    never = manager.ModelManager(lambda *version: None, poll_seconds=-1)
+    never.start(one_model("toy", str(tmp_path)))
+    time.sleep(0.3)
+    never.close(1)
+    assert 1 <= len(steps) <= 3
+
+
 def test_request_in_flight_finishes_on_the_old_version(tmp_path):
     toy.save(str(tmp_path), 1)
     options = ServerOptions(one_model("toy", tmp_path), port=0, file_system_poll_wait_seconds=0.05)

@@ -68,6 +68,10 @@ def test_collapse_of_each_side_is_said_in_words(settings, accuracy, words):
     assert measure(Model(**settings), accuracy, step=499)[1] == []
 
 
+def test_one_image_alone_says_nothing_of_a_collapse():
+    assert Collapse(Model()).measure(Model(), IMAGES[:1], 1000)[1] == []
+
+
 def test_a_model_without_a_game_has_no_accuracies():
     model = Model()
     model.logged = ("elbo",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 _BEGINNINGS = "0123456789+-–["  # of cells that are numbers
 
@@ -40,3 +41,8 @@ def with_interval(
         return None
     ends = f" [{', '.join(format(end, form) for end in interval)}]" if interval else ""
     return f"{value:{form}}{ends}"
+
+
+def measured(row: dict[str, Any], measure: str, form: str = "#.4g") -> str | None:
+    """A cell of a row's measure, as of `with_interval`; row["intervals"] has the ends of each."""
+    return with_interval(row[measure], row["intervals"][measure], form)

@@ -54,11 +54,16 @@ def first_paragraph(text: str) -> str:
     return text.partition("\n\n")[0]
 
 
+def pictures(text: str) -> list[str]:
+    """Names of the pictures that a Markdown text shows."""
+    return re.findall(r"!\[[^\]]*\]\(([^)]+\.png)\)", text)
+
+
 def show_in_tensorboard(context: Context, text: str) -> None:
     """Adds the pictures of a Markdown text to the run's logs, at the step of the checkpoint."""
     writer = tf.summary.create_file_writer(os.path.join(context.subject.run_dir, "logs"))
     with writer.as_default(step=context.subject.step):
-        for name in re.findall(r"!\[[^\]]*\]\(([^)]+\.png)\)", text):
+        for name in pictures(text):
             with opened(context.path(name), "rb") as file, Image.open(file) as picture:
                 image = np.asarray(picture.convert("RGB"))
             tf.summary.image(f"evaluation/{name[: -len('.png')]}", image[np.newaxis])
