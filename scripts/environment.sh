@@ -86,7 +86,12 @@ ensure_environment() {
       return
     fi
   fi
-  if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
+  if ! { "$VENV/bin/python" -m pip --version || "$VENV/bin/python" -m ensurepip; } >/dev/null 2>&1
+  then
+    if [[ -d $VENV && -n $(ls -A "$VENV") && ! -f $VENV/pyvenv.cfg ]]; then
+      say "$VENV has files and is no environment; name another folder: VENV=.venv"
+      return 1
+    fi
     python=$(find_python)
     say "making $VENV with $("$python" --version)"
     "$python" -m venv --clear "$VENV"

@@ -240,12 +240,13 @@ def main() -> None:
     if flags.FLAGS.kills < 1:
         raise UsageError(f"--kills={flags.FLAGS.kills}: expected a positive number")
     counts: collections.Counter = collections.Counter()
-    with tempfile.TemporaryDirectory() as folder:
-        for number, event in enumerate(
-            kills(flags.FLAGS.kills, flags.FLAGS.seed, pathlib.Path(folder)), start=1
-        ):
-            counts[event] += 1
-            print(f"{number}: {' '.join(event)}", file=sys.stderr, flush=True)
+    folder = tempfile.mkdtemp()  # stays after an error, to be looked at
+    for number, event in enumerate(
+        kills(flags.FLAGS.kills, flags.FLAGS.seed, pathlib.Path(folder)), start=1
+    ):
+        counts[event] += 1
+        print(f"{number}: {' '.join(event)}", file=sys.stderr, flush=True)
+    shutil.rmtree(folder)
     print("| fault | when | how often | lost |\n|---|---|---|---|")
     for (fault, moment), number in sorted(counts.items()):
         print(f"| {fault} | {moment} | {number} | nothing |")

@@ -64,10 +64,10 @@ def soak(arguments: argparse.Namespace, server: Server, base: pathlib.Path) -> b
             soaked = sent.result()
             print(row(number, soaked, most), flush=True)
             is_fine = is_fine and not soaked.failed and not soaked.not_refused
-            if soaked.failed == soaked.good:  # the server has gone
-                break
             for text in soaked.examples:
                 print(text, file=sys.stderr)
+            if soaked.failed == soaked.good:  # the server has gone
+                break
             if number not in soaked.versions:
                 print(f"version {number} did not answer while it was new", file=sys.stderr)
     return is_fine

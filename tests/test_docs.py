@@ -17,7 +17,8 @@ from PIL import Image
 from tests.exporting.runs import make_run
 
 ROOT = pathlib.Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "serving" / "README.md"])
+OTHER_PAGES = [ROOT / "serving" / "README.md", ROOT / "scripts" / "cluster" / "README.md"]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *OTHER_PAGES])
 PROGRAMS = (
     "hali_tf.train",
     "hali_tf.evaluate",
@@ -183,6 +184,7 @@ def test_other_commands_have_flags_that_their_help_lists(program):
         done = subprocess.run(
             [sys.executable, *start, *verb, "--help"], cwd=ROOT, capture_output=True, text=True
         )
+        assert done.returncode == 0, done.stderr
         texts.append(done.stdout + done.stderr)
     listed = set(re.findall(r"--(?:\[no\])?(\w+)", " ".join(texts)))
     used = {word[2:].partition("=")[0] for words in asked for word in words if word[:2] == "--"}

@@ -55,13 +55,13 @@ def test_signal_before_the_first_step_is_no_traceback(tmp_path, signal_at):
 
 @pytest.mark.slow
 def test_non_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path):
-    code, out, err = train(tmp_path, "--steps=2")
-    assert code == 0, err
     code, _, err = train(tmp_path / "wild", "--steps=50", "--learning_rate=1e30")
     assert code == 1
     last = err.splitlines()[-1]
-    assert "at step" in last and "nan" in last or "inf" in last
-    for path in (tmp_path / "wild" / "checkpoints").glob("*.index"):
+    assert "at step" in last and ("nan" in last or "inf" in last)
+    kept = list((tmp_path / "wild" / "checkpoints").glob("*.index"))
+    assert kept
+    for path in kept:
         import tensorflow as tf
 
         reader = tf.train.load_checkpoint(str(path)[: -len(".index")])

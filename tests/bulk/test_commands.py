@@ -123,6 +123,8 @@ def test_refusals_are_one_line(run_dir, program, arguments, code, words):
     [
         ("encode", ("none.png",), 1, "none.png: not found; expected a picture"),
         ("sample", ("--label=1",), 2, "--label=1: the run has no labels"),
+        ("encode", ("--checkpoint=best",), 1, "checkpoints/best: no checkpoint"),
+        ("sample", ("--checkpoint=best",), 1, "checkpoints/best: no checkpoint"),
     ],
 )
 def test_refusals_with_the_run_are_one_line(run_dir, tmp_path, program, arguments, code, words):

@@ -138,3 +138,13 @@ def test_warp_is_linear_around_the_centre():
 
 def test_no_move_leaves_images_alone(split):
     assert moved(split.images, 0, 0.0, [0, 0]) is split.images
+
+
+def test_moves_are_of_both_kinds_of_images_and_others_in_each_step():
+    image = np.random.default_rng(1).integers(0, 256, (6, 6, 1), dtype=np.uint8)
+    same = Split(np.tile(image, (8, 1, 1, 1)), np.arange(8) % 4)
+    batches = semi_supervised_batches(same, np.arange(4), 8, 3, 0, 2, shift=2)
+    one, two = ([part.numpy() for part in batch] for batch in batches)
+    for place in (1, 2):
+        assert (one[place] != image).any() and (one[place] != two[place]).any()
+    assert (one[1] != one[2]).any()

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hali_tf.layers import random
+from hali_tf.models.generative import to_uint8, to_unit
+
 
 @pytest.fixture(name="model", params=[1, 2, 3], scope="module")
 def _model(request, make_model):
@@ -45,6 +48,25 @@ def test_samples_follow_from_their_own_seed(model):
     assert np.abs(samples[0] - samples[3]).max() <= 1
     assert np.abs(samples[0] - samples[1]).max() > 1
     assert np.abs(np.int32(model.sample(seeds[1:2]))[0] - samples[1]).max() <= 1
+
+
+def test_samples_draw_every_level_on_the_way_down(model):
+    seeds = tf.constant([3, -7], tf.int64)
+
+    def noise(level):
+        shape, level = model.latent_shapes[level - 1], tf.constant(level, tf.int64)
+        return tf.stack([random.normal(shape, tf.stack([seed, level])) for seed in seeds])
+
+    decoder, z = model.average.decoder, noise(model.num_levels)
+    for level in range(model.num_levels - 1, 0, -1):
+        z = decoder.levels[level](z).sample(noise(level))
+    expected = np.int32(to_uint8(decoder.levels[0](z)))
+    assert np.abs(np.int32(model.sample(seeds)) - expected).max() <= 1
+
+
+def test_grey_levels_are_rounded_and_clipped():
+    np.testing.assert_array_equal(to_uint8(to_unit(tf.range(256))), np.arange(256))
+    np.testing.assert_array_equal(to_uint8(tf.constant([-2.0, 2.0])), [0, 255])
 
 
 def test_discriminator_features(model, images):

@@ -59,7 +59,7 @@ def validated(record):
     try:
         return record.validate()
     except UsageError as error:
-        assert str(error).isprintable() or "\n" not in str(error)
+        assert "\n" not in str(error)
         return None
 
 
@@ -84,7 +84,7 @@ def test_a_config_json_of_anything(tmp_path, content):
         config.table()
     except UserError:
         return
-    assert all(type(config.flat()[flag]) is not None for flag in content)
+    assert content == {flag: config.flat()[flag] for flag in content}
 
 
 @given(st.binary(max_size=200))

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from serving.embedded import json_tensors
 from serving.embedded import rest as rest_module
+from serving.embedded.metrics import Metrics
 from serving.embedded.server import EmbeddedServer, ServerOptions, one_model
 from tests.serving import toy_models as toy
 from tests.serving.serving_calls import target_of, wait_for
@@ -300,3 +301,10 @@ def test_values_survive_both_ways(dtype):
 class _Info:
     def __init__(self, dtype):
         self.dtype = dtype
+
+
+def test_latencies_are_microseconds():
+    metrics = Metrics()
+    metrics.record("toy", "encode", "Predict", "GRPC", "OK", 0.002)
+    (line,) = (l for l in metrics.page().decode().splitlines() if "request_latency_sum{" in l)
+    assert float(line.rpartition(" ")[2]) == pytest.approx(2000)

@@ -6,6 +6,7 @@ import sys
 import pytest
 import tensorflow as tf
 
+from hali_tf.config import Config
 from hali_tf.errors import UsageError
 from hali_tf.training import devices
 
@@ -51,6 +52,27 @@ def test_the_devices_that_are_named_are_used_and_their_memory_grows(gpus, device
     expected = [gpus.found[number] for number in numbers] if gpus.found else []
     assert gpus.visible == expected
     assert gpus.growing == [(gpu, True) for gpu in expected]
+
+
+@pytest.mark.parametrize(
+    "gpus, flags, expected",
+    [
+        ([], {}, ("mixed_bfloat16", "false")),
+        ([(8, 0), (9, 0)], {}, ("mixed_bfloat16", "true")),
+        ([(7, 5), (8, 0)], {}, ("float32", "true")),
+        ([(8, 0)], {"sync_batch_norm": True}, ("mixed_bfloat16", "false")),
+        ([(8, 0)], {"remat": True}, ("mixed_bfloat16", "false")),
+        ([(8, 0)], {"precision": "float32", "jit_compile": "false"}, ("float32", "false")),
+    ],
+)
+def test_auto_is_decided_by_what_computes(monkeypatch, gpus, flags, expected):
+    """GPUs are told by their compute capability; the CPU here computes in bfloat16."""
+    found = {f"GPU:{n}": {"compute_capability": gpu} for n, gpu in enumerate(gpus)}
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [*found])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", found.__getitem__)
+    monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda: True)
+    resolved = devices.resolve_auto(Config.of(run_dir="x", **flags)).optimisation
+    assert (resolved.precision, resolved.jit_compile) == expected
 
 
 @pytest.mark.parametrize("device", ["", "tpu", "gpu:3", "gpu:0,cpu", "gpu:0,", "GPU:0"])

@@ -5,7 +5,8 @@ import pytest
 
 from hali_tf.config import Config
 from hali_tf.errors import UsageError, UserError
-from hali_tf.runs.reopening import open_data
+from hali_tf.measures import reconstruction
+from hali_tf.runs.reopening import load_run, open_data
 from hali_tf.training import devices
 from hali_tf.training.fit import build, fit
 from tests.training.tiny import config_of
@@ -25,6 +26,14 @@ def test_start_that_fails_leaves_no_configuration(tmp_path):
     with pytest.raises(UsageError, match="no optimiser 'Foo'"):
         fit(config, open_data(config), devices.make_strategy(1))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_best_checkpoint_is_that_of_the_lowest_error(tmp_path, monkeypatch):
+    errors = iter([0.3, 0.2, 0.4, 0.25])  # of steps 1 to 4; then the summary's
+    monkeypatch.setattr(reconstruction, "errors", lambda *_, **__: {"rmse_1": next(errors, 0.5)})
+    config = config_of(tmp_path, model="vae", checkpoint_every=1)
+    fit(config, open_data(config), devices.make_strategy(1))
+    assert int(load_run(str(tmp_path), "best")[1].step) == 2
 
 
 def first_weights(seed):

@@ -1,5 +1,6 @@
 """What is logged."""
 
+import itertools
 import types
 
 import pytest
@@ -33,7 +34,7 @@ def train(folder, first, last):
     checkpoints = Checkpoints(str(folder), model, {"window": window.variable})
     assert (checkpoints.restore() or 0) == first
     file = MetricsFile(folder / "metrics.jsonl", first)
-    callback = log.Log(4, 1, window, tf.summary.create_noop_writer(), file)
+    callback = log.Log(4, 2, window, tf.summary.create_noop_writer(), file)
     callback.set_model(model)
     callback.first_step = first
     for batch, step in enumerate(range(first + 1, last + 1)):
@@ -73,3 +74,12 @@ def test_stops_leave_the_lines_as_they_are(tmp_path):
 )
 def test_scalars_are_grouped(name, expected):
     assert log.tag(name) == expected
+
+
+def test_the_rate_leaves_out_the_step_that_compiles(tmp_path, monkeypatch):
+    """It takes 9 seconds, and each of the other three half a second for two images."""
+    ticks = itertools.accumulate([0, 9, 0.5, 0, 0.5, 0, 0.5])
+    monkeypatch.setattr(log, "time", types.SimpleNamespace(perf_counter=lambda: next(ticks)))
+    train(tmp_path, 0, 4)
+    (line,) = read(tmp_path / "metrics.jsonl")
+    assert line["images_per_second"] == 4

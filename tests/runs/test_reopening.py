@@ -1,0 +1,51 @@
+"""What a configuration makes of a model."""
+
+import pytest
+
+from hali_tf.config import Config
+from hali_tf.runs import reopening
+
+OF_ALL = {
+    "seed": 3,
+    "ema_decay": 0.9,
+    "precision": "mixed_bfloat16",
+    "batch_norm_momentum": 0.8,
+    "accumulate": 2,
+    "remat": True,
+}
+NOISE, LEARNING = {"noise": 0.1}, {"label_weight": 5.0, "consistency": 6.0}
+GAME = {
+    "gradient_penalty": 2.0,
+    "cycle_latents": 3.0,
+    "cycle_contrast": 4.0,
+    "image_discriminator": True,
+}
+JOINTS, SHARES = {"hybrid_joints": "0.5,0.25"}, {"hybrid_joints": (0.5, 0.25)}
+LABELS = {"labels_per_class": 5, "classes": 10, **LEARNING}
+
+
+@pytest.mark.parametrize(
+    "kind, flags, own",
+    [
+        ("VAE", {"model": "vae"}, {}),
+        ("HALI", {**NOISE, **GAME, **JOINTS}, {**NOISE, **GAME, **SHARES}),
+        ("LabelledEncoder", {**NOISE, **LABELS, "encoder_only": True}, {**NOISE, **LEARNING}),
+        (
+            "SemiSupervisedHALI",
+            {**NOISE, **GAME, **JOINTS, **LABELS, "cycle_labels": 7.0},
+            {**NOISE, **GAME, **SHARES, **LEARNING, "cycle_labels": 7.0},
+        ),
+    ],
+)
+def test_every_flag_of_a_model_reaches_it(monkeypatch, kind, flags, own):
+    monkeypatch.setattr(reopening, kind, lambda table, **settings: settings)
+    config = Config.of(run_dir="x", channels=1, **OF_ALL, **flags).validate()
+    expected = {**OF_ALL, "jit_compile": False, "sync_batch_norm": False, **own}
+    assert reopening.make_model(config) == expected
+
+
+@pytest.mark.parametrize("flag, value", [("jit_compile", "true"), ("sync_batch_norm", True)])
+def test_xla_and_synchronised_statistics_reach_it(monkeypatch, flag, value):
+    monkeypatch.setattr(reopening, "HALI", lambda table, **settings: settings)
+    config = Config.of(run_dir="x", channels=1, **{flag: value}).validate()
+    assert reopening.make_model(config)[flag] is True
