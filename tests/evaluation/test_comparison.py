@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ from hali_tf.config import Config
 from hali_tf.errors import UserError
 from hali_tf.evaluation import comparison
 from hali_tf.measures import features, inception
+from tests.commands import run
 
 SHAPE = {"data": "digits", "image_size": 16, "channels": 1, "architecture": "hali16"}
 
@@ -89,9 +88,9 @@ def test_samples_are_compared_where_every_seed_was_evaluated(runs, tmp_path):
             "rows": {"HALI": {"frechet_distance": 1.5}},
         },
     }
-    for run in runs:  # the last one was trained for 2 steps: this is of another training
-        (tmp_path / run / "evaluation").mkdir()
-        (tmp_path / run / "evaluation" / "samples.json").write_text(json.dumps(answer))
+    for name in runs:  # the last one was trained for 2 steps: this is of another training
+        (tmp_path / name / "evaluation").mkdir()
+        (tmp_path / name / "evaluation" / "samples.json").write_text(json.dumps(answer))
     comparison.compare(runs)
     page = (tmp_path / "comparison" / "report.md").read_text(encoding="utf-8")
     head, _, wide, narrow = rows_of(page, "At the end")
@@ -133,15 +132,8 @@ def test_run_without_measurements_has_dashes_and_no_curves(tmp_path):
     ]
 
 
-def command(*flags):
-    done = subprocess.run(
-        [sys.executable, "-m", "hali_tf.evaluate", *flags], capture_output=True, text=True
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
 def test_command_writes_page_and_figure_beside_the_first_run(runs, tmp_path):
-    code, out, err = command(f"--compare={','.join(runs)}")
+    code, out, err = run("evaluate", f"--compare={','.join(runs)}")
     assert (code, err) == (0, "")
     folder = tmp_path / "comparison"
     assert out == f"the comparison: {folder / 'report.html'}, or report.md beside it\n"
@@ -158,7 +150,7 @@ def test_wrong_usage_is_one_line(runs):
         ([f"--compare={','.join(runs)}", "--limit=3"], "--limit with --compare"),
         ([f"--compare={','.join(runs)}", "--lpips_weights=x"], "--lpips_weights with --compare"),
     ):
-        code, out, err = command(*flags)
+        code, out, err = run("evaluate", *flags)
         assert (code, out, len(err.splitlines())) == (2, "", 1)
         assert words in err
 

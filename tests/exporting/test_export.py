@@ -18,6 +18,7 @@ from hali_tf import data, export
 from hali_tf.errors import UsageError, UserError
 from hali_tf.exporting import classifier, version, warmup
 from hali_tf.runs.lock import locked
+from tests.commands import run
 from tests.exporting.runs import make_run
 
 BATCHES = (1, 7, 32)
@@ -311,18 +312,15 @@ def test_classifier_is_fitted_to_all_classes_of_a_sorted_set(monkeypatch):
     assert classifier.accuracy(Flat, fitted, one_class) == 1
 
 
-def run_command(*flags):
-    return subprocess.run(
-        [sys.executable, "-m", "hali_tf.export", *flags], capture_output=True, text=True
-    )
-
-
 def test_the_command_says_what_is_wrong(run_dir, tmp_path):
-    done = run_command("--run_dir=nowhere", f"--export_dir={tmp_path}")
-    assert done.returncode == 2 and "--run_dir=nowhere" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    def export(run_dir, *flags):
+        code, _, err = run("export", f"--run_dir={run_dir}", f"--export_dir={tmp_path}", *flags)
+        return code, err.splitlines()
+
+    code, (line,) = export("nowhere")
+    assert code == 2 and "--run_dir=nowhere" in line
     (tmp_path / "empty").mkdir()
-    done = run_command(f"--run_dir={tmp_path / 'empty'}", f"--export_dir={tmp_path}")
-    assert done.returncode == 1 and "config.json" in done.stderr and "Traceback" not in done.stderr
-    done = run_command(f"--run_dir={run_dir}", f"--export_dir={tmp_path}", "--checkpoint=best")
-    assert done.returncode == 1 and "best: no checkpoint" in done.stderr
+    code, lines = export(tmp_path / "empty")
+    assert code == 1 and "config.json" in lines[-1] and "Traceback" not in " ".join(lines)
+    code, lines = export(run_dir, "--checkpoint=best")
+    assert code == 1 and "best: no checkpoint" in lines[-1]

@@ -1,6 +1,5 @@
 """scripts/load_test.py: its arithmetic, its table, and a whole small run."""
 
-import importlib.util
 import math
 import pathlib
 import subprocess
@@ -10,14 +9,12 @@ from concurrent import futures
 import grpc
 import pytest
 
+from scripts import load_test
 from scripts.load_testing.clients import percentile, served
 from scripts.load_testing.report import report
 from tests.serving import toy_models
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "scripts/load_test.py"
-_spec = importlib.util.spec_from_file_location("load_test", SCRIPT)
-load_test = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(load_test)
 
 
 def test_percentiles_are_by_nearest_rank():

@@ -9,6 +9,7 @@ import tensorflow as tf
 from hali_tf.config import Config
 from hali_tf.errors import UsageError
 from hali_tf.training import devices
+from tests.commands import run
 
 
 @pytest.fixture(params=[0, 3])
@@ -89,6 +90,7 @@ import hali_tf
 from hali_tf import command
 command.import_tensorflow()
 from hali_tf.training import devices
+from tests.commands import run
 devices.choose("cpu")
 strategy = devices.make_strategy(2)
 print(strategy.num_replicas_in_sync, *strategy.extended.worker_devices)
@@ -101,10 +103,6 @@ print(strategy.num_replicas_in_sync, *strategy.extended.worker_devices)
 @pytest.mark.parametrize("program", ["train", "sample"])
 def test_commands_refuse_a_device_that_is_not_there(tmp_path, program):
     flags = (f"--run_dir={tmp_path}", "--device=gpu:9", f"--out={tmp_path}/x")
-    done = subprocess.run(
-        [sys.executable, "-m", f"hali_tf.{program}", *flags[: 2 if program == "train" else 3]],
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert len(done.stderr.splitlines()) == 1 and "--device=gpu:9: expected" in done.stderr
+    code, out, err = run(program, *flags[: 2 if program == "train" else 3])
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1 and "--device=gpu:9: expected" in err
