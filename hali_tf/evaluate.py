@@ -157,19 +157,19 @@ def evaluate(context: Context, questions: dict[str, Question], only: Sequence[st
 
     _check(only, questions, context)
     cache, texts, answers, missing, failed = AnswerCache(context, questions), {}, {}, {}, []
-    # Reads all inputs: errors come first.
-    known = {name: _known(context, cache, name, question) for name, question in questions.items()}
+    known = {name: cache.read(name) for name in questions}  # reads all inputs: errors come first
     for name, question in questions.items():
-        if not known[name] and only and name not in only:
-            missing[name] = "not asked for these checkpoints and flags"
-            continue
         try:
-            reason = None if known[name] else question.unanswerable(context)
+            before = _with_pictures(context, question, known[name])
+            if not before and only and name not in only:
+                missing[name] = "not asked for these checkpoints and flags"
+                continue
+            reason = None if before else question.unanswerable(context)
             if reason:
                 missing[name] = reason
                 print(f"{name}: left out: {reason}")
                 continue
-            answer = known[name] or _answer(context, cache, name, question)
+            answer = before or _answer(context, cache, name, question)
             answers[name] = answer, question.findings(answer)
             text = texts[question.title] = question.report(answer)
         except Exception as error:  # whatever it is, the other questions are answered
@@ -179,13 +179,10 @@ def evaluate(context: Context, questions: dict[str, Question], only: Sequence[st
             missing[name] = f"failed: {' '.join(str(error).split()) or type(error).__name__}"
             print(f"{name}: {missing[name]}", file=sys.stderr)
         else:
-            note = " (answered before)" if known[name] else ""
+            note = " (answered before)" if before else ""
             print(f"{name}{note}: {page.first_paragraph(text)}")
     first = summary.section(context, questions, answers, missing)
-    try:
-        page.write_report(context, first, texts, missing)
-    except OSError as error:
-        raise UserError(f"{context.folder}: the report cannot be written ({error})") from error
+    page.write_report(context, first, texts, missing)
     print(page.first_paragraph(first))
     print(f"the whole report: {context.path('report.html')}, or report.md beside it")
     if failed:
@@ -203,14 +200,11 @@ def _check(only, questions, context):
             raise UserError(f"--only={name}: {context.subject.run_dir} cannot answer: {reason}")
 
 
-def _known(context, cache, name, question):
-    """The answer that was given before, if there is one, with all of its pictures."""
+def _with_pictures(context, question, answer):
+    """An answer that was given before; None if there is none, or one of its pictures is gone."""
     from hali_tf.evaluation.report import page
 
-    answer = cache.read(name)
-    if not answer:
-        return None
-    shown = page.pictures(question.report(answer))
+    shown = page.pictures(question.report(answer)) if answer else []
     return answer if all(files.exists(context.path(picture)) for picture in shown) else None
 
 

@@ -162,7 +162,7 @@ class Architecture:
         )
 
     def of_images_alone(self) -> Architecture:
-        """The discriminator's rows on x, without a level: of the paper's tables, D of x alone."""
+        """The tables of a discriminator of x alone: D's rows on the features, without latents."""
         rows = (row for level in self.levels for row in level.discriminator)
         return dataclasses.replace(self, levels=(), joint=(*rows, *self.joint), classes=0)
 

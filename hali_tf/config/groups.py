@@ -107,7 +107,6 @@ class ObjectiveConfig(Settings):
         "paper's objective.",
         at_least=0,
     )
-
     image_discriminator: bool = setting(
         False,
         "Whether HALI and ALI also play against a second discriminator, which sees the images "

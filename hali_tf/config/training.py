@@ -135,7 +135,7 @@ def _check_devices(config):
 
 
 def _check_objective(config):
-    objective = dict(dataclasses.asdict(config.objective))
+    objective = dataclasses.asdict(config.objective)
     del objective["noise"]  # the encoder alone has it as well
     for flag, value in objective.items():
         if value and config.model.kind == "vae":

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from hali_tf.errors import UserError
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.report import markdown
 from hali_tf.evaluation.report.html import write_html
@@ -25,6 +26,9 @@ def write_report(
       summary: the first section, without its heading; "" for none.
       texts: title of each question that has an answer to its report, in the order of the page.
       missing: name of each other question to why it has no answer.
+
+    Raises:
+      UserError: a file cannot be written.
     """
     models = markdown.table(
         ["model", "run", "architecture", "width", "step"],
@@ -45,8 +49,11 @@ def write_report(
         summary and f"## Summary\n\n{summary}",
         *sections,
     )
-    write_text(context.path("report.md"), page + "\n")
-    write_html(context.path("report.html"), page)
+    try:
+        write_text(context.path("report.md"), page + "\n")
+        write_html(context.path("report.html"), page)
+    except OSError as error:
+        raise UserError(f"{context.folder}: the report cannot be written ({error})") from error
 
 
 def first_paragraph(text: str) -> str:
