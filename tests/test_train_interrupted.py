@@ -66,7 +66,7 @@ def test_non_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path):
 
         reader = tf.train.load_checkpoint(str(path)[: -len(".index")])
         for name in reader.get_variable_to_shape_map():
-            value = reader.get_tensor(name)
+            value = np.asarray(reader.get_tensor(name))
             if value.dtype.kind == "f":
                 assert np.isfinite(value).all(), name
 
