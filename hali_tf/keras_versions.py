@@ -45,6 +45,11 @@ def tf_variable(variable: Any) -> tf.Variable:
     return variable.value if _KERAS_3 and isinstance(variable, keras.Variable) else variable
 
 
+def trained(network: keras.layers.Layer) -> list[tf.Variable]:
+    """What is trained of a network, as TensorFlow's variables."""
+    return [tf_variable(variable) for variable in network.trainable_variables]
+
+
 def attributes(node: Any) -> dict[str, Any]:
     """Public attributes of a layer or module, by name.
 

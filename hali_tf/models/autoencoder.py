@@ -183,11 +183,7 @@ class Autoencoder(Averaged):
         raise NotImplementedError
 
     def _coder_variables(self):
-        return self._trained(self.encoder) + self._trained(self.decoder)
-
-    @staticmethod
-    def _trained(network: keras.layers.Layer) -> list[tf.Variable]:
-        return [keras_versions.tf_variable(variable) for variable in network.trainable_variables]
+        return keras_versions.trained(self.encoder) + keras_versions.trained(self.decoder)
 
     def _draws(self, images, seed, replica):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync

@@ -35,12 +35,6 @@ class Game(NamedTuple):
     discriminator: Discriminator
     parts: int
 
-    @property
-    def variables(self) -> list[tf.Variable]:
-        """What is trained of the discriminator."""
-        weights = self.discriminator.trainable_variables
-        return [keras_versions.tf_variable(variable) for variable in weights]
-
     def score(
         self, example: Side, training: bool = False, seed: tf.Tensor | None = None
     ) -> tf.Tensor:
@@ -63,7 +57,8 @@ class Game(NamedTuple):
             tape.watch([*seen_q, *seen_p])
             s_q, s_p = self.logits(of_q, of_p, seed)
             loss = sum(map(mean, losses.discriminator_loss(s_q, s_p)))
-        gradients, *sides = tape.gradient(loss, [self.variables, seen_q, seen_p])
+        variables = keras_versions.trained(self.discriminator)
+        gradients, *sides = tape.gradient(loss, [variables, seen_q, seen_p])
         of_generator = [
             tf.reshape(factor, [-1] + [1] * (len(gradient.shape) - 1)) * gradient
             for factor, side in zip(losses.generator_over_discriminator(s_q, s_p), sides)
@@ -92,7 +87,8 @@ class Games:
     @property
     def variables(self) -> list[tf.Variable]:
         """What is trained of all discriminators."""
-        return [variable for game in self._games for variable in game.variables]
+        trained = (keras_versions.trained(game.discriminator) for game in self._games)
+        return list(itertools.chain(*trained))
 
     def build(self, example: Side) -> None:
         """Makes the variables."""

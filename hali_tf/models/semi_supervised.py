@@ -6,7 +6,7 @@ with labels, and their labels [B], 0 to K - 1; see `hali_tf.data.semi_supervised
 
 import tensorflow as tf
 
-from hali_tf import losses
+from hali_tf import keras_versions, losses
 from hali_tf.layers import random
 from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.models.draws import NOISE_Q
@@ -108,11 +108,11 @@ class LabelledEncoder(_Labelled, Autoencoder):
         self._build()
 
     def _players(self):
-        return ((self.optimizer, self._trained(self.encoder)),)
+        return ((self.optimizer, keras_versions.trained(self.encoder)),)
 
     def _gradients(self, batch, seed, replica, scales):
         """Gradients of the labels' terms; z_L has no part in them."""
-        variables = self._trained(self.encoder)
+        variables = keras_versions.trained(self.encoder)
         with tf.GradientTape() as tape:
             terms, q = self._label_terms(batch, seed, replica)
             loss = scales[0] * sum(map(self._mean, terms.values()))

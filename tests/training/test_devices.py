@@ -90,7 +90,6 @@ import hali_tf
 from hali_tf import command
 command.import_tensorflow()
 from hali_tf.training import devices
-from tests.commands import run
 devices.choose("cpu")
 strategy = devices.make_strategy(2)
 print(strategy.num_replicas_in_sync, *strategy.extended.worker_devices)
