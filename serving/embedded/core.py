@@ -40,7 +40,7 @@ class Core:
         self._metrics = metrics
         self._with_reload = with_reload
         self.is_draining = False  # then nothing new is taken
-        self.last_refusal = 0.0  # time.monotonic(), while draining
+        self.last_call = 0.0  # when one began or ended, by time.monotonic()
 
     @contextlib.contextmanager
     def inference(
@@ -53,18 +53,18 @@ class Core:
           api: Predict or Classify.
           entrypoint: GRPC or REST.
         """
-        started = time.perf_counter()
+        started = self.last_call = time.monotonic()
         status = StatusCode.OK
         try:
             if self.is_draining:
-                self.last_refusal = time.monotonic()
                 raise ServingError(StatusCode.UNAVAILABLE, "the server is shutting down")
             yield self._manager.lease(spec)
         except BaseException as error:
             status = as_serving_error(error).code
             raise
         finally:
-            seconds = time.perf_counter() - started
+            self.last_call = time.monotonic()
+            seconds = self.last_call - started
             is_known = status == StatusCode.OK  # model and signature have just answered
             names = _names(spec) if is_known else self._known_names(spec)
             self._metrics.record(*names, api, entrypoint, status.name, seconds)

@@ -28,7 +28,7 @@ _log = logging.getLogger("serving")
 
 _DEFAULT_THREADS = 4 * (os.cpu_count() or 1)
 _MAX_THREADS = 256  # that wait for batches
-_QUIET_SECONDS = 0.1  # the ports close when no call came for so long
+_QUIET_SECONDS = 0.5  # the ports close when no call began or ended for so long
 _UNLOAD_SECONDS = 5.0
 
 
@@ -198,8 +198,8 @@ class EmbeddedServer:
         """Until nobody calls any more: gRPC cancels the calls that meet a closing port."""
         start = time.monotonic()
         end = start + self._options.refusal_seconds
-        while time.monotonic() < min(end, max(start, self._core.last_refusal) + _QUIET_SECONDS):
-            time.sleep(_QUIET_SECONDS / 10)
+        while time.monotonic() < min(end, max(start, self._core.last_call) + _QUIET_SECONDS):
+            time.sleep(_QUIET_SECONDS / 50)
 
     def _load(self, name: str, version: int, path: str) -> Servable:
         servable = Servable.load(
