@@ -103,9 +103,7 @@ def _check(verb, pictures, flags):
             raise UsageError(f"--{name}: {verb} has no use for it; drop it (see --help)")
     if flags.seed < 0:
         raise UsageError(f"--seed={flags.seed}: expected at least 0")
-    if flags.format and flags.format not in formats:
-        raise UsageError(f"--format={flags.format}: {verb} writes {' or '.join(formats)}")
-    endings = [f".{name}" for name in ([flags.format] if flags.format else formats)]
+    endings = [f".{name}" for name in formats]
     if not flags.out.lower().endswith(tuple(endings)):
         raise UsageError(
             f"--out={flags.out}: expected the name of a file to write, ending in "
@@ -119,7 +117,6 @@ if __name__ == "__main__":
     configuration.define_run_flags(
         "hali_tf.show",
         out=("", "File to write, .png or .gif; replaced if it is there."),
-        format=("", "png or gif; empty: by the ending of --out."),
         mask=(
             "",
             "inpaint: image of the model's size, white where the picture is to be predicted; "

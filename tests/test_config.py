@@ -1,8 +1,6 @@
 """The configuration: what it refuses, what it keeps, and that every field is a flag."""
 
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
@@ -10,6 +8,7 @@ from hali_tf.architectures import ARCHITECTURES
 from hali_tf.config import Config
 from hali_tf.config.settings import entries
 from hali_tf.errors import UsageError, UserError
+from tests import commands
 
 CONFIGS = sorted(pathlib.Path("configs").glob("*.cfg"))
 
@@ -178,19 +177,9 @@ def test_shipped_config_is_valid(path):
         assert f"# {entry}" in path.read_text(), f"{entry} missing in the header ({head[:40]}...)"
 
 
-def command(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "hali_tf.train", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        stdin=subprocess.DEVNULL,
-    )
-
-
 def test_help_lists_every_flag():
-    result = command("--help")
-    text = " ".join(result.stdout.split())
+    _, out, _ = commands.run("train", "--help")
+    text = " ".join(out.split())
     for flag, field, _ in entries(Config):
         assert f"--{flag}:" in text or f"--[no]{flag}:" in text
         assert field.metadata["help"].split()[0] in text
@@ -210,9 +199,7 @@ def test_help_lists_every_flag():
     ],
 )
 def test_wrong_flag_exits_2_with_one_line(arguments, said):
-    result = command(*arguments)
-    assert result.returncode == 2, result.stderr
-    assert result.stdout == ""
-    assert len(result.stderr.splitlines()) == 1, result.stderr
-    assert result.stderr.startswith("hali_tf: ")
-    assert said in result.stderr
+    code, out, err = commands.run("train", *arguments)
+    assert (code, out) == (2, ""), err
+    assert len(err.splitlines()) == 1 and err.startswith("hali_tf: "), err
+    assert said in err

@@ -51,7 +51,7 @@ def test_inpaint_replaces_the_figure(run_dir, pictures, tmp_path):
 
 def test_interpolation_moves(run_dir, pictures, tmp_path):
     out = tmp_path / "film.gif"
-    arguments = [pictures / "a.jpg", pictures / "b.png", f"--out={out}", "--format=gif"]
+    arguments = [pictures / "a.jpg", pictures / "b.png", f"--out={out}"]
     code, printed, err = show(f"--run_dir={run_dir}", "interpolate", *arguments)
     assert (code, printed) == (0, f"written to {out}\n"), err
     with Image.open(out) as film:
@@ -105,8 +105,7 @@ def test_every_verb_draws(run_dir, pictures, tmp_path, arguments, columns, rows)
         (("reconstruct", "a", "--out="), "--out=: expected the name of a file"),
         (("reconstruct", "a", "--out=figure.gif"), "ending in .png"),
         (("interpolate", "a", "b", "--out=figure.jpg"), "ending in .png or .gif"),
-        (("interpolate", "a", "b", "--format=gif"), "ending in .gif"),
-        (("sample", "--format=gif"), "--format=gif: sample writes png"),
+        (("sample", "--out=samples.gif"), "ending in .png"),
         (("film",), "ending in .gif"),
         (("reconstruct", "a", "--out=no/such/figure.png"), "its folder does not exist"),
         (("traverse", "a", "--component=x"), "component"),

@@ -109,15 +109,14 @@ def train_batches(
     return _gather(arrays, of_piece, *numbers, size)
 
 
-def batches(
-    split: Split, batch_size: int | None = None, limit: int | None = None
-) -> tf.data.Dataset:
+def batches(split: Split, limit: int | None = None) -> tf.data.Dataset:
     """Makes batches of a split in its own order, once, for evaluation.
+
+    A batch has 128 images, and fewer of images larger than 64x64, so that to evaluate takes no more
+    memory than to train in micro-batches; the last batch may be smaller.
 
     Args:
       split: Where the images come from.
-      batch_size: B; the last batch may be smaller. By default 128, and fewer of images larger than
-        64x64, so that to evaluate takes no more memory than to train in micro-batches.
       limit: Stop after that many images; None means all.
 
     Returns:
@@ -125,7 +124,7 @@ def batches(
     """
     count = len(split.images) if limit is None else min(limit, len(split.images))
     _, height, width, _ = split.images.shape
-    batch_size = batch_size or min(128, max(1, _EVALUATED_PIXELS // (height * width)))
+    batch_size = min(128, max(1, _EVALUATED_PIXELS // (height * width)))
 
     def positions_of(step: int) -> np.ndarray:
         return np.arange(step * batch_size, min((step + 1) * batch_size, count))

@@ -9,13 +9,12 @@ import tensorflow as tf
 from hali_tf.data import Split, batches
 
 
-def confusion(model: keras.Model, split: Split, batch_size: int | None = None) -> np.ndarray:
+def confusion(model: keras.Model, split: Split) -> np.ndarray:
     """How often the encoder takes one class for another, by the largest q(y | x).
 
     Args:
       model: `SemiSupervisedHALI` or `LabelledEncoder`; its averaged encoder is used.
       split: with class numbers.
-      batch_size: number of images at a time; by default as of `data.batches`.
 
     Returns:
       int64 [K, K]: rows are the images' classes, columns what they are taken for.
@@ -25,7 +24,7 @@ def confusion(model: keras.Model, split: Split, batch_size: int | None = None) -
     def decide(images):
         return tf.argmax(model.encode(images)[-1].probabilities, axis=1)
 
-    decisions = np.concatenate([decide(images).numpy() for images in batches(split, batch_size)])
+    decisions = np.concatenate([decide(images).numpy() for images in batches(split)])
     classes = model.architecture.classes
     counts = np.bincount(classes * split.labels + decisions, minlength=classes**2)
     return counts.reshape(classes, classes)

@@ -27,7 +27,6 @@ def distances_of_images(
     model: keras.Model,
     split: Split,
     limit: int | None = None,
-    batch_size: int | None = None,
     bar: bool = False,
 ) -> np.ndarray:
     """Euclidean distances of each image and its reconstructions under f (paper, Equation 8).
@@ -36,7 +35,6 @@ def distances_of_images(
       model: one that `has_discriminator`.
       split: held-out images.
       limit: how many images are used, from the first; all by default.
-      batch_size: number of images at a time; by default as of `data.batches`.
       bar: whether to show a progress bar.
 
     Returns:
@@ -53,7 +51,7 @@ def distances_of_images(
 
     parts = [
         [part.numpy() for part in embed(images)]
-        for images in progress_bar(batches(split, batch_size, limit), "embed", disable=not bar)
+        for images in progress_bar(batches(split, limit), "embed", disable=not bar)
     ]
     embeddings, found = map(np.concatenate, zip(*parts))
     order = np.random.default_rng(0).permutation(len(embeddings))

@@ -17,7 +17,6 @@ def errors(
     model: keras.Model,
     split: Split,
     limit: int | None = None,
-    batch_size: int | None = None,
     bar: bool = False,
 ) -> dict[str, float]:
     """Per-pixel RMSE of the reconstructions, and that of random pairs to compare with.
@@ -26,7 +25,6 @@ def errors(
       model: `Autoencoder` or `Generative`.
       split: held-out images.
       limit: how many images are used, from the first; all by default.
-      batch_size: number of images at a time; by default as of `data.batches`.
       bar: whether to show a progress bar.
 
     Returns:
@@ -37,7 +35,7 @@ def errors(
     reconstruct = tf.function(model.reconstruct, reduce_retracing=True)
     levels = range(1, model.num_levels + 1)
     squares, count = dict.fromkeys(levels, 0.0), 0
-    for images in progress_bar(batches(split, batch_size, limit), "reconstruct", disable=not bar):
+    for images in progress_bar(batches(split, limit), "reconstruct", disable=not bar):
         count += int(tf.size(images))
         for l in levels:
             squares[l] += _squared_error(images.numpy(), reconstruct(images, l).numpy())

@@ -28,7 +28,7 @@ def write(folder: str, model: Autoencoder, split: Split, label_names: Sequence[s
       label_names: of the split's labels, or None.
     """
     images = split.images[:_POINTS]
-    latents = np.concatenate([model.encode(x)[-1].mean for x in batches(split, limit=_POINTS)])
+    latents = np.concatenate([model.encode(x)[-1].mean for x in batches(split, _POINTS)])
     latents = latents.reshape(len(latents), -1)
     make_folder(folder)
     write_text(os.path.join(folder, "latents.tsv"), _table(latents, "%.5g"))

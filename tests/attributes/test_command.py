@@ -2,8 +2,6 @@
 
 import dataclasses
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,17 +10,8 @@ from PIL import Image
 from hali_tf.attributes import classifier as classifiers
 from hali_tf.config import ClassifierConfig
 from hali_tf.errors import UsageError
+from tests import commands
 from tests.exporting.runs import make_run
-
-
-def command(*flags):
-    """The command, done."""
-    return subprocess.run(
-        [sys.executable, "-m", "hali_tf.attributes", *flags],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
 
 
 @pytest.mark.parametrize(
@@ -77,11 +66,12 @@ def test_the_command_trains_the_encoder_of_a_run(tmp_path):
         channels=3,
         cache_dir=str(tmp_path / "cache"),
     )
-    done = command(f"--encoder_of={run_dir}", "--epochs=2", "--batch_size=4")
-    assert done.returncode == 0, done.stderr
+    flags = (f"--encoder_of={run_dir}", "--epochs=2", "--batch_size=4")
+    code, out, err = commands.run("attributes", *flags)
+    assert code == 0, err
     card = classifiers.card(os.path.join(run_dir, "supervised"))
     assert card["attributes"] == ["Bald", "Smiling"] and card["test"]["images"] == 6
-    assert f"balanced {np.mean(card['test']['balanced']):.2f} %" in done.stdout
+    assert f"balanced {np.mean(card['test']['balanced']):.2f} %" in out
 
 
 @pytest.mark.parametrize(
@@ -94,6 +84,7 @@ def test_the_command_trains_the_encoder_of_a_run(tmp_path):
     ],
 )
 def test_the_command_refuses_in_one_line(tmp_path, flags, code, message):
-    done = command(*(flag.replace("OUT", str(tmp_path / "out")) for flag in flags))
-    assert done.returncode == code
-    assert message in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    flags = (flag.replace("OUT", str(tmp_path / "out")) for flag in flags)
+    status, _, err = commands.run("attributes", *flags)
+    assert status == code
+    assert message in err and err.count("\n") == 1, err

@@ -82,10 +82,11 @@ def test_a_memory_map_gives_what_the_array_gives(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "limit, expected", [(None, [4, 4, 2]), (5, [4, 1]), (99, [4, 4, 2]), (4, [4]), (0, [])]
+    "limit, expected",
+    [(None, [128, 32]), (130, [128, 2]), (999, [128, 32]), (128, [128]), (4, [4]), (0, [])],
 )
 def test_batches_keep_the_order_and_stop_at_the_limit(limit, expected):
-    shown = _numbers(batches(_split(10), 4, limit))
+    shown = _numbers(batches(_split(160), limit))
     assert [len(batch) for batch in shown] == expected
     assert sum(shown, []) == list(range(sum(expected)))
 

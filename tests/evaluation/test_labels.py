@@ -61,8 +61,10 @@ def test_images_without_labels_have_no_errors():
 
 
 def test_confusion_by_hand():
-    expected = [[2, 0, 0], [0, 2, 1], [0, 1, 1]]
-    np.testing.assert_array_equal(confusion(Reader(), SPLIT, batch_size=3), expected)
+    expected = np.array([[2, 0, 0], [0, 2, 1], [0, 1, 1]])
+    np.testing.assert_array_equal(confusion(Reader(), SPLIT), expected)
+    batches = Split(np.tile(SPLIT.images, [20, 1, 1, 1]), np.tile(SPLIT.labels, 20))
+    np.testing.assert_array_equal(confusion(Reader(), batches), 20 * expected)
     assert count_errors(Reader(), SPLIT) == {"label_errors": 2, "label_images": 7}
 
 

@@ -24,7 +24,7 @@ def split_of(count):
 
 
 def test_rmse_is_per_pixel_and_level():
-    errors = measure.errors(Shifts(), split_of(7), batch_size=3)
+    errors = measure.errors(Shifts(), split_of(130))
     assert errors["rmse_1"] == pytest.approx(10 / 255)
     assert errors["rmse_2"] == pytest.approx(20 / 255)
     assert errors["ratio_2"] == pytest.approx(errors["rmse_2"] / errors["random_pairs"])
