@@ -173,7 +173,7 @@ def evaluate(context: Context, questions: dict[str, Question], only: Sequence[st
             answers[name] = answer, question.findings(answer)
             text = texts[question.title] = question.report(answer)
         except Exception as error:  # whatever it is, the other questions are answered
-            if not isinstance(error, UserError):
+            if not isinstance(error, (UserError, OSError)):
                 traceback.print_exc()
             failed.append(name)
             missing[name] = f"failed: {' '.join(str(error).split()) or type(error).__name__}"
@@ -212,6 +212,7 @@ def _answer(context, cache, name, question):
     """Answers a question; keeps the answer, and shows its pictures in TensorBoard."""
     from hali_tf.evaluation.report.page import show_in_tensorboard
 
+    cache.forget(name)
     cache.write(name, question.answer(context))
     answer = cache.read(name)
     show_in_tensorboard(context, question.report(answer))

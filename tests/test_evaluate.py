@@ -218,6 +218,27 @@ def test_what_changes_while_a_question_is_answered_is_not_in_its_answer(ask):
     assert calls == ["a", "b"]
 
 
+def test_a_stopped_question_leaves_no_answer_of_other_pictures(ask, context):
+    def stopped(context):
+        raise OSError("No space left on device")
+
+    calls = []
+    ask({"one": Asked("one", calls)})
+    other = dataclasses.replace(context, limit=5)
+    with pytest.raises(UserError, match="one failed"):
+        ask({"one": Asked("one", calls, answer=stopped)}, context=other)
+    ask({"one": Asked("one", calls)})
+    assert calls == ["one", "one"]
+
+
+def test_the_same_step_after_a_way_back_answers_anew(ask, context):
+    calls = []
+    ask({"one": Asked("one", calls)})
+    pathlib.Path(context.subject.run_dir, "rollbacks.json").write_text('[{"at": 4, "to": 1}]')
+    ask({"one": Asked("one", calls)})
+    assert calls == ["one", "one"]
+
+
 def test_other_code_answers_anew(ask, monkeypatch):
     calls, code = [], [pathlib.Path(__file__)]
     monkeypatch.setattr(answer_cache, "sources", lambda file, package: code)

@@ -3,7 +3,8 @@
 FOLDER/
   classifier.json  what it is, the attributes' names, its thresholds, its accuracies; written last
   weights.npz      float32
-and, until it is trained, config.json, checkpoints/ and features.npy.
+  config.json      the flags
+and, until it is trained, checkpoints/ and features.npy.
 """
 
 from __future__ import annotations
@@ -269,8 +270,10 @@ def save(folder: str, classifier: AttributeClassifier, card: dict[str, Any]) -> 
       card: further contents of classifier.json: "encoder", the arguments of its `EncoderTrunk` or
         None; "config", of its training; ...
     """
-    with replacing(os.path.join(folder, "weights.npz")) as temporary, open(temporary, "wb") as f:
-        np.savez(f, *(variable.numpy() for variable in _weights(classifier)))
+    with replacing(os.path.join(folder, "weights.npz")) as temporary:
+        with open(temporary, "wb") as f:
+            np.savez(f, *(variable.numpy() for variable in _weights(classifier)))
+        files.write_through(temporary)  # before classifier.json says that it is there
     write_json(
         os.path.join(folder, "classifier.json"),
         {
@@ -332,7 +335,7 @@ def load(folder: str) -> AttributeClassifier:
                 raise ValueError(f"{len(arrays.files)} arrays instead of {len(weights)}")
             for variable, name in zip(weights, arrays.files):
                 variable.assign(arrays[name])
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{path}: damaged, or not of {folder}/classifier.json ({in_one_line(error)})"
         ) from error

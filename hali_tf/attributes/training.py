@@ -27,10 +27,12 @@ from hali_tf.layers import random
 from hali_tf.measures import scores
 from hali_tf.progress import progress_bar
 from hali_tf.runs import reopening
-from hali_tf.runs.checkpoints import Checkpoints
+from hali_tf.runs.checkpoints import Checkpoints, check_name
 from hali_tf.runs.run_folder import read_config
 from hali_tf.training import callbacks, devices
 from hali_tf.training.cluster import Workers
+
+_ON_NON_FINITE = "start again in a new --out, with a lower --learning_rate or --precision=float32"
 
 
 def open_data(config: ClassifierConfig) -> tuple[data.Source, dict[str, Any] | None]:
@@ -77,8 +79,10 @@ def train(
     """
     if config.precision == "auto":
         config = dataclasses.replace(config, precision=devices.native_precision())
+    check_name(config.out)
     _check_folder(config)
     if os.path.exists(os.path.join(config.out, "classifier.json")):
+        _tidy(config)
         return classifiers.card(config.out)
     memory.check(config, source.image_shape, encoder)
     splits = {name: source.load(name) for name in data.SPLITS}
@@ -109,10 +113,15 @@ def train(
             f"--out={config.out}: cannot be written ({error}); make room, and the same command "
             "goes on from the last checkpoint"
         ) from error
-    shutil.rmtree(os.path.join(config.out, "checkpoints"))
+    _tidy(config)
+    return classifiers.card(config.out)
+
+
+def _tidy(config):
+    """Removes what only a training that goes on needs."""
+    shutil.rmtree(os.path.join(config.out, "checkpoints"), ignore_errors=True)
     if os.path.exists(_features_path(config)):
         os.remove(_features_path(config))
-    return classifiers.card(config.out)
 
 
 def _check_folder(config):
@@ -165,7 +174,7 @@ def _fit(config, classifier, split):
     alone = Workers(tf.distribute.get_strategy())
     save = callbacks.Save(callbacks.Every(steps_an_epoch, steps), checkpoints, alone)
     with callbacks.Progress(steps) as progress, save:
-        all_callbacks = [callbacks.StopOnNonFinite(), progress, save]
+        all_callbacks = [callbacks.StopOnNonFinite(_ON_NON_FINITE), progress, save]
         for callback in all_callbacks:
             callback.first_step = first_step
         classifier.fit(batches, verbose=0, shuffle=False, callbacks=all_callbacks)
@@ -200,7 +209,15 @@ def _features(
                 f"{path}: cannot be written, {size:.1f} GiB ({error.strerror or error}); make "
                 "room, or name an --out on a larger disk"
             ) from error
-    features = np.load(path, mmap_mode="r")
+    try:
+        features = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path}: damaged ({error}); remove it, and it is made again") from error
+    if len(features) != len(variants) * len(split.images):
+        raise UserError(
+            f"{path}: is of {len(features) // len(variants)} training images, and there are "
+            f"{len(split.images)} now; name the data that it was begun with, or another --out"
+        )
     return data.Split(features, np.concatenate([split.labels] * len(variants)))
 
 

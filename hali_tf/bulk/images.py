@@ -60,7 +60,9 @@ class PictureImages:
         self._paths = [file for path in paths for file in _files(path)]
         self._image_shape, self._data = image_shape, data
         self.rows, self.layout = len(self._paths), {"path": Array("str")}
-        self.identity = {"files": cache.fingerprint(pathlib.Path(), self._paths)}
+        absolute = all(os.path.isabs(path) or files.scheme(path) for path in self._paths)
+        base = pathlib.Path("/" if absolute else "")  # relative ones are of the working folder
+        self.identity = {"files": cache.fingerprint(base, self._paths)}
 
     def load(self, begin: int, end: int) -> dict[str, np.ndarray]:
         """`image`, uint8 [end - begin, H, W, C], and `path`.

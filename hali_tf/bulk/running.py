@@ -9,6 +9,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import tensorflow as tf
+from absl import logging
 
 import hali_tf
 from hali_tf import files
@@ -69,11 +70,17 @@ def _alone(target):
     if files.scheme(target.out):
         yield
         return
-    with open(target.manifest, encoding="utf-8") as manifest:
+    try:
+        manifest = open(target.manifest, "r+", encoding="utf-8")  # NFS locks what may be written
+    except OSError as error:
+        raise UserError(f"--out={target.out}: cannot be written ({error.strerror})") from error
+    with manifest:
         try:
             fcntl.flock(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise UserError(f"--out={target.out}: another command is writing it") from error
+        except OSError as error:  # some network disks have no locks
+            logging.warning("%s: cannot be locked (%s); start one command only", target.out, error)
         yield
 
 

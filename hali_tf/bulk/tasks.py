@@ -91,9 +91,10 @@ class Decode:
 
     def load(self, begin: int, end: int) -> Arrays:
         """See `Task`."""
-        z = f"z_{self._level}"
-        arrays = self._latents.read(begin, end, {*self.layout, z} - {"image"})
-        return {**arrays, "z": arrays.pop(z)}
+        carried = [name for name in self.layout if name != "image"]
+        arrays = self._latents.read(begin, end, [*carried, f"z_{self._level}"])
+        arrays["z"] = arrays.pop(f"z_{self._level}")
+        return arrays
 
     def compute(self, inputs: Arrays) -> Arrays:
         """See `Task`."""

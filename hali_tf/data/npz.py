@@ -170,7 +170,7 @@ def _check_images(file: pathlib.Path, key: str, header: _Header) -> None:
 
 def _check_labels(file: pathlib.Path, key: str, header: _Header, count: int) -> None:
     """Raises if an array cannot be the labels of `count` images."""
-    if header.dtype.kind not in "iub" or len(header.shape) not in (1, 2):
+    if header.dtype.kind not in "iub" or len(header.shape) not in (1, 2) or 0 in header.shape:
         raise UserError(
             f"{file}: {key}: expected integers [N], or 0/1 [N, A]; received "
             f"{header.dtype} of shape {list(header.shape)}"
@@ -289,7 +289,10 @@ def _label_names(
             f"{file}: class_names: expected {attributes}, one for each column of "
             f"{keys['train'][1]}; received {len(names)}"
         )
-    return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
+    try:
+        return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: class_names: expected UTF-8 ({error})") from error
 
 
 def _fit(pixels: np.ndarray, size: int, channels: int) -> np.ndarray:

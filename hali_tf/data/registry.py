@@ -57,8 +57,14 @@ def open_source(
             f"--cache_dir={cache_dir}: expected a folder on a disk of each machine, for "
             "the images in it are mapped into memory"
         )
-    folder = files.to_path(data_dir) if data_dir else None
-    cache = pathlib.Path(cache_dir or "~/.cache/hali_tf").expanduser()
+    try:
+        folder = files.to_path(data_dir) if data_dir else None
+        cache = pathlib.Path(cache_dir or "~/.cache/hali_tf").expanduser()
+    except RuntimeError as error:  # ~NAME of nobody here, or no home at all
+        raise UsageError(
+            f"--data_dir={data_dir}, --cache_dir={cache_dir}: there is no home folder for ~ "
+            f"({error}); name whole paths"
+        ) from error
     try:
         return _open(data, folder, image_size, channels, strict, cache)
     except OSError as error:  # A folder that may not be read, a disk that went away.

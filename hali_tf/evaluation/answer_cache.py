@@ -14,7 +14,7 @@ from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.sources import sources
 from hali_tf.files import write_json
-from hali_tf.runs.run_folder import read_starts
+from hali_tf.runs.run_folder import read_starts, read_ways_back
 
 
 class AnswerCache:
@@ -33,6 +33,12 @@ class AnswerCache:
         """The answer to a question; None unless it is of the same models, flags and code."""
         file, dependencies = self._file(name), self._dependencies(name)
         return file["answer"] if file and file["asked_of"] == dependencies else None
+
+    def forget(self, name: str) -> None:
+        """Removes an answer before its pictures are replaced, since the next one may be stopped."""
+        path = self._context.path(f"{name}.json")
+        if files.exists(path):
+            files.remove(path)
 
     def write(self, name: str, answer: dict[str, Any]) -> None:
         """Keeps an answer."""
@@ -71,12 +77,16 @@ class AnswerCache:
 
 
 def _identity(subject):
-    """Which run a model is from, when that was begun, and the step of the checkpoint."""
+    """Which run a model is from, when that was begun, and the step of the checkpoint.
+
+    After a way back the run comes to the same step by other draws.
+    """
     return {
         "name": subject.name,
         "run_dir": files.normal(subject.run_dir, real=True),
         "began": next((start["time"] for start in read_starts(subject.run_dir)), None),
         "step": subject.step,
+        "ways_back": len(read_ways_back(subject.run_dir)),
     }
 
 

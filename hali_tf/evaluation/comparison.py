@@ -97,6 +97,10 @@ def _open(run_dir):
             f"--compare: {run_dir}: summary.json, metrics.jsonl or evaluation/samples.json is "
             f"damaged ({error}); remove it, and the comparison goes without its numbers"
         ) from error
+    except OSError as error:
+        raise UserError(
+            f"--compare: {error.filename or run_dir}: cannot be read ({error.strerror or error})"
+        ) from error
 
 
 def _read(run_dir):
@@ -104,6 +108,8 @@ def _read(run_dir):
     lines = metrics_file.read_of(run_dir)
     evaluations = [_with_ratios(line) for line in lines if "rmse_1" in line]
     summary = files.read_json(os.path.join(run_dir, "summary.json"), {})
+    if lines and summary.get("step") != lines[-1]["step"]:  # of an earlier end of this training
+        summary = {}
     final = {
         **_numbered(summary, "ratio", "error, level {}"),
         **_numbered(evaluations[-1] if evaluations else {}, "distance", "distance, level {}"),

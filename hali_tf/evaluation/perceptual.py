@@ -71,9 +71,7 @@ class Perceptual(Question):
         course = [line for line in lines if line.get("perceptual_pairs")]  # 0: images all equal
         numbers = range(1, subject.model.num_levels + 1)
         names = {f"z_{l}": f"perceptual_{l}" for l in numbers}
-        errors = {
-            f"z_{l}": [line[f"rmse_{l}"] for line in course if f"rmse_{l}" in line] for l in numbers
-        }
+        errors = {f"z_{l}": [line[f"rmse_{l}"] for line in course] for l in numbers}
         steps = [line["step"] for line in course]
         absolute = {level: [line[name] for line in course] for level, name in names.items()}
         relative = {
@@ -95,7 +93,7 @@ class Perceptual(Question):
             "claims": {
                 "distance": claims(steps, absolute),
                 "ratio": claims(steps, relative),
-                "error": claims(steps[len(steps) - len(errors["z_1"]) :], errors),
+                "error": claims(steps, errors),
             },
         }
 

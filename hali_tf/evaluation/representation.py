@@ -95,6 +95,7 @@ class Representation(Question):
         labels, test_labels = _columns(validation.labels), _columns(test.labels)
         order = np.random.default_rng(context.seed).permutation(len(labels))
         encoders = {s.name: _encoder(s.model) for s in context.subjects}
+        supervised = {s.name: _supervised(s, source.label_names) for s in context.subjects}
         size = min(_size(encode, test.images) for encode in encoders.values())
         rows, decisions, names = {}, {}, {}
         for subject in context.subjects:
@@ -113,11 +114,13 @@ class Representation(Question):
                     found.pop(label)[order], labels[order], found_test.pop(label), test_labels
                 )
         summary = scores.summary({label: row["balanced"] for label, row in rows.items()})
-        for subject in context.subjects:
-            reference = _supervised(subject, source.label_names, test)
-            if reference is not None:
-                label = f"{subject.name} encoder, supervised"
-                rows[label], decisions[label] = _score(test_labels, reference), reference
+        for name, classifier in supervised.items():
+            if classifier is not None:
+                label, found = (
+                    f"{name} encoder, supervised",
+                    classifier.decide(np.asarray(test.images)),
+                )
+                rows[label], decisions[label] = _score(test_labels, found), found
         return {
             "validation": len(labels),
             "test": len(test_labels),
@@ -295,13 +298,12 @@ def _reference(subject):
     return os.path.join(subject.run_dir, "supervised")
 
 
-def _supervised(subject, names, test):
-    """Decisions of the subject's encoder trained with labels, None if it was not or on others."""
+def _supervised(subject, names):
+    """The subject's encoder trained with labels; None if it was not, or on others."""
     if classifiers.identity(_reference(subject)) is None:
         return None
     classifier = classifiers.load(_reference(subject))
-    of_these = classifier.names == tuple(names or ())
-    return classifier.decide(np.asarray(test.images)) if of_these else None
+    return classifier if classifier.names == tuple(names or ()) else None
 
 
 def _cell(row):

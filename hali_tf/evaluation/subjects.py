@@ -47,7 +47,7 @@ class Subject:
     @property
     def slug(self) -> str:
         """The name as part of file names."""
-        return re.sub(r"\W+", "_", self.name.lower())
+        return re.sub(r"[^\w.-]+", "_", self.name.lower())
 
     @property
     def settings(self) -> dict[str, Any]:

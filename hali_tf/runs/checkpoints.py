@@ -165,7 +165,7 @@ class Checkpoints:
         if damaged:
             raise UserError(
                 f"{next(iter(damaged.values()))}; there is no other that can be read: start again "
-                "in a new --run_dir"
+                "in a new folder"
             )
         return None, []
 
@@ -232,7 +232,7 @@ def check_name(run_dir: str) -> None:
     """Raises UserError if TensorFlow would take the name of a folder for a pattern of names."""
     if re.search(r"[\[*?\\]", run_dir):
         raise UserError(
-            f"--run_dir={run_dir}: TensorFlow cannot read checkpoints from a path with [, *, ? or "
+            f"{run_dir}: TensorFlow cannot read checkpoints from a path with [, *, ? or "
             "\\; rename the folder, or name it relative to the working folder"
         )
 

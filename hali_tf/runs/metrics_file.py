@@ -41,7 +41,7 @@ def read(path: str) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl as dicts, without one that a kill left unfinished."""
     lines = []
     if files.exists(path):
-        with files.opened(path) as f:
+        with files.opened(path, "rb") as f:  # a damaged line may be no UTF-8
             for line in f:
                 with contextlib.suppress(ValueError):
                     lines.append(json.loads(line))

@@ -178,8 +178,23 @@ def read_starts(run_dir: str) -> list[dict[str, Any]]:
         return files.read_json(path, missing=[])
     except ValueError as error:
         raise UserError(
-            f"{path}: damaged ({error}); remove it, and the command and versions of earlier "
-            "starts are lost but nothing else"
+            f"{path}: damaged ({error}); remove it, and what it has of earlier starts is lost: "
+            "their commands, their versions and which images they trained on"
+        ) from error
+
+
+def read_ways_back(run_dir: str) -> list[dict[str, Any]]:
+    """What rollbacks.json holds: a dict for each way back to a checkpoint, the first one first.
+
+    Raises:
+      UserError: it is damaged.
+    """
+    path = os.path.join(run_dir, "rollbacks.json")
+    try:
+        return files.read_json(path, missing=[])
+    except ValueError as error:
+        raise UserError(
+            f"{path}: damaged ({error}); remove it, and ways back are counted from 0 again"
         ) from error
 
 

@@ -51,19 +51,22 @@ class Every:
 
 
 class StopOnNonFinite(StepCallback):
-    """Ends training with an error before anything of a broken step is logged or saved."""
+    """Ends training with an error before anything of a broken step is logged or saved.
+
+    Args:
+      remedy: what the user can do, the end of the error's sentence.
+    """
+
+    def __init__(self, remedy: str):
+        super().__init__()
+        self._remedy = remedy
 
     def at(self, step: int, logs: dict[str, float]) -> None:
         """Raises Diverged if a logged value is not finite."""
         for name, value in logs.items():
             if not np.isfinite(value):
-                raise Diverged(
-                    f"{name} is {value} at step {step}; the last checkpoint is from before it. Go "
-                    "on from it in a new --run_dir, by --init_from=THIS RUN and a lower "
-                    "--learning_rate or --precision=float32",
-                    step,
-                    "non-finite",
-                )
+                words = f"{name} is {value} at step {step}; {self._remedy}"
+                raise Diverged(words, step, "non-finite")
 
 
 class Progress(StepCallback):

@@ -42,7 +42,8 @@ def tasks() -> tuple[list[str], int]:
         kind, index = found["task"]["type"], int(found["task"]["index"])
         own = found["cluster"][kind][index]
         for address in addresses:
-            int(address.rpartition(":")[2])
+            if not 0 < int(address.rpartition(":")[2]) < 65536:
+                raise ValueError(f"{address}: no port from 1 to 65535")
         return addresses, addresses.index(own)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise UsageError(

@@ -10,9 +10,10 @@ from absl import logging
 
 from hali_tf.data import Split, batches
 from hali_tf.errors import UserError
-from hali_tf.files import read_json, write_json
+from hali_tf.files import write_json
 from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.runs.checkpoints import Checkpoints
+from hali_tf.runs.run_folder import read_ways_back
 from hali_tf.training.cluster import Workers
 from hali_tf.training.window import Window
 
@@ -122,11 +123,11 @@ class Rollbacks:
     """
 
     def __init__(self, run_dir: str, workers: Workers):
-        self._path, self._workers = os.path.join(run_dir, "rollbacks.json"), workers
+        self._run_dir, self._workers = run_dir, workers
 
     def continue_path(self, model: Autoencoder) -> None:
         """Lets a model draw as the run does since its last way back."""
-        model.take_seed_path(len(read_json(self._path, missing=[])))
+        model.take_seed_path(len(read_ways_back(self._run_dir)))
 
     def take(self, error: Diverged, model: Autoencoder, checkpoints: Checkpoints) -> int:
         """Goes back to a checkpoint: the last one, or after a collapse the best.
@@ -137,7 +138,7 @@ class Rollbacks:
         Raises:
           Diverged: as it was received, if the run has gone back three times already.
         """
-        taken = read_json(self._path, missing=[])
+        taken = read_ways_back(self._run_dir)
         if len(taken) >= MOST_ROLLBACKS:
             raise Diverged(
                 f"{error}; the run has gone back {MOST_ROLLBACKS} times already",
@@ -147,7 +148,8 @@ class Rollbacks:
         step = self._workers.from_chief(0)  # when all have read the file
         if self._workers.chief:
             step = checkpoints.go_back("best" if error.kind == "collapse" else "last")
-            write_json(self._path, [*taken, {"at": error.step, "to": step, "reason": str(error)}])
+            way = {"at": error.step, "to": step, "reason": str(error)}
+            write_json(os.path.join(self._run_dir, "rollbacks.json"), [*taken, way])
         step = self._workers.from_chief(step)
         if not self._workers.chief:
             checkpoints.follow(step)

@@ -27,6 +27,11 @@ from hali_tf.training.divergence import Collapse, Diverged, Rollbacks
 from hali_tf.training.optimizers import make_optimizer
 from hali_tf.training.window import Window
 
+_ON_NON_FINITE = (
+    "the last checkpoint is from before it. Go on from it in a new --run_dir, by "
+    "--init_from=THIS RUN and a lower --learning_rate or --precision=float32"
+)
+
 
 def build(config: Config, strategy: tf.distribute.Strategy) -> Autoencoder:
     """The model of a run with its optimisers, made in the strategy's scope.
@@ -191,7 +196,7 @@ def _train(
     due = callbacks.Every(config.run.checkpoint_every, last_step)
     stops = config.run.on_divergence != "warn"
     with contextlib.ExitStack() as stack:
-        active = [callbacks.StopOnNonFinite()]
+        active = [callbacks.StopOnNonFinite(_ON_NON_FINITE)]
         if workers.chief:
             file = MetricsFile(os.path.join(config.run_dir, "metrics.jsonl"), first_step)
             figures = os.path.join(config.run_dir, "figures")

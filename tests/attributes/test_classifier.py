@@ -105,7 +105,7 @@ def test_weights_that_cannot_be_downloaded(monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("damage", ["missing", "json", "weights"])
+@pytest.mark.parametrize("damage", ["missing", "json", "weights", "empty"])
 def test_a_damaged_classifier(trained, tmp_path, damage):
     for name in () if damage == "missing" else ("classifier.json", "weights.npz"):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
@@ -113,5 +113,7 @@ def test_a_damaged_classifier(trained, tmp_path, damage):
         (tmp_path / "classifier.json").write_text("{}")
     if damage == "weights":
         (tmp_path / "weights.npz").write_bytes((trained / "weights.npz").read_bytes()[:5000])
+    if damage == "empty":
+        (tmp_path / "weights.npz").write_text("")
     with pytest.raises(UserError, match="classifier.json|weights.npz"):
         classifiers.load(tmp_path)

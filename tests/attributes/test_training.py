@@ -101,6 +101,36 @@ def test_features_are_those_of_images_then_of_mirrored_then_of_degraded_ones(tmp
     np.testing.assert_array_equal(split.labels, np.concatenate([labels] * 2))
 
 
+@pytest.mark.parametrize(
+    "damage, words", [("other", "is of 5 training images, and there are 4 now"), ("cut", "damaged")]
+)
+def test_features_of_other_images_are_refused(tmp_path, damage, words):
+    trunk = types.SimpleNamespace(fixed=lambda images: tf.cast(images, "float32"))
+    classifier = types.SimpleNamespace(trunk=trunk, degraded=False)
+    split, path = Split(np.zeros([5, 8, 6, 3], np.uint8), np.zeros([5, 2])), tmp_path / "f.npy"
+    training._features(classifier, split, str(path), 0)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:200])
+    else:
+        split = Split(split.images[1:], split.labels[1:])
+    with pytest.raises(UserError, match=words):
+        training._features(classifier, split, str(path), 0)
+
+
+def test_what_a_kill_left_beside_a_trained_one_is_removed(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "copy")
+    (tmp_path / "copy" / "checkpoints").mkdir()
+    (tmp_path / "copy" / "features.npy").write_text("")
+    training.train(config_of(tmp_path / "copy"), faces(), ENCODER)
+    assert sorted(os.listdir(tmp_path / "copy")) == sorted(os.listdir(trained))
+
+
+def test_a_folder_that_could_not_be_read_again_is_refused(tmp_path):
+    with pytest.raises(UserError, match="rename the folder"):
+        training.train(config_of(tmp_path / "a[1]"), faces(), ENCODER)
+    assert not os.listdir(tmp_path)
+
+
 def test_a_folder_from_before_the_flag_is_of_degraded_images(trained, tmp_path):
     shutil.copytree(trained, tmp_path / "old")
     for name in ("config.json", "classifier.json"):

@@ -120,6 +120,15 @@ def test_a_folder_with_one_file(tmp_path):
         ({"images": _images(5), "labels": np.arange(5) / 2}, "labels: expected integers.*float64"),
         ({"images": _images(5), "labels": np.array(list("abcde"))}, "labels: expected integers"),
         ({"images": np.array([None, {}], dtype=object)}, "images: expected dtype uint8.*object"),
+        ({"images": _images(5), "labels": np.zeros([5, 0], int)}, "labels: expected integers"),
+        (
+            {
+                "images": _images(5),
+                "labels": np.eye(5, dtype=int),
+                "class_names": np.array([b"\xe9"] * 5),
+            },
+            "class_names: expected UTF-8",
+        ),
         (
             {"x_train": _images(5), "x_test": _images(5, side=9)},
             r"x_test: expected images \[8, 8, 3\]",

@@ -38,3 +38,9 @@ def test_a_tilde_means_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(UserError, match=str(tmp_path)):
         open_source("folder", "~/pictures", image_size=8)
+
+
+@pytest.mark.parametrize("flag", ["data_dir", "cache_dir"])
+def test_a_tilde_of_nobody_is_named(flag):
+    with pytest.raises(UsageError, match=f"--{flag}=~nobody_here/x.*no home folder for ~"):
+        open_source("digits", **{flag: "~nobody_here/x"})

@@ -115,6 +115,20 @@ def test_a_damaged_file_is_named(runs, tmp_path, text):
         comparison.compare(runs)
 
 
+def test_numbers_of_an_earlier_end_are_left_out(tmp_path):
+    run = make_run(tmp_path / "run", 0.5)
+    with open(tmp_path / "run" / "metrics.jsonl", "a") as file:  # trained further, and stopped
+        file.write('{"step": 4, "d_loss": 2.0}\n')
+    assert list(comparison._open(run).final) == ["distance, level 1"]
+
+
+def test_a_file_that_cannot_be_read_is_named(runs, tmp_path):
+    os.remove(tmp_path / runs[1] / "summary.json")
+    os.mkdir(tmp_path / runs[1] / "summary.json")
+    with pytest.raises(UserError, match="--compare: .*narrow/summary.json: cannot be read"):
+        comparison.compare(runs)
+
+
 def test_groups_of_equal_names_are_told_apart_by_their_folders(tmp_path):
     runs = [make_run(tmp_path / name / "run", 0.5, width=w) for name, w in (("a", 1.0), ("b", 2.0))]
     assert list(comparison._grouped([comparison._open(run) for run in runs])) == runs

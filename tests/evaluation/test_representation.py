@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from hali_tf.data import Source, Split
+from hali_tf.errors import UserError
 from hali_tf.evaluation import representation
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.representation import Representation
@@ -122,6 +123,16 @@ def test_the_supervised_reference_decides_on_the_same_images(tmp_path, monkeypat
     assert "| HALI encoder, supervised | 75.0 [75.0, 75.0] |" in Representation().report(answer)
     # The same encoder twice: none is above the other.
     assert Representation().findings(answer)["VAE"].verdict == "undecided"
+
+
+def test_a_damaged_reference_is_named_before_the_long_work(tmp_path):
+    (tmp_path / "supervised").mkdir()
+    (tmp_path / "supervised" / "classifier.json").write_text("{}")
+    context = context_of(tmp_path, splits(), subject_of(run_dir=tmp_path))
+    context = dataclasses.replace(context)
+    object.__setattr__(context, "progress", None)  # no SVM is begun
+    with pytest.raises(UserError, match="weights.npz: damaged"):
+        Representation().answer(context)
 
 
 def test_a_c_at_the_end_of_the_grid_is_told(tmp_path, monkeypatch):

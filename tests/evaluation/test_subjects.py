@@ -36,6 +36,13 @@ def test_runs_of_one_model_are_told_apart_by_their_folders(runs, tmp_path):
     assert names == [f"ALI {runs['ali']}", f"ALI {tmp_path}/ali"]
 
 
+def test_pictures_of_two_runs_have_names_of_their_own(runs, tmp_path):
+    for name in ("ali-1", "ali_1"):
+        shutil.copytree(runs["ali"], tmp_path / name)
+    both = load_subjects(f"{tmp_path}/ali-1", [f"{tmp_path}/ali_1"], "last")
+    assert [subject.slug for subject in both] == ["ali_ali-1", "ali_ali_1"]
+
+
 def test_baseline_on_other_images_is_refused(runs):
     with pytest.raises(UserError, match="channels=3, but .* --channels=1; name runs on the same"):
         load_subjects(runs["hali"], [runs["rgb"]], "last")

@@ -27,6 +27,7 @@ def test_half_a_line_is_left_out(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text(json.dumps({"step": 1}) + "\n" + '{"step": 2, "d_lo')
     assert read(path) == [{"step": 1}]
+    path.write_bytes(path.read_bytes().partition(b'{"step": 2')[0] + b"\xff\x00\n")
     MetricsFile(path, 5).append({"step": 3})
     assert read(path) == [{"step": 1}, {"step": 3}]
 

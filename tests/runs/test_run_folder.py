@@ -8,7 +8,13 @@ import pytest
 from hali_tf.config import Config
 from hali_tf.data import Split
 from hali_tf.errors import UserError
-from hali_tf.runs.run_folder import check_images, open_run, read_starts, record_start
+from hali_tf.runs.run_folder import (
+    check_images,
+    open_run,
+    read_starts,
+    read_ways_back,
+    record_start,
+)
 
 
 def config_of(folder, **flags):
@@ -70,6 +76,9 @@ def test_damaged_record_of_starts_is_named(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(UserError, match="run.json: damaged"):
         read_starts(str(tmp_path))
+    (tmp_path / "rollbacks.json").write_text(text)
+    with pytest.raises(UserError, match="rollbacks.json: damaged"):
+        read_ways_back(str(tmp_path))
 
 
 def test_a_dry_run_does_not_look_for_a_run_where_it_is_started(tmp_path, monkeypatch):
