@@ -7,6 +7,7 @@ status         errors with a gRPC code, and what TensorFlow's errors become
 tensors        TensorProto to array and back
 batching       the stock server's parameters for batching
 scheduler      queues of requests that run together, and the threads that run them
+limits         what a request may ask for
 signatures     a model's signatures as plain data
 servable       one loaded version: a session, its signatures, its leases
 versions       one version's states, and which versions a model should have

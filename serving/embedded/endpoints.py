@@ -18,7 +18,7 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 from serving.embedded.core import Core
 from serving.embedded.limits import Limits
 from serving.embedded.scheduler import when_caller_goes
-from serving.embedded.status import as_serving_error
+from serving.embedded.status import answer_to
 
 _log = logging.getLogger("serving.grpc")
 
@@ -44,9 +44,7 @@ def _answering(name: str) -> Callable:
         try:
             return getattr(self.core, name)(request)
         except Exception as error:
-            failure = as_serving_error(error)
-            if failure.code == grpc.StatusCode.INTERNAL and failure is not error:
-                _log.error("request failed: %s", failure.message, exc_info=error)
+            failure = answer_to(error, _log)
         context.abort(failure.code, failure.short)
 
     return answer

@@ -47,7 +47,7 @@ _FLAGS = (
      "requests that run at the same time where there is no batching", _FROM_1),
     ("max_waiting_requests", 256, "further ones that wait for a thread; beyond them the answer is "
      "UNAVAILABLE, at once", _FROM_1),
-    ("rest_api_num_threads", _THREADS, "JSON documents read or written at the same time", _FROM_1),
+    ("rest_api_num_threads", _THREADS, "REST requests that run at the same time", _FROM_1),
     ("rest_api_timeout_in_ms", 30_000, "for a REST request; 0: no limit", _FROM_0),
     ("tensorflow_intra_op_parallelism", 0, "threads inside an op; 0: automatic", _FROM_0),
     ("tensorflow_inter_op_parallelism", 0, "ops at a time; 0: automatic", _FROM_0),

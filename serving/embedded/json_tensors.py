@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -122,12 +121,12 @@ def _tensor(value: Any, enum: int) -> np.ndarray:
         shape.append(len(level))
         level = level[0] if level else None
     leaves: list = []
-    _collect(value, 0, shape, dtype, leaves)
-    array = np.empty(len(leaves), object)
-    array[:] = leaves
     try:
+        _collect(value, 0, shape, dtype, leaves)
+        array = np.empty(len(leaves), object)
+        array[:] = leaves
         return array.astype(dtype.as_numpy_dtype).reshape(shape)
-    except (OverflowError, ValueError) as error:
+    except (OverflowError, ValueError, RecursionError) as error:
         raise invalid(f"tensor parsing error: {error}") from None
 
 
@@ -201,7 +200,7 @@ def _decode_base64(value: Any) -> bytes:
         raise invalid(f"JSON Value: {excerpt(value)} not formatted correctly for base64 data")
     try:
         return base64.b64decode(value["b64"], validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise invalid("Unable to base64 decode") from None
 
 
@@ -292,7 +291,7 @@ def _fill_example(example: example_pb2.Example, value: Any) -> None:
         items = content if isinstance(content, list) else [content]
         try:
             _fill_feature(example.features.feature[name], items)
-        except (TypeError, ValueError, binascii.Error):
+        except (TypeError, ValueError):
             raise invalid(
                 f"Feature: {name} has element with unexpected JSON type: {excerpt(content)}"
             ) from None

@@ -27,12 +27,13 @@ _log = logging.getLogger("serving.manager")
 class Catalog:
     """The models, their versions and labels: what requests ask for.
 
-    The lock guards the configuration and the changes into and out of AVAILABLE.
+    The lock guards the configuration, and what it means that a version is AVAILABLE no more.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Condition()
         self.configs: dict[str, model_server_config_pb2.ModelConfig] = {}
+        self.labels: dict[str, dict[str, int]] = {}  # of each model, to the version's number
         self.versions: dict[str, dict[int, Version]] = {}
 
     def all_versions(self) -> list[Version]:
@@ -87,8 +88,7 @@ class Catalog:
         else:
             number = spec.version.value
             if choice == "version_label":
-                labels = self.configs[name].version_labels if name in self.configs else {}
-                number = labels.get(spec.version_label)
+                number = self.labels.get(name, {}).get(spec.version_label)
                 if number is None:
                     raise invalid(f"Unrecognized servable version label: {spec.version_label}")
             wanted = f"Specific({name}, {number})"
@@ -125,10 +125,9 @@ class Catalog:
           ServingError: FAILED_PRECONDITION. Labels are checked before anything is loaded, as
             by the stock server.
         """
-        is_known = config.name in self.configs
-        labels = self.configs[config.name].version_labels if is_known else {}
+        labels = self.labels.get(config.name, {})
         for label, number in config.version_labels.items():
-            may_stay = label in labels and labels[label] == number
+            may_stay = labels.get(label) == number
             may_come = label not in labels and allow
             if not (may_stay or may_come or number in self.available(config.name)):
                 raise ServingError(
@@ -142,7 +141,8 @@ class Catalog:
         known = self.versions.setdefault(name, {})
         for number, path in found.items():
             version = known.get(number)
-            if version is None or (version.state == State.END and not version.aspired):
+            is_stale = version and (not version.aspired or version.path != path)
+            if version is None or (is_stale and version.servable is None):
                 known[number] = Version(name, number, path)
                 _log.info("%s found at %s", known[number], path)
         for number, version in known.items():
@@ -161,7 +161,7 @@ class ModelManager(Catalog):
       max_retries: further attempts after a load that failed.
       retry_seconds: between attempts.
       allow_labels_for_unavailable: a new label may name a version that is not loaded.
-      on_change: called, in the manager's thread, when what is available changed.
+      on_change: called, in the manager's thread, when what is available or configured changed.
     """
 
     def __init__(
@@ -269,6 +269,7 @@ class ModelManager(Catalog):
                 self.check_labels(config, self._allow_labels_for_unavailable)
             new = {config.name for config in config_list.config} - set(self.configs)
             self.configs = {config.name: config for config in config_list.config}
+            self.labels = {c.name: dict(c.version_labels) for c in config_list.config}
             self._generation += 1
             self.lock.notify_all()
         self._wake.set()
@@ -288,8 +289,10 @@ class ModelManager(Catalog):
     # The thread.
 
     def _run(self) -> None:
-        while not self._closing:
+        while True:
             self._wake.clear()
+            if self._closing:  # looked at after `clear`, so that `interrupt` is not missed
+                return
             try:
                 self._step()
             except Exception:  # the thread outlives whatever a disk or a model does
@@ -327,8 +330,10 @@ class ModelManager(Catalog):
                 with self.lock:
                     self.aspire(name, found)
         with self.lock:
-            self._looked_at = generation
+            is_new, self._looked_at = self._looked_at != generation, generation
             self.lock.notify_all()
+        if is_new:  # a model that never answered may have gone
+            self._on_change()
 
     def _unload_unwanted(self) -> None:
         """Retires versions that are not aspired, once an aspired one of their model serves.

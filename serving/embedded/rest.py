@@ -10,6 +10,7 @@ import inspect
 import json
 import logging
 import re
+import socket
 import threading
 from collections.abc import Awaitable
 from concurrent import futures
@@ -32,7 +33,7 @@ from serving.embedded import inference, json_tensors
 from serving.embedded.core import Core
 from serving.embedded.metrics import Metrics
 from serving.embedded.scheduler import when_caller_goes
-from serving.embedded.status import HTTP, ServingError, as_serving_error, invalid
+from serving.embedded.status import HTTP, ServingError, answer_to, invalid
 
 _log = logging.getLogger("serving.rest")
 
@@ -61,7 +62,7 @@ class RestApi:
     def __init__(self, core: Core):
         self._core = core
 
-    def get(self, path: str) -> str:
+    async def get(self, path: str) -> str:
         """The JSON text of a model's status or metadata."""
         match = _GET.fullmatch(path)
         if not match:
@@ -137,10 +138,10 @@ def _read_request(body: bytes, match: re.Match, spec: model_pb2.ModelSpec) -> di
 def _fill_spec(spec: model_pb2.ModelSpec, match: re.Match) -> None:
     spec.name = match["model"]
     if match["version"]:
-        version = int(match["version"])
-        if version >= 1 << 63:
-            raise invalid(f"Failed to convert version: {match['version']} to numeric.")
-        spec.version.value = version
+        try:
+            spec.version.value = int(match["version"])
+        except ValueError:  # too long for 64 bits, or for Python
+            raise invalid(f"Failed to convert version: {match['version']} to numeric.") from None
     if match["label"]:
         spec.version_label = match["label"]
 
@@ -170,7 +171,7 @@ class _Handler(tornado.web.RequestHandler):
     def initialize(self, endpoint: RestEndpoint) -> None:
         self._endpoint = endpoint
         self._body = bytearray()
-        self._call = _Call()
+        self._call: futures.Future = futures.Future()  # cancelled when nobody waits any more
 
     def data_received(self, chunk: bytes) -> None:
         self._body += chunk
@@ -178,7 +179,8 @@ class _Handler(tornado.web.RequestHandler):
             raise tornado.web.HTTPError(413)
 
     def on_connection_close(self) -> None:
-        self._call.end()
+        super().on_connection_close()  # ends the wait for the body
+        self._call.cancel()
 
     async def get(self) -> None:
         endpoint, path = self._endpoint, self.request.path
@@ -186,7 +188,7 @@ class _Handler(tornado.web.RequestHandler):
             self.set_header("Content-Type", "text/plain; charset=utf-8")
             self.finish(endpoint.metrics.page())
             return
-        await self._answer(lambda: _done(endpoint.api.get, path))
+        await self._answer(lambda: endpoint.api.get(path))
 
     async def post(self) -> None:
         await self._answer(
@@ -201,35 +203,9 @@ class _Handler(tornado.web.RequestHandler):
         try:
             self.finish(await begin())
         except Exception as error:
-            failure = as_serving_error(error)
-            if failure.code == StatusCode.INTERNAL and failure is not error:
-                _log.error("request failed: %s", failure.message, exc_info=error)
+            failure = answer_to(error, _log)
             self.set_status(HTTP.get(failure.code, 500))
             self.finish(json.dumps({"error": failure.message}))
-
-
-async def _done(function, *arguments):
-    return function(*arguments)
-
-
-class _Call:
-    """Remembers what to call when the caller of a request has gone."""
-
-    def __init__(self) -> None:
-        self._forget: list[Callable[[], object]] = []
-        self.is_over = False
-
-    def when_caller_goes(self, forget: Callable[[], object]) -> None:
-        """See scheduler.when_caller_goes."""
-        self._forget.append(forget)
-        if self.is_over:
-            forget()
-
-    def end(self) -> None:
-        """The caller has gone, or waits no longer."""
-        self.is_over = True
-        for forget in self._forget:
-            forget()
 
 
 class _Server(tornado.httpserver.HTTPServer):
@@ -274,14 +250,16 @@ class RestEndpoint:
 
     def start(self, host: str, port: int) -> int:
         """Takes the port and begins to answer; returns the port's number."""
+        sockets = tornado.netutil.bind_sockets(port, host)  # before anything runs
         self._loop = asyncio.new_event_loop()
         self._loop_thread = threading.Thread(
             target=self._loop.run_forever, name="rest-loop", daemon=True
         )
         self._loop_thread.start()
-        return asyncio.run_coroutine_threadsafe(self._listen(host, port), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._listen(sockets), self._loop).result()
+        return sockets[0].getsockname()[1]
 
-    async def _listen(self, host: str, port: int) -> int:
+    async def _listen(self, sockets: list[socket.socket]) -> None:
         routes = [(".*", _Handler, {"endpoint": self})]
         self._server = _Server(
             tornado.web.Application(routes, log_function=lambda handler: None),
@@ -290,11 +268,9 @@ class RestEndpoint:
             idle_connection_timeout=_IDLE_SECONDS,
             body_timeout=_IDLE_SECONDS,
         )
-        sockets = tornado.netutil.bind_sockets(port, host)
         self._server.add_sockets(sockets)
-        return sockets[0].getsockname()[1]
 
-    async def submit(self, call: _Call, path: str, body: bytes) -> str:
+    async def submit(self, call: futures.Future, path: str, body: bytes) -> str:
         """Answers a POST on a thread. Raises a ServingError."""
         if len(self._work) >= self._most:
             raise ServingError(StatusCode.UNAVAILABLE, "too many requests wait already")
@@ -310,13 +286,13 @@ class RestEndpoint:
             text = f"not answered within {self._timeout:g} s"
             raise ServingError(StatusCode.DEADLINE_EXCEEDED, text) from None
         finally:
-            call.end()
+            call.cancel()
             self._open.discard(task)
 
-    def _post(self, call: _Call, path: str, body: bytes) -> str:
-        if call.is_over:  # it waited for a thread
+    def _post(self, call: futures.Future, path: str, body: bytes) -> str:
+        if call.cancelled():  # it waited for a thread
             raise ServingError(StatusCode.CANCELLED, "the caller has gone")
-        when_caller_goes.set(call.when_caller_goes)
+        when_caller_goes.set(lambda forget: call.add_done_callback(lambda _: forget()))
         return self.api.post(path, body)
 
     def stop(self, grace: float) -> None:
@@ -328,7 +304,14 @@ class RestEndpoint:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _drain(self, grace: float) -> None:
+        end = self._loop.time() + grace
         self._server.stop()
         if self._open:
             await asyncio.wait(self._open, timeout=grace)
+        while self._is_sending() and self._loop.time() < end:
+            await asyncio.sleep(0.01)
         await self._server.close_all_connections()
+
+    def _is_sending(self) -> bool:
+        """Whether a part of an answer is still to be sent."""
+        return any(connection.stream.writing() for connection in self._server._connections)

@@ -62,9 +62,7 @@ class BatchScheduler:
         self._timeout = options.batch_timeout_micros / 1e6
         self._changed = threading.Condition()
         # Only those with batches; oldest turn first.
-        self._queues: collections.OrderedDict[tuple, collections.deque[_Batch]] = (
-            collections.OrderedDict()
-        )
+        self._queues: dict[tuple, collections.deque[_Batch]] = {}
         self._closed = False
         self._threads = [
             threading.Thread(target=self._work, name=f"batch-{i}", daemon=True)

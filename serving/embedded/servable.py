@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import config_pb2
 from serving.embedded.limits import Limits
 from serving.embedded.scheduler import BatchScheduler
 from serving.embedded.signatures import read_signature, serialized_definitions
-from serving.embedded.status import ServingError, as_serving_error, invalid
+from serving.embedded.status import ServingError, invalid
 
 _PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 
@@ -99,6 +99,7 @@ class Servable:
 
         Raises:
           ServingError: the request cannot be run or queued.
+          tf.errors.OpError: the graph failed.
         """
         names = tuple(sorted(feeds))
         for name in names:
@@ -108,13 +109,10 @@ class Servable:
         def compute(arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
             return [np.asarray(output) for output in call(*(arrays[name] for name in names))]
 
-        try:
-            # Without rows there is nothing to batch.
-            if self._scheduler and not any(array.shape[:1] == (0,) for array in feeds.values()):
-                return self._scheduler.run((self, names, fetches), compute, feeds)
-            return compute(feeds)
-        except Exception as error:
-            raise as_serving_error(error) from error
+        # Without rows there is nothing to batch.
+        if self._scheduler and not any(array.shape[:1] == (0,) for array in feeds.values()):
+            return self._scheduler.run((self, names, fetches), compute, feeds)
+        return compute(feeds)
 
     def _callable(self, names: tuple[str, ...], fetches: tuple[str, ...]) -> Callable:
         key = (names, fetches)

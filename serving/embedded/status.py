@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import grpc
 import tensorflow as tf
 from grpc import StatusCode
@@ -11,7 +13,6 @@ _LIMIT = 1024  # characters of a message that reach the client
 _CODES = {code.value[0]: code for code in StatusCode}
 
 HTTP = {
-    StatusCode.OK: 200,
     StatusCode.CANCELLED: 499,
     StatusCode.INVALID_ARGUMENT: 400,
     StatusCode.DEADLINE_EXCEEDED: 504,
@@ -54,10 +55,18 @@ def as_serving_error(error: BaseException) -> ServingError:
     if isinstance(error, ServingError):
         return error
     if isinstance(error, tf.errors.OpError):
-        # A session adds the Python stack that built the graph; the kernel's own message, which
-        # is all that the stock server has, is the error it was raised from.
+        # While a version is loaded, a session adds the Python stack that built the graph; the
+        # kernel's own message, which is all that the stock server has, is the error's context.
         kernel = error.__context__ if isinstance(error.__context__, tf.errors.OpError) else error
         return ServingError(_CODES.get(error.error_code, StatusCode.UNKNOWN), str(kernel.message))
     if isinstance(error, MemoryError):
         return ServingError(StatusCode.RESOURCE_EXHAUSTED, "out of memory")
     return ServingError(StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+
+
+def answer_to(error: BaseException, log: logging.Logger) -> ServingError:
+    """What the caller of a request is told; what nobody foresaw is logged."""
+    failure = as_serving_error(error)
+    if failure.code == StatusCode.INTERNAL and failure is not error:
+        log.error("request failed: %s", failure.message, exc_info=error)
+    return failure

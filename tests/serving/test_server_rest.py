@@ -1,11 +1,14 @@
 """The REST API. Runs unchanged against the stock server (see conftest.py)."""
 
+import asyncio
 import base64
 import contextlib
 import gzip
 import http.client
 import json
 import socket
+import threading
+import time
 import urllib.error
 import urllib.request
 from concurrent import futures
@@ -148,6 +151,9 @@ IMAGE = toy.images(1).tolist()
         (PREDICT, b"{", 400, "JSON Parse error"),
         (PREDICT, b"[1]", 400, "Is not object"),
         (PREDICT, b"\xff\xfe", 400, "JSON Parse error"),
+        (PREDICT, b'{"inputs": ' + b"[" * 1200 + b"]" * 1200 + b"}", 400, ""),
+        (f"/v1/models/toy/versions/{1 << 63}:predict", {}, 400, "Failed to convert version"),
+        (f"/v1/models/toy/versions/{'9' * 5000}:predict", {}, 400, "Failed to convert version"),
         ("/v1/models/toy:classify", {}, 400, "'examples' is expected and was not found"),
         ("/v1/models/toy:classify", {"examples": []}, 400, "is an empty array"),
         ("/v1/models/toy:classify", {"examples": [{"\ud800": "x"}]}, 400, "unexpected JSON type"),
@@ -202,6 +208,46 @@ def test_a_body_that_grows_when_it_is_unpacked(embed, toy_base):
     with caught.value as answer:
         assert answer.code in (400, 413)  # as Tornado or this server finds it
     assert server.http("/v1/models/toy")[0] == 200
+
+
+def test_a_caller_that_goes_in_the_middle_of_a_body_leaves_nothing(toy_base):
+    options = ServerOptions(one_model("toy", toy_base), port=None, rest_api_port=0)
+    with EmbeddedServer(options) as embedded:
+        loop, address = embedded._rest._loop, ("localhost", embedded.rest_api_port)
+
+        async def requests():
+            return [task for task in asyncio.all_tasks() if "_execute" in repr(task)]
+
+        def count():
+            return len(asyncio.run_coroutine_threadsafe(requests(), loop).result(30))
+
+        with socket.create_connection(address) as connection:
+            head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+            connection.sendall(head.encode() + b"{")
+            wait_for(lambda: count() == 1)
+        wait_for(lambda: count() == 0)
+
+
+def test_a_large_answer_is_sent_whole_before_the_end(toy_base):
+    rows = 30_000  # 10 MB of JSON: more than the buffers of two sockets
+    models = one_model("toy", toy_base)
+    embedded = EmbeddedServer(ServerOptions(models, port=None, rest_api_port=0, max_examples=rows))
+    embedded.start()
+    request = {"signature_name": "decode", "instances": rows * [[1, 1, 1, 1]]}
+    body = json.dumps(request).encode()
+    head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    stop = threading.Thread(target=embedded.stop)
+    address = ("localhost", embedded.rest_api_port)
+    with socket.create_connection(address, timeout=60) as connection:
+        connection.sendall(head.encode() + body)
+        received = connection.recv(1)  # it has been computed
+        stop.start()
+        time.sleep(0.5)
+        received += b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    stop.join(60)
+    head, _, answer = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert len(json.loads(answer)["predictions"]) == rows
 
 
 def test_connections_are_limited(embed, toy_base, monkeypatch):

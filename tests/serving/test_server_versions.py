@@ -174,6 +174,20 @@ def test_a_broken_version_does_not_hold_up_the_configuration(embed, tmp_path):
     assert toy.ask(server) == 3
 
 
+def test_a_version_is_looked_for_at_the_corrected_path(embed, tmp_path):
+    for folder in ("wrong", "right", "other"):
+        toy.save(str(tmp_path / folder), 1)
+    toy.drop_variables(tmp_path / "wrong" / "1")
+    models, other = one_model("toy", tmp_path / "wrong"), one_model("other", tmp_path / "other")
+    models.config.add().CopyFrom(other.config[0])
+    server = embed(other, max_num_load_retries=0)
+    with fails(StatusCode.UNKNOWN, "did not become available"):
+        reload(server, models)
+    models.config[0].base_path = str(tmp_path / "right")
+    reload(server, models)
+    assert toy.ask(server) == 1
+
+
 def specific(base_path, *versions):
     models = one_model("toy", base_path)
     models.config[0].model_version_policy.specific.versions.extend(versions)
@@ -260,6 +274,23 @@ def test_base_path_goes_away_for_a_while(embed, tmp_path):
     os.rename(base, tmp_path / "elsewhere")
     time.sleep(0.3)
     assert toy.ask(server) == 1
+
+
+def test_health_follows_the_configuration(toy_base, tmp_path):
+    with EmbeddedServer(ServerOptions(one_model("toy", toy_base), port=0)) as embedded:
+        stub = health_pb2_grpc.HealthStub(target_of(embedded).channel)
+
+        def is_serving():
+            status = stub.Check(health_pb2.HealthCheckRequest(), timeout=5).status
+            return status == health_pb2.HealthCheckResponse.SERVING
+
+        wait_for(is_serving)
+        models = one_model("toy", toy_base)
+        models.config.add().CopyFrom(one_model("empty", tmp_path).config[0])
+        embedded.manager.apply(models)
+        wait_for(lambda: not is_serving())
+        embedded.manager.apply(one_model("toy", toy_base))  # nothing is loaded or unloaded
+        wait_for(is_serving)
 
 
 def test_health_follows_the_model(tmp_path):
