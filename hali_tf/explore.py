@@ -18,6 +18,8 @@ Choose a picture, or drop one of your own, and:
 from __future__ import annotations
 
 import importlib.util
+import signal
+import sys
 import threading
 
 from hali_tf import command
@@ -36,8 +38,11 @@ def main() -> None:
         raise UserError("Gradio is not installed; install the extra: pip install '.[explore]'")
     command.import_tensorflow()
     from hali_tf.exploring import page, subject
+    from hali_tf.training import devices
     from serving.client import HaliClientError
 
+    devices.choose(flags.device)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and what was shown is removed
     try:
         if flags.target:
             explored = subject.of_server(flags.target, flags.model)
@@ -60,7 +65,7 @@ def main() -> None:
 if __name__ == "__main__":
     configuration.define_run_flags(
         "hali_tf.explore",
-        checkpoint=("last", "last or best."),
+        checkpoint=("last", "With --run_dir: last or best."),
         target=("", "Instead of --run_dir: host:port of a server's gRPC port."),
         model=("hali", "With --target: the model's name on the server."),
         port=(7860, "Where the page is; 0: a free one."),

@@ -11,11 +11,11 @@ assets.extra/.
 from __future__ import annotations
 
 import os
+import shlex
 
 from hali_tf import command, files
 from hali_tf import config as configuration
 from hali_tf.errors import UsageError, UserError
-from hali_tf.files import read_json
 
 _MODEL_NAME = "hali"  # that the client asks for if it is told no other
 
@@ -47,7 +47,8 @@ def main() -> None:
         server, folder = "tensorflow_model_server", flags.export_dir
     else:
         server, folder = "python -m serving.server", os.path.abspath(flags.export_dir)
-    print(f"serve it: {server} --model_base_path={folder} --model_name={_MODEL_NAME}")
+    arguments = shlex.join([f"--model_base_path={folder}", f"--model_name={_MODEL_NAME}"])
+    print(f"serve it: {server} {arguments}")
 
 
 def export(
@@ -78,6 +79,7 @@ def export(
     from hali_tf.runs.reopening import load_run
     from hali_tf.runs.run_folder import read_starts
 
+    versions.check_free(export_dir, version)
     config, model = load_run(run_dir, checkpoint)
     head, accuracy = _classifier(config, model, data_dir, classify)
     starts = read_starts(run_dir)
@@ -100,7 +102,7 @@ def _summary(run_dir):
     """The numbers at the end of the run; None before it ended."""
     path = os.path.join(run_dir, "summary.json")
     try:
-        return read_json(path)
+        return files.read_json(path)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path}: damaged ({error}); remove it, and the model card has no numbers"

@@ -31,7 +31,7 @@ def main() -> None:
 
     devices.choose(flags.device)
     config, model = load_run(flags.run_dir, flags.checkpoint)
-    labels = _labels(flags.label, config.labels.classes)
+    labels = _labels(flags.label, config.labels.per_class and config.labels.classes)
     task = tasks.Sample(Coder(model, flags.batch_size), flags.count, flags.seed, labels)
     print(running.make(task, target, model, flags.batch_size))
 

@@ -67,7 +67,7 @@ def main(verb: str = "", *pictures: str) -> None:
 
 
 def _format(out):
-    return os.path.splitext(out)[1][1:].lower()
+    return out.rpartition(".")[2].lower()
 
 
 def _draw(verb, pictures, flags):

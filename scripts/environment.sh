@@ -17,7 +17,7 @@ sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
 # Prints where a Python of a version may be: by name, and where version managers keep them. Their
 # shims are names too, but often do not run.
 places() {
-  printf '%s\n' "python$1" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1"*/bin/"python$1"
+  printf '%s\n' "python$1" "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/"$1"*/bin/"python$1"
   if command -v uv >/dev/null; then
     uv python find "$1" 2>/dev/null || true
   fi
@@ -75,8 +75,8 @@ check_environment() {
 }
 
 # ensure_environment EXTRAS: $VENV has the package with these extras ("", "explore" or
-# "explore,test"), as an editable
-# install, in the versions of constraints/. Nothing is done if all that decides it is unchanged.
+# "explore,test"), as an editable install, in the versions of constraints/. Nothing is done if all
+# that decides it is unchanged.
 ensure_environment() {
   local extras=${1:-} stamp=$VENV/installed log=$VENV/install.log python wanted constraints
   check_environment
@@ -89,7 +89,7 @@ ensure_environment() {
   if ! { "$VENV/bin/python" -m pip --version || "$VENV/bin/python" -m ensurepip; } >/dev/null 2>&1
   then
     if [[ -d $VENV && -n $(ls -A "$VENV") && ! -f $VENV/pyvenv.cfg ]]; then
-      say "$VENV has files and is no environment; name another folder: VENV=.venv"
+      say "$VENV has files and is no environment; name another folder: VENV=.venv-hali"
       return 1
     fi
     python=$(find_python)

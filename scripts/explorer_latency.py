@@ -75,5 +75,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("architecture", "hali64", "Of hali_tf.architectures.", module_name=_MODULE)
     flags.DEFINE_float("width", 1.0, "Multiplies the feature maps.", module_name=_MODULE)
     flags.DEFINE_integer("channels", 3, "1 or 3.", module_name=_MODULE)
-    flags.DEFINE_integer("moves", 100, "How often the sliders are moved.", module_name=_MODULE)
+    flags.DEFINE_integer(
+        "moves", 100, "How often the sliders are moved.", lower_bound=2, module_name=_MODULE
+    )
     command.run(main, __doc__)

@@ -57,7 +57,7 @@ def measure(arguments: argparse.Namespace, version_dir: str, progress: Progress)
         definitions = _signatures(next(iter(targets.values())), arguments.model_name)
         bare = stack.enter_context(concurrent.futures.ProcessPoolExecutor(1, spawn))
         callers = stack.enter_context(concurrent.futures.ProcessPoolExecutor(1, spawn))
-        for signature in _chosen(arguments.signatures, definitions):
+        for signature in chosen(arguments.signatures, definitions):
             progress(f"{signature}: in-process")
             rates = bare.submit(in_process, version_dir, signature, arguments.seconds).result()
             row: dict = {"in_process": rates}
@@ -108,7 +108,8 @@ def _signatures(target: str, model: str) -> dict:
         raise LoadTestError(str(error)) from None
 
 
-def _chosen(wanted: list[str], definitions: dict) -> list[str]:
+def chosen(wanted: list[str], definitions: dict) -> list[str]:
+    """The signatures that are wanted, or all of `one_input`; raises LoadTestError for others."""
     if not wanted:
         return one_input(definitions)
     unknown = [name for name in wanted if name not in definitions]

@@ -78,5 +78,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     for define, name, default, help_text in _FLAGS:
-        define(name, default, help_text, module_name="hali_tf.scaling")
+        define(name, default, help_text, lower_bound=1e-6, module_name="hali_tf.scaling")
     command.run(main, __doc__)

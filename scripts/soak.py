@@ -26,7 +26,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from scripts.load_test import BATCHING, newest_version, one_input
+from scripts.load_test import BATCHING, chosen, newest_version
 from scripts.load_testing.errors import LoadTestError
 from scripts.load_testing.requests import prepared_requests
 from scripts.load_testing.servers import Server, embedded_server
@@ -44,7 +44,7 @@ def soak(arguments: argparse.Namespace, server: Server, base: pathlib.Path) -> b
         definitions = client.signatures()
     requests = [
         request
-        for signature in arguments.signatures or one_input(definitions)
+        for signature in chosen(arguments.signatures, definitions)
         for request in prepared_requests(name, signature, definitions[signature], _PER_SIGNATURE)
     ]
     print(_HEADER, "|---" * _HEADER.count(" |") + "|", sep="\n", flush=True)
@@ -117,6 +117,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=16, help="default %(default)s")
     parser.add_argument("--signatures", default=[], type=lambda text: text.split(","))
     arguments = parser.parse_args(argv)
+    if arguments.minutes <= 0 or arguments.period <= 0:
+        parser.error("--minutes and --period: expected numbers above 0")
     flags = ["--enable_batching=true", f"--batching_parameters_file={BATCHING}"]
     try:
         with tempfile.TemporaryDirectory() as folder:

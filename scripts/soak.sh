@@ -6,6 +6,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
-[ $# -ge 2 ] || { sed -n '2,4s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,4s/^# \{0,1\}//p' scripts/soak.sh >&2; exit 2; }
 ensure_environment
 exec "$VENV/bin/python" scripts/soak.py --model_base_path="$1" --minutes="$2" "${@:3}"

@@ -103,6 +103,7 @@ def test_defaults_resolve_to_digits():
         ({"sync_batch_norm": True, "jit_compile": "true"}, "--jit_compile=true"),
         ({"model": "ali", "architecture": "hali16"}, "--model=ali"),
         ({"labels_per_class": -1}, "--labels_per_class=-1"),
+        ({"classes": 5}, "--classes=5 needs labels"),
         ({"label_shift": 2}, "--label_shift=2"),
         ({"label_warp": 0.1}, "--label_warp=0.1"),
         ({"consistency": 1.0}, "--consistency=1.0"),

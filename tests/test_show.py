@@ -88,6 +88,14 @@ def test_every_verb_draws(run_dir, pictures, tmp_path, arguments, columns, rows)
         assert 0 < picture.width - columns * 108 < 200 and 0 < picture.height - rows * 108 < 80
 
 
+def test_a_name_that_is_an_ending_alone_has_its_format(run_dir, pictures, tmp_path):
+    arguments = (pictures / "a.jpg", pictures / "b.png", f"--out={tmp_path / '.gif'}")
+    code, _, err = show(f"--run_dir={run_dir}", "interpolate", *arguments)
+    assert code == 0, err
+    with Image.open(tmp_path / ".gif") as film:
+        assert film.format == "GIF"
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [

@@ -162,7 +162,7 @@ def _check_labels(config):
             "expected --model=hali or ali"
         )
     for flag, field, value in entries(config.labels):
-        if field.name != "classes" and value != field.default and not config.labels.per_class:
+        if value != field.default and not config.labels.per_class:
             raise UsageError(f"--{flag}={value} needs labels; set --labels_per_class")
 
 

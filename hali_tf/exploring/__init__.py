@@ -9,6 +9,15 @@ page        all of them on one page, and the server of the page
 """
 
 import os
+import tempfile
 
-# Before Gradio is imported anywhere: it would report to its makers, and ask for its newest version.
+# Of all files that the page shows and receives; it is removed when the process ends.
+FOLDER = tempfile.TemporaryDirectory(prefix="hali_tf_")
+
+# Before Gradio is imported anywhere. It would report to its makers and ask for its newest version,
+# leave its files in a folder that all users of the machine share, and ask its own page through a
+# proxy whether it is there.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["GRADIO_TEMP_DIR"] = FOLDER.name
+_without_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+os.environ["no_proxy"] = ",".join(filter(None, [_without_proxy, "localhost"]))

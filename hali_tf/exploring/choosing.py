@@ -13,6 +13,8 @@ from hali_tf.errors import UserError
 from hali_tf.evaluation.masks import standard_masks
 from hali_tf.exploring.subject import Subject
 
+_ORIENTATION = 0x0112  # the EXIF tag
+
 
 class Chosen(NamedTuple):
     """A picture, uint8 [H, W, C], and its latents, float32 [1, *latent] for each level."""
@@ -46,9 +48,13 @@ def read(subject: Subject, path: str) -> tuple[np.ndarray, str]:
     except UserError as error:
         raise UserError(str(error).replace(path, name)) from error
     with Image.open(path) as picture:
-        size, grey = picture.size, picture.mode in ("1", "L", "I", "I;16")
+        size, grey = picture.size, Image.getmodebase(picture.mode) == "L"
+        if picture.getexif().get(_ORIENTATION, 1) >= 5:  # on its side
+            size = size[::-1]
     done = "used as it is"
-    if size != (width, height):
+    if size == (28, 28) and width == 32:
+        done = "padded to 32x32"
+    elif size != (width, height):
         done = f"cropped to a square and resized to {width}x{height}"
     if channels == 1 and not grey:
         done += ", in grey"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import urllib.parse
+
 import gradio as gr
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import PlainTextResponse
 
 from hali_tf.exploring import views
 from hali_tf.exploring.gradio_versions import BLOCKS, LAUNCH
@@ -11,8 +16,9 @@ from hali_tf.exploring.panel import Panel
 from hali_tf.exploring.subject import Subject
 from hali_tf.exploring.tabs import classify, inpaint, interpolate, reconstruct, sample, vary
 
-# The browser asks no other host, whatever Gradio's own page refers to.
-_POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
+# The browser asks no other host, whatever Gradio's own page refers to, and no other page frames it.
+_POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'"
+_HOSTS = ["localhost", "127.0.0.1"]  # other sites may give their names this address
 _LARGEST_FILE = "20mb"
 
 
@@ -71,19 +77,30 @@ def launch(page: gr.Blocks, port: int, browser: bool = False) -> str:
         quiet=True,
         prevent_thread_lock=True,
         max_file_size=_LARGEST_FILE,
-        app_kwargs={"middleware": [Middleware(_WithPolicy)]},
+        app_kwargs={
+            "middleware": [
+                Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS),
+                Middleware(_OwnPagesOnly),
+            ]
+        },
         **LAUNCH,
     )
     return address
 
 
-class _WithPolicy:
-    """Adds `_POLICY` to each answer of an ASGI application."""
+class _OwnPagesOnly:
+    """Refuses what other sites' pages ask of an ASGI application, and adds `_POLICY` to answers."""
 
     def __init__(self, app):
         self._app = app
 
     async def __call__(self, scope, receive, send):
+        headers = Headers(scope=scope) if scope["type"] == "http" else {}
+        origin = headers.get("origin")
+        if origin and urllib.parse.urlsplit(origin).netloc != headers.get("host"):
+            refusal = PlainTextResponse("asked by a page of another site", 403)
+            return await refusal(scope, receive, send)
+
         async def send_with_policy(message):
             if message["type"] == "http.response.start":
                 header = (b"content-security-policy", _POLICY)

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from hali_tf.drawing import grids
+from hali_tf.exploring import FOLDER
 
 _SMALLEST = 256  # pixels; pictures are enlarged by a whole factor to about so many
-_FOLDER = tempfile.TemporaryDirectory(prefix="hali_tf_")
 
 
 def enlarged(image: np.ndarray) -> Image.Image:
@@ -27,7 +27,7 @@ def shown(image: np.ndarray) -> str:
     it, while the browser may be reading it.
     """
     name = hashlib.sha256(image.tobytes()).hexdigest()
-    path = os.path.join(_FOLDER.name, f"{name}.png")
+    path = os.path.join(FOLDER.name, f"{name}.png")
     if not os.path.exists(path):
         grids.save_picture(path, enlarged(image))
     return path
@@ -35,4 +35,4 @@ def shown(image: np.ndarray) -> str:
 
 def new_path(name: str) -> str:
     """Path of a file of this name that is not there yet."""
-    return os.path.join(tempfile.mkdtemp(dir=_FOLDER.name), name)
+    return os.path.join(tempfile.mkdtemp(dir=FOLDER.name), name)

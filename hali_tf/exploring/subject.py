@@ -17,6 +17,7 @@ from hali_tf.files import read_json
 from hali_tf.measures import spectra
 from hali_tf.models.coder import Coder
 from hali_tf.runs.reopening import load_run, open_data
+from hali_tf.runs.run_folder import read_ways_back
 from serving.client import HaliClient
 
 _OFFERED = 24  # pictures to choose from
@@ -85,7 +86,7 @@ def of_run(run_dir: str, checkpoint: str = "last") -> Subject:
     if config.labels.per_class:
         labels = source.label_names or tuple(map(str, range(config.labels.classes)))
         classify = _classify(model, lambda: classifiers.OwnLabel(labels))
-    elif test.labels is not None:
+    elif test.labels is not None or source.load("train").labels is not None:
         classify = _classify(model, lambda: _fit(model, source))
     step = int(model.step.numpy())
     entries = {**_found(run_dir, step), **_of_labels(model.latent_shapes[-1][-1], labels)}
@@ -141,14 +142,19 @@ def _served_scores(client, images):
 
 
 def _found(run_dir, step):
-    """{entry: label} by the evaluation of this step, best correlated first; {} without one."""
-    file = read_json(os.path.join(run_dir, "evaluation", "innovation.json"))
-    if not file or file["asked_of"]["subjects"][0]["step"] != step:
+    """{entry: label} by the evaluation of these weights, best correlated first; {} without one."""
+    weights = {"step": step, "ways_back": len(read_ways_back(run_dir))}
+    try:
+        file = read_json(os.path.join(run_dir, "evaluation", "innovation.json"))
+        (subject, *_), labels = file["asked_of"]["subjects"], file["answer"]["labels"]
+        if {name: subject[name] for name in weights} != weights:
+            return {}
+        names = {}
+        for name in sorted(labels, key=lambda n: -abs(labels[n]["correlation_validation"])):
+            names.setdefault(labels[name]["entry"], name)
+        return names
+    except (OSError, ValueError, LookupError, TypeError):  # none, or damaged, or of an old version
         return {}
-    labels, names = file["answer"]["labels"], {}
-    for name in sorted(labels, key=lambda n: -abs(labels[n]["correlation_validation"])):
-        names.setdefault(labels[name]["entry"], name)
-    return names
 
 
 def _of_labels(length, labels):

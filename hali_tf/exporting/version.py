@@ -52,17 +52,23 @@ def write(
         return _write(servable, export_dir, version, model_name, card)
 
 
+def check_free(export_dir: str, version: int) -> None:
+    """Raises UsageError if a version is there already; 0 is always free."""
+    final = os.path.join(export_dir, str(version))
+    if version and files.exists(final):
+        raise UsageError(
+            f"--version={version}: {final} exists; versions are never overwritten, so choose "
+            f"another (--version=0 takes {next_version(export_dir)})"
+        )
+
+
 def _write(servable, export_dir, version, model_name, card):
     try:
         for left in glob.glob(os.path.join(glob.escape(export_dir), f"{_PARTIAL}*")):
             shutil.rmtree(left)
         version = version or next_version(export_dir)
+        check_free(export_dir, version)
         final = os.path.join(export_dir, str(version))
-        if files.exists(final):
-            raise UsageError(
-                f"--version={version}: {final} exists; versions are never overwritten, so choose "
-                f"another (--version=0 takes {next_version(export_dir)})"
-            )
         partial = os.path.join(export_dir, f"{_PARTIAL}{version}")
         signatures = servable.signatures()
         with files.workplace(partial) as made:

@@ -14,6 +14,7 @@ from serving.client.errors import HaliClientError
 
 DEFAULT_MODEL = "hali"
 DEFAULT_TIMEOUT = 30.0
+MAX_TIMEOUT = 1e6  # gRPC counts in nanoseconds
 DEFAULT_RETRIES = MAX_RETRIES
 # gRPC's own limit on an answer is 4 MB, which 170 pictures of 64x64 exceed. Servers take far more.
 DEFAULT_MAX_MESSAGE_BYTES = 64 * 2**20
@@ -31,7 +32,8 @@ class HaliClient:
       version: version number to ask for; by default the newest that is served.
       label: version label to ask for (`stable`, `canary`) instead of a number.
       timeout: seconds for a whole call with all its messages and retries.
-      retries: how often a message is sent again when the server was UNAVAILABLE, at most 4.
+      retries: how often a message is sent again when the server was UNAVAILABLE or
+        stopped, at most 4.
       metadata: headers of every message, such as {"authorization": "Bearer ..."}. Without
         TLS they can be read on the way.
       tls: use TLS with the system's root certificates. Implied by the three files.
@@ -146,6 +148,7 @@ class HaliClient:
         if level is None:
             level = top
         if not 1 <= level <= top:
+            self._served.forget()
             raise HaliClientError(f"level {level}: the served model has levels 1 to {top}")
         name = "decode" if level == top else f"decode_{level}"
         return self._served.call(name, z, deadline)["images"]
@@ -213,15 +216,16 @@ class HaliClient:
 
 def _check_limits(timeout: float, retries: int, max_batch: int, max_message_bytes: int) -> None:
     if (
-        timeout <= 0
+        not 0 < timeout <= MAX_TIMEOUT
         or not 0 <= retries <= MAX_RETRIES
         or max_batch < 1
-        or max_message_bytes <= tensors.MESSAGE_OVERHEAD
+        or not tensors.MESSAGE_OVERHEAD < max_message_bytes < 1 << 31
     ):
         raise HaliClientError(
-            f"timeout ({timeout}) must be above 0, retries ({retries}) 0 to {MAX_RETRIES}, "
-            f"max_batch ({max_batch}) at least 1, max_message_bytes ({max_message_bytes}) above "
-            f"{tensors.MESSAGE_OVERHEAD}"
+            f"timeout ({timeout}) must be above 0 and at most {MAX_TIMEOUT:,.0f}, retries "
+            f"({retries}) 0 to {MAX_RETRIES}, max_batch ({max_batch}) at least 1, "
+            f"max_message_bytes ({max_message_bytes}) above {tensors.MESSAGE_OVERHEAD} and below "
+            "2 GiB"
         )
 
 

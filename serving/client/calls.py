@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import grpc
 import numpy as np
+from grpc import StatusCode
 
 from serving.client import messages_pb2, tensors
 from serving.client.channel import Connection, Deadline
@@ -37,7 +37,7 @@ class Description(NamedTuple):
             reason = "it has one level, or an older version exported it: export the run again"
         raise HaliClientError(
             f"model {self.name} has no signature {name}: {reason}",
-            grpc.StatusCode.FAILED_PRECONDITION,
+            StatusCode.FAILED_PRECONDITION,
         )
 
 
@@ -59,6 +59,17 @@ class ServedModel:
         self._name, self._version, self._label = name, version, label
         self._max_batch, self._max_message_bytes = max_batch, max_message_bytes
         self._known: Description | None = None
+        try:
+            self._spec()
+        except ValueError:
+            raise HaliClientError(
+                f"model {name!r}, version {version}, label {label!r}: expected text, and a version "
+                "of at most 64 bits"
+            ) from None
+
+    def forget(self) -> None:
+        """Asks anew what the model is, the next time that it has to be known."""
+        self._known = None
 
     def describe(self, deadline: Deadline) -> Description:
         """Asks the server what the model is, unless that is known."""
@@ -100,7 +111,14 @@ class ServedModel:
         """
         for _ in range(1 + _RESTARTS):
             model = self.describe(deadline)
-            answers, versions = self._send(model.signature(signature), signature, values, deadline)
+            try:
+                definition = model.signature(signature)
+                answers, versions = self._send(definition, signature, values, deadline)
+            except HaliClientError as error:
+                # The model may have been swapped for one of another shape, whoever found it out.
+                if error.code in (StatusCode.INVALID_ARGUMENT, StatusCode.FAILED_PRECONDITION):
+                    self.forget()
+                raise
             if versions != {model.version}:
                 self._known = None  # the model was swapped since its signatures were read
             if len(versions) == 1:
@@ -108,7 +126,7 @@ class ServedModel:
         raise HaliClientError(
             f"{signature}: the server changed the model's version in the middle of the call, "
             f"{1 + _RESTARTS} times in a row; call again, or ask for one version or label",
-            grpc.StatusCode.ABORTED,
+            StatusCode.ABORTED,
         )
 
     def _send(
@@ -138,15 +156,7 @@ class ServedModel:
         request = messages_pb2.PredictRequest(
             model_spec=self._spec(signature), inputs={name: tensors.to_tensor(batch)}
         )
-        try:
-            return self._connection.predict(request, deadline)
-        except HaliClientError as error:
-            if error.code in (
-                grpc.StatusCode.INVALID_ARGUMENT,
-                grpc.StatusCode.FAILED_PRECONDITION,
-            ):
-                self._known = None  # the model may have been swapped for one of another shape
-            raise
+        return self._connection.predict(request, deadline)
 
     def _spec(self, signature: str = "") -> messages_pb2.ModelSpec:
         spec = messages_pb2.ModelSpec(name=self._name, signature_name=signature)

@@ -195,7 +195,7 @@ def _options(retries: int, max_message_bytes: int) -> list[tuple[str, str | int]
         ("grpc.service_config", json.dumps(service_config)),
         # gRPC keeps a message for retries only up to this size, by default 256 KB: less than a
         # batch of 64 pictures of 64x64.
-        ("grpc.per_rpc_retry_buffer_size", 2 * max_message_bytes),
+        ("grpc.per_rpc_retry_buffer_size", min(2 * max_message_bytes, 2**31 - 1)),
         # After a lost connection gRPC waits a second and more before it connects again, and fails
         # every call meanwhile. Keep this wait within that of the retries.
         ("grpc.initial_reconnect_backoff_ms", int(1000 * FIRST_BACKOFF)),

@@ -19,6 +19,7 @@ from serving.client.api import (
     DEFAULT_MODEL,
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
+    MAX_TIMEOUT,
     HaliClient,
 )
 from serving.client.channel import MAX_RETRIES
@@ -34,7 +35,7 @@ _EPILOG = """examples:
 
 Pictures are turned upright (EXIF), laid on white, cut to the model's aspect ratio about their
 centre and resized, as those of training were.
-Exit status: 0 done, 1 a file or the server failed, 2 wrong usage."""
+Exit status: 0 done, 1 a file or the server failed, 2 wrong usage, 130 stopped by SIGINT."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,9 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        # What is written to has no name in the error.
-        name = error.filename or getattr(arguments, "out", None) or "standard output"
-        print(f"error: {name}: {error.strerror}", file=sys.stderr)
+        print(f"error: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("error: stopped by SIGINT", file=sys.stderr)
@@ -217,8 +216,10 @@ def _usage_problem(arguments: argparse.Namespace) -> str | None:
         return f"--out={arguments.out}: there is no folder {folder}; make it first"
     if getattr(arguments, "count", None) is not None and arguments.count < 1:
         return f"--count={arguments.count}: must be at least 1"
-    if arguments.timeout <= 0:
-        return f"--timeout={arguments.timeout}: must be above 0 seconds"
+    if not 0 < arguments.timeout <= MAX_TIMEOUT:
+        return (
+            f"--timeout={arguments.timeout}: must be above 0 and at most {MAX_TIMEOUT:,.0f} seconds"
+        )
     if not 0 <= arguments.retries <= MAX_RETRIES:
         return f"--retries={arguments.retries}: must be 0 to {MAX_RETRIES}, which is gRPC's limit"
     if arguments.max_batch < 1:
@@ -306,7 +307,12 @@ def _write_numbers(out: str | None, names: list[str], arrays: dict) -> None:
     if out:
         pictures.write(out, lambda file: file.write(text.encode()))
     else:
-        sys.stdout.write(text)
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes again as it ends
+            raise
 
 
 def _write_images(out: str, images: np.ndarray) -> None:
@@ -318,7 +324,8 @@ def _write_images(out: str, images: np.ndarray) -> None:
 
 # What json and NumPy raise of a file that is something else, or damaged.
 _DAMAGE = (
-    ValueError, TypeError, EOFError, ArithmeticError, RecursionError, zipfile.BadZipFile, zlib.error
+    ValueError, TypeError, EOFError, ArithmeticError, RuntimeError, MemoryError, zipfile.BadZipFile,
+    zlib.error,
 )  # fmt: skip
 
 

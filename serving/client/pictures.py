@@ -174,16 +174,19 @@ def write_grid(path: str, images: np.ndarray, columns: int | None = None) -> Non
 
 def write(path: str, save: Callable[[BinaryIO], object]) -> None:
     """Calls `save(binary file)` beside `path`, then renames: a reader never sees half a file."""
-    folder = os.path.dirname(path) or "."
-    handle, beside = tempfile.mkstemp(dir=folder, prefix=".", suffix=os.path.basename(path))
+    folder, name = os.path.split(path)
     try:
-        with os.fdopen(handle, "wb") as file:
-            save(file)
-        os.chmod(beside, 0o666 & ~_umask())  # mkstemp's files are their owner's alone
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
+        handle, beside = tempfile.mkstemp(dir=folder or ".", prefix=".", suffix=name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                save(file)
+            os.chmod(beside, 0o666 & ~_umask())  # mkstemp's files are their owner's alone
+            os.replace(beside, path)
+        except BaseException:
+            os.unlink(beside)
+            raise
+    except OSError as error:  # it would name the file beside, or none
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 def _umask() -> int:

@@ -86,9 +86,14 @@ def checked(signature: str, name: str, values: object, info: messages_pb2.Tensor
     Raises:
       HaliClientError: another type, shape or range; the message names both.
     """
-    array = np.asarray(values)
     wanted, shape = _DTYPES[info.dtype][0], shape_of(info)
     expected = f"{wanted} [{', '.join(['B'] + [str(size) for size in shape[1:]])}]"
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise HaliClientError(
+            f"{signature}: {name} must be {expected}, got rows of different lengths"
+        ) from None
     what = f"{signature}: {name} must be {expected}, got {array.dtype} {list(array.shape)}"
     if array.ndim and _fits(array.shape, shape[1:]):
         raise HaliClientError(f"{what}: a single example needs a batch axis, {name}[None]")
@@ -103,8 +108,12 @@ def checked(signature: str, name: str, values: object, info: messages_pb2.Tensor
     if array.dtype.kind not in kinds or (wanted.kind == "u" and array.dtype != wanted):
         hint = ": grey levels 0 to 255, not scaled to [0, 1]" if name == "images" else ""
         raise HaliClientError(what + hint)
-    if wanted.kind == "f" and not np.isfinite(array).all():
-        raise HaliClientError(f"{signature}: {name} has values that are NaN or infinite")
+    if wanted.kind == "f":
+        with np.errstate(over="ignore"):  # what is too large becomes infinite
+            array = array.astype(wanted, copy=False)
+        if not np.isfinite(array).all():
+            what = f"{signature}: {name} has values that are NaN or infinite as {wanted}"
+            raise HaliClientError(what)
     if array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:
         raise HaliClientError(f"{signature}: {name} has values above {np.iinfo(np.int64).max}")
     return array.astype(wanted, copy=False)

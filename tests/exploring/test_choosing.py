@@ -28,6 +28,20 @@ def test_another_size_is_resized_and_said(subject, tmp_path):
     assert words == "photo.png: 4x4 pixels, used as it is."
 
 
+def test_what_is_done_to_a_picture_is_said(subject, tmp_path):
+    def words(picture, of=subject, **options):
+        picture.save(tmp_path / "a.png", **options)
+        return choosing.read(of, str(tmp_path / "a.png"))[1].partition(": ")[2]
+
+    assert words(Image.new("LA", (4, 4))) == "4x4 pixels, used as it is."
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = words(Image.new("L", (40, 30)), exif=exif)
+    assert turned == "30x40 pixels, cropped to a square and resized to 4x4."
+    large = Subject("linear", Coder(Linear(side=32)), "", np.zeros((1, 32, 32, 1), np.uint8))
+    assert words(Image.new("L", (28, 28)), large) == "28x28 pixels, padded to 32x32."
+
+
 def test_what_is_no_picture_is_said_without_its_folder(subject, tmp_path):
     (tmp_path / "notes.png").write_text("no picture")
     with pytest.raises(UserError, match=r"^notes.png: not an image .*; expected a picture"):

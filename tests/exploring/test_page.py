@@ -1,5 +1,6 @@
 """The page without a browser: its address, its steps, what it refuses."""
 
+import urllib.error
 import urllib.request
 
 import numpy as np
@@ -45,11 +46,31 @@ def assert_near(image, other):
 
 
 def test_the_browser_may_ask_no_other_host(run_page):
-    policy = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
+    policy = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'"
     for path in ("", "config", "theme.css"):
         with urllib.request.urlopen(run_page + path, timeout=60) as answer:
             assert answer.headers["Content-Security-Policy"] == policy
             assert path != "theme.css" or b"https://" not in answer.read()
+
+
+@pytest.mark.parametrize(
+    "headers, code", [({"Host": "evil.example"}, 400), ({"Origin": "http://evil.example"}, 403)]
+)
+def test_pages_of_other_sites_are_refused(run_page, headers, code):
+    for data in (None, b"x=1"):
+        request = urllib.request.Request(run_page + "config", data, headers)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=60)
+        with refused.value as answer:
+            assert answer.code == code
+    own = urllib.request.Request(run_page + "config", headers={"Origin": run_page.rstrip("/")})
+    with urllib.request.urlopen(own, timeout=60) as answer:
+        assert answer.status == 200
+
+
+def test_an_empty_seed_is_named(run_visitor):
+    with pytest.raises(AppError, match="the seed is empty"):
+        run_visitor.predict(None, "any", api_name="/sample")
 
 
 def test_a_picture_goes_through_the_tabs(visitor, picture, run_dir):

@@ -15,7 +15,7 @@ from tests.exporting.runs import make_run
 def found(folder, step, labels):
     """Writes an answer of the evaluation: label to its entry and correlation."""
     rows = {name: dict(zip(("entry", "correlation_validation"), row)) for name, row in labels}
-    file = {"asked_of": {"subjects": [{"step": step}]}, "answer": {"labels": rows}}
+    file = {"asked_of": {"subjects": [{"step": step, "ways_back": 0}]}, "answer": {"labels": rows}}
     path = pathlib.Path(folder, "evaluation", "innovation.json")
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(file))
@@ -32,6 +32,22 @@ def test_entries_have_the_names_that_the_evaluation_found(tmp_path):
     assert first == 5 and len(others) == 2 and 5 not in others
     found(folder, 1000, [("Smiling", (3, 0.2))])
     assert subjects.of_run(folder).names == {}, "it is of other weights"
+    found(folder, 0, [("Smiling", (3, 0.2))])
+    pathlib.Path(folder, "rollbacks.json").write_text('[{"at": 1, "to": 0}]')
+    assert subjects.of_run(folder).names == {}, "it is of other weights"
+    for text in ("{", "[1]", "{}"):
+        pathlib.Path(folder, "evaluation", "innovation.json").write_text(text)
+        assert subjects.of_run(folder).names == {}
+
+
+def test_labels_of_training_alone_are_enough_to_classify(tmp_path):
+    rng = np.random.default_rng(0)
+    train, test = (rng.integers(0, 256, (n, 16, 16), dtype=np.uint8) for n in (24, 6))
+    np.savez(tmp_path / "set.npz", x_train=train, y_train=np.arange(24) % 3, x_test=test)
+    flags = {"data": "npz", "data_dir": str(tmp_path / "set.npz"), "image_size": 16}
+    subject = subjects.of_run(make_run(tmp_path / "run", width=0.1, **flags))
+    names, scores = subject.classify(subject.pictures[:2])
+    assert len(names) == 3 and scores.shape == (2, 3)
 
 
 @pytest.mark.slow

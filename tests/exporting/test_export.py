@@ -183,6 +183,13 @@ def test_versions_count_up_and_are_never_overwritten(run_dir, tmp_path):
         export.export(run_dir, str(tmp_path), version=5)
 
 
+def test_a_version_that_is_there_is_refused_before_any_work(run_dir, tmp_path, monkeypatch):
+    (tmp_path / "3").mkdir()
+    monkeypatch.setattr("hali_tf.exporting.classifier.of_run", None)
+    with pytest.raises(UsageError, match="--version=3.*exists"):
+        export.export(run_dir, str(tmp_path), version=3)
+
+
 def test_a_failed_or_killed_export_leaves_nothing_to_serve(run_dir, tmp_path, monkeypatch):
     def killed(*_):
         raise OSError("No space left on device")

@@ -147,6 +147,8 @@ def test_answers_above_grpcs_own_limit_arrive(target, servicer):
             r"z_2 must be float32 \[B, 5\], got float32 \[2, 4\]",
         ),
         ("decode", np.full((2, 5), np.nan), "NaN or infinite"),
+        ("decode", np.full((2, 5), 1e300), "NaN or infinite as float32"),
+        ("decode", [[1.0], [1.0, 2.0]], "got rows of different lengths"),
         ("decode", np.zeros((2, 5), np.int32), r"must be float32 \[B, 5\], got int32"),
         ("sample", [0.5], r"seeds must be int64 \[B\], got float64 \[1\]"),
         ("sample", np.array([2**63], np.uint64), "values above 9223372036854775807"),
@@ -207,6 +209,33 @@ def test_a_new_shape_is_noticed_after_a_refusal(hali, servicer):
     with pytest.raises(HaliClientError):
         hali.encode(numbered_images(1))
     assert hali.image_shape == larger
+
+
+def test_a_swapped_model_is_noticed_after_the_clients_own_refusal(hali, servicer):
+    hali.encode(numbered_images(1))
+    larger = (12, 16, 3)
+    servicer.signatures["encode"] = ({"images": (UINT8, larger)}, SIGNATURES["encode"][1])
+    with pytest.raises(HaliClientError):
+        hali.encode(np.zeros([1, *larger], np.uint8))
+    assert hali.image_shape == larger
+    del servicer.signatures["classify"]
+    with pytest.raises(HaliClientError, match="level 9"):
+        hali.decode([[1.0]], level=9)
+    assert not hali.has_classifier
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"version": 2**63}, {"label": "\udcff"}, {"model": "\udcff"}]
+)
+def test_names_that_cannot_be_sent_are_refused(target, arguments):
+    with pytest.raises(HaliClientError, match="expected text, and a version of at most 64 bits"):
+        HaliClient(target, **arguments)
+
+
+def test_messages_of_up_to_two_gibibytes(target):
+    HaliClient(target, max_message_bytes=2**31 - 1).close()
+    with pytest.raises(HaliClientError, match="below 2 GiB"):
+        HaliClient(target, max_message_bytes=2**31)
 
 
 def test_version_and_label_are_asked_for(target, servicer):

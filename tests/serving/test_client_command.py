@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -124,6 +125,15 @@ def test_errors_are_one_line_with_status_1(run, servicer, tmp_path):
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "other.json").write_text("{}")
     np.save(tmp_path / "short.npy", np.zeros((1, 3), np.float32))
+    with open(tmp_path / "vast.npy", "wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (10**15,)}
+        np.lib.format.write_array_header_1_0(file, header)
+    with zipfile.ZipFile(tmp_path / "odd.npz", "w") as file:
+        file.writestr("z_2.npy", "")
+    packed = bytearray((tmp_path / "odd.npz").read_bytes())
+    packed[8] = packed[packed.index(b"PK\x01\x02") + 10] = 99  # a method that there is not
+    (tmp_path / "odd.npz").write_bytes(packed)
+    (tmp_path / "folder.png").mkdir()
     out = f"--out={tmp_path / 'out.png'}"
     for arguments, message in [
         (["classify", f"--image={good}"], "exported from data without labels"),
@@ -135,6 +145,10 @@ def test_errors_are_one_line_with_status_1(run, servicer, tmp_path):
         (["decode", f"--latents={tmp_path}/other.json", out], "has no z_2"),
         (["decode", f"--latents={tmp_path}/short.npy", out], r"got float32 [1, 3]"),
         (["decode", f"--latents={tmp_path}/short.npy", "--level=5", out], "levels 1 to 2"),
+        (["decode", f"--latents={tmp_path}/vast.npy", out], "not latents as encode writes them"),
+        (["decode", f"--latents={tmp_path}/odd.npz", out], "not latents as encode writes them"),
+        (["sample", "--count=1", out, f"--version={2**63}"], "of at most 64 bits"),
+        (["sample", "--count=1", f"--out={tmp_path}/folder.png"], "folder.png: Is a directory"),
     ]:
         status, printed, error = run(*arguments)
         assert (status, printed) == (1, ""), arguments
@@ -148,6 +162,8 @@ def test_wrong_usage_has_status_2_and_sends_nothing(run, servicer, tmp_path):
         (["sample", "--count=0", f"--out={tmp_path}/a.png"], "--count=0"),
         (["sample", "--count=4", f"--out={tmp_path}/no/a.png"], "there is no folder"),
         (["sample", "--count=4", f"--out={tmp_path}/a.png", "--timeout=0"], "--timeout"),
+        (["sample", "--count=4", f"--out={tmp_path}/a.png", "--timeout=nan"], "--timeout"),
+        (["sample", "--count=4", f"--out={tmp_path}/a.png", "--timeout=inf"], "--timeout"),
         (
             ["sample", "--count=4", f"--out={tmp_path}/a.png", "--retries=5"],
             "--retries=5: must be 0 to 4",
@@ -304,10 +320,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside(tmp_path):
 
 
 def test_a_full_disk_is_told_with_the_file(run, tmp_path, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(pictures, "write", full)
+    monkeypatch.setattr(np, "savez", full)
     picture, out = grey_picture(tmp_path / "a.png"), tmp_path / "latents.npz"
     status, _, err = run("encode", f"--image={picture}", f"--out={out}")
     assert (status, err) == (1, f"error: {out}: No space left on device\n")

@@ -273,12 +273,14 @@ def pem(tmp_path):
 @pytest.mark.parametrize("mutual", [False, True])
 def test_the_ssl_config_holds_the_pem_texts(pem, mutual):
     files = ["server.key", "server.crt"] + ["server.crt"] * mutual
+    certificate = (pem / "server.crt").read_text()
+    (pem / "server.crt").write_text('Issuer: O = "Foo, Inc."\n' + certificate)  # as openssl does
     subprocess.run(["./make_ssl_config.sh", *files], cwd=pem, check=True, capture_output=True)
     config = text_format.Parse((pem / "ssl.config").read_text(), SSLConfig())
     assert config.server_key == (pem / "server.key").read_text()
-    assert config.server_cert == (pem / "server.crt").read_text()
+    assert config.server_cert == certificate
     assert config.client_verify == mutual
-    assert config.custom_ca == ((pem / "server.crt").read_text() if mutual else "")
+    assert config.custom_ca == (certificate if mutual else "")
     assert (pem / "ssl.config").stat().st_mode & 0o077 == 0  # it holds the key
 
 

@@ -16,7 +16,10 @@ def add(subject: Subject) -> Follow:
     """Lays out the tab."""
     classify = subject.classify
     if classify is None:
-        gr.Markdown("The model's data has no labels, so there is nothing to classify by.")
+        gr.Markdown(
+            "There is nothing to classify by: the run's data have no labels, or the served model "
+            "was exported without `classify`."
+        )
         return Follow("classify", lambda chosen: [], [])
     gr.Markdown(
         "The probability of each class, or attribute: by the model's own label where it has one, "

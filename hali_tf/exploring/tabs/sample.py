@@ -7,6 +7,7 @@ from collections.abc import Callable
 import gradio as gr
 import numpy as np
 
+from hali_tf.errors import UserError
 from hali_tf.exploring import views
 from hali_tf.exploring.shown import shown
 from hali_tf.exploring.subject import Subject
@@ -36,7 +37,9 @@ def add(subject: Subject, take: Callable[..., None]) -> None:
     )
 
     @said
-    def draw(seed: float, label: str) -> tuple[list[str], np.ndarray]:
+    def draw(seed: float | None, label: str) -> tuple[list[str], np.ndarray]:
+        if seed is None:
+            raise UserError("the seed is empty; enter a whole number from 0 on")
         number = labels.index(label) if label in labels else None
         images = views.sample(subject.coder, int(seed), _COUNT, number)
         return [shown(image) for image in images], images

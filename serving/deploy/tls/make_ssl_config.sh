@@ -16,10 +16,12 @@ for file in "$@"; do
   fi
 done
 
-# A text-protobuf string of the file's lines.
+# A text-protobuf string of the file's PEM blocks, without the text that openssl may put around them.
 field() {
   printf '%s:\n' "$1"
-  awk '{ sub(/\r$/, ""); printf "  \"%s\\n\"\n", $0 }' "$2"
+  awk '/-----BEGIN/ { inside = 1 }
+       inside { sub(/\r$/, ""); printf "  \"%s\\n\"\n", $0 }
+       /-----END/ { inside = 0 }' "$2"
 }
 
 out="$(dirname "$0")/ssl.config"
