@@ -125,14 +125,12 @@ def test_the_supervised_reference_decides_on_the_same_images(tmp_path, monkeypat
     assert Representation().findings(answer)["VAE"].verdict == "undecided"
 
 
-def test_a_damaged_reference_is_named_before_the_long_work(tmp_path):
+def test_a_damaged_reference_is_named_before_the_long_work(tmp_path, monkeypatch):
     (tmp_path / "supervised").mkdir()
     (tmp_path / "supervised" / "classifier.json").write_text("{}")
-    context = context_of(tmp_path, splits(), subject_of(run_dir=tmp_path))
-    context = dataclasses.replace(context)
-    object.__setattr__(context, "progress", None)  # no SVM is begun
+    monkeypatch.setattr(Context, "progress", None)  # no SVM is begun
     with pytest.raises(UserError, match="weights.npz: damaged"):
-        Representation().answer(context)
+        Representation().answer(context_of(tmp_path, splits(), subject_of(run_dir=tmp_path)))
 
 
 def test_a_c_at_the_end_of_the_grid_is_told(tmp_path, monkeypatch):
