@@ -218,23 +218,24 @@ def test_calls_while_the_server_stops_are_answered_or_unavailable(tmp_path):
     embedded.start()
     begun, refusals = threading.Barrier(17), []
 
-    def client():
+    def client(pause):
         server = target_of(embedded)
         toy.ask(server)
         begun.wait()
         while True:
+            time.sleep(pause)
             try:
                 toy.ask(server)
             except grpc.RpcError as error:
                 refusals.append((error.code(), error.details()))
                 return
-            time.sleep(0.2)  # between two calls, as on a busy machine
 
-    threads = [threading.Thread(target=client) for _ in range(16)]
+    # Every second one pauses between two calls, as on a busy machine.
+    threads = [threading.Thread(target=client, args=[0.3 * (i % 2)]) for i in range(16)]
     for thread in threads:
         thread.start()
     begun.wait()
-    time.sleep(0.2)
+    time.sleep(0.1)
     embedded.stop()
     for thread in threads:
         thread.join(60)
