@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 
 import tensorflow as tf
-from absl import logging
 
 import hali_tf
 from hali_tf import files
@@ -18,6 +16,7 @@ from hali_tf.bulk.tasks import Task
 from hali_tf.errors import UserError
 from hali_tf.models.averaged import Averaged
 from hali_tf.progress import progress_bar
+from hali_tf.runs import lock
 from hali_tf.runs.checkpoints import variables_of
 
 
@@ -71,16 +70,12 @@ def _alone(target):
         yield
         return
     try:
-        manifest = open(target.manifest, "r+", encoding="utf-8")  # NFS locks what may be written
+        manifest = open(target.manifest, "r+", encoding="utf-8")
     except OSError as error:
         raise UserError(f"--out={target.out}: cannot be written ({error.strerror})") from error
     with manifest:
-        try:
-            fcntl.flock(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"--out={target.out}: another command is writing it") from error
-        except OSError as error:  # some network disks have no locks
-            logging.warning("%s: cannot be locked (%s); start one command only", target.out, error)
+        if not lock.take(manifest, target.out):
+            raise UserError(f"--out={target.out}: another command is writing it")
         yield
 
 

@@ -120,13 +120,18 @@ def fit(image: Image.Image, size: int, channels: int, crop: Crop = central_squar
       uint8 [size, size, channels], 0..255.
     """
     image = image.convert("L" if channels == 1 else "RGB")
-    if image.size == (28, 28) and size == 32:
+    if is_padded(image.size, size):
         image = ImageOps.expand(image, border=2, fill=0)
     # Cropped before it is resized: resize(box=...) would blend in what lies beside the box.
     image = image.crop(crop(*image.size))
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.LANCZOS)
     return np.asarray(image).reshape(size, size, channels)
+
+
+def is_padded(sides: tuple[int, int], size: int) -> bool:
+    """Whether `fit` pads an image of these sides in place of resizing it: 28x28, to 32x32."""
+    return sides == (28, 28) and size == 32
 
 
 def _shrink_while_decoding(image: Image.Image, size: int) -> None:

@@ -116,10 +116,8 @@ class Representation(Question):
         summary = scores.summary({label: row["balanced"] for label, row in rows.items()})
         for name, classifier in supervised.items():
             if classifier is not None:
-                label, found = (
-                    f"{name} encoder, supervised",
-                    classifier.decide(np.asarray(test.images)),
-                )
+                label = f"{name} encoder, supervised"
+                found = classifier.decide(np.asarray(test.images))
                 rows[label], decisions[label] = _score(test_labels, found), found
         return {
             "validation": len(labels),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from hali_tf.data import pictures
+from hali_tf.data import images, pictures
 from hali_tf.errors import UserError
 from hali_tf.evaluation.masks import standard_masks
 from hali_tf.exploring.subject import Subject
@@ -52,7 +52,7 @@ def read(subject: Subject, path: str) -> tuple[np.ndarray, str]:
         if picture.getexif().get(_ORIENTATION, 1) >= 5:  # on its side
             size = size[::-1]
     done = "used as it is"
-    if size == (28, 28) and width == 32:
+    if images.is_padded(size, width):
         done = "padded to 32x32"
     elif size != (width, height):
         done = f"cropped to a square and resized to {width}x{height}"

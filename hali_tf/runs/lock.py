@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from typing import IO
 
 from absl import logging
 
@@ -46,15 +47,9 @@ def locked(folder: str, flag: str = "run_dir") -> Iterator[None]:
     except OSError as error:
         raise UserError(f"--{flag}={folder}: cannot be written ({error})") from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not take(file, folder):
             file.seek(0)
-            raise _taken(folder, flag, file.read()) from error
-        except OSError as error:  # some network disks have no locks
-            logging.warning(
-                "%s: cannot be locked (%s); start one command in it only", folder, error
-            )
+            raise _taken(folder, flag, file.read())
         file.truncate(0)
         file.write(own)
         file.flush()
@@ -62,6 +57,22 @@ def locked(folder: str, flag: str = "run_dir") -> Iterator[None]:
             for path in glob.glob(os.path.join(glob.escape(folder), part, "*.*.tmp")):
                 os.remove(path)
         yield
+
+
+def take(file: IO[str], name: str) -> bool:
+    """Locks an open file until it is closed; whether no other process has it.
+
+    Args:
+      file: open for writing, since NFS locks nothing else for one process alone.
+      name: what the user calls it; where a disk has no locks, as some network disks, this is said.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        logging.warning("%s: cannot be locked (%s); start one command in it only", name, error)
+    return True
 
 
 def _taken(folder, flag, owner):

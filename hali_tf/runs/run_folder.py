@@ -173,14 +173,11 @@ def read_starts(run_dir: str) -> list[dict[str, Any]]:
     Raises:
       UserError: it is damaged.
     """
-    path = os.path.join(run_dir, "run.json")
-    try:
-        return files.read_json(path, missing=[])
-    except ValueError as error:
-        raise UserError(
-            f"{path}: damaged ({error}); remove it, and what it has of earlier starts is lost: "
-            "their commands, their versions and which images they trained on"
-        ) from error
+    return _read_list(
+        os.path.join(run_dir, "run.json"),
+        "what it has of earlier starts is lost: their commands, their versions and which images "
+        "they trained on",
+    )
 
 
 def read_ways_back(run_dir: str) -> list[dict[str, Any]]:
@@ -190,12 +187,15 @@ def read_ways_back(run_dir: str) -> list[dict[str, Any]]:
       UserError: it is damaged.
     """
     path = os.path.join(run_dir, "rollbacks.json")
+    return _read_list(path, "ways back are counted from 0 again")
+
+
+def _read_list(path, loss):
+    """What a file of JSON holds, [] without it; `loss` says what its removal means."""
     try:
         return files.read_json(path, missing=[])
     except ValueError as error:
-        raise UserError(
-            f"{path}: damaged ({error}); remove it, and ways back are counted from 0 again"
-        ) from error
+        raise UserError(f"{path}: damaged ({error}); remove it, and {loss}") from error
 
 
 def _start():

@@ -120,7 +120,7 @@ class ServedModel:
                     self.forget()
                 raise
             if versions != {model.version}:
-                self._known = None  # the model was swapped since its signatures were read
+                self.forget()  # the model was swapped since its signatures were read
             if len(versions) == 1:
                 return {key: np.concatenate([a[key] for a in answers]) for key in answers[0]}
         raise HaliClientError(

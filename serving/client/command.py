@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
-import zipfile
-import zlib
 from typing import Any
 
 import numpy as np
 
-from serving.client import pictures
+from serving.client import files, pictures
 from serving.client.api import (
     DEFAULT_MAX_BATCH,
     DEFAULT_MODEL,
@@ -255,13 +252,13 @@ def _run_encode(client: HaliClient, arguments: argparse.Namespace) -> None:
     arrays = {}
     for level, (mean, stddev) in enumerate(client.encode(images), start=1):
         arrays[f"z_{level}"], arrays[f"z_{level}_stddev"] = mean, stddev
-    _write_numbers(arguments.out, names, arrays)
+    files.write_numbers(arguments.out, names, arrays)
 
 
 def _run_classify(client: HaliClient, arguments: argparse.Namespace) -> None:
     names, images = _load(client, arguments)
     classes, scores = client.classify(images)
-    _write_numbers(arguments.out, names, {"classes": classes, "scores": scores})
+    files.write_numbers(arguments.out, names, {"classes": classes, "scores": scores})
 
 
 def _run_reconstruct(client: HaliClient, arguments: argparse.Namespace) -> None:
@@ -280,13 +277,13 @@ def _run_reconstruct(client: HaliClient, arguments: argparse.Namespace) -> None:
 
 def _run_decode(client: HaliClient, arguments: argparse.Namespace) -> None:
     level = arguments.level or client.num_levels
-    images = client.decode(_read_latents(arguments.latents, level), arguments.level)
-    _write_images(arguments.out, images)
+    images = client.decode(files.read_latents(arguments.latents, level), arguments.level)
+    files.write_images(arguments.out, images)
 
 
 def _run_sample(client: HaliClient, arguments: argparse.Namespace) -> None:
     seeds = arguments.seeds if arguments.seeds else range(arguments.count)
-    _write_images(arguments.out, client.sample(np.array(seeds, np.int64)))
+    files.write_images(arguments.out, client.sample(np.array(seeds, np.int64)))
 
 
 _COMMANDS = {
@@ -296,57 +293,3 @@ _COMMANDS = {
     "classify": _run_classify,
     "sample": _run_sample,
 }
-
-
-def _write_numbers(out: str | None, names: list[str], arrays: dict) -> None:
-    if out and out.lower().endswith(".npz"):
-        pictures.write(out, lambda file: np.savez(file, files=np.array(names), **arrays))
-        return
-    table = {"files": names, **{name: array.tolist() for name, array in arrays.items()}}
-    text = json.dumps(table) + "\n"
-    if out:
-        pictures.write(out, lambda file: file.write(text.encode()))
-    else:
-        try:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes again as it ends
-            raise
-
-
-def _write_images(out: str, images: np.ndarray) -> None:
-    if out.lower().endswith(".npy"):
-        pictures.write(out, lambda file: np.save(file, images))
-    else:
-        pictures.write_grid(out, images)
-
-
-# What json and NumPy raise of a file that is something else, or damaged.
-_DAMAGE = (
-    ValueError, TypeError, EOFError, ArithmeticError, RuntimeError, MemoryError, zipfile.BadZipFile,
-    zlib.error,
-)  # fmt: skip
-
-
-def _read_latents(path: str, level: int) -> np.ndarray:
-    """Latents of a level from what `encode` wrote, or from a bare array."""
-    key = f"z_{level}"
-    try:
-        with open(path, "rb") as file, np.errstate(over="raise"):
-            is_binary = path.lower().endswith((".npy", ".npz"))
-            loaded = np.load(file, allow_pickle=False) if is_binary else json.load(file)
-            if not isinstance(loaded, (np.ndarray, list)):
-                loaded = loaded[key]
-            return np.asarray(loaded, dtype=np.float32)
-    except OSError as error:
-        raise HaliClientError(f"--latents={path}: cannot be read: {error.strerror}") from None
-    except KeyError:
-        raise HaliClientError(
-            f"--latents={path}: has no {key}, the latents of level {level}"
-        ) from None
-    except _DAMAGE as error:
-        raise HaliClientError(
-            f"--latents={path}: not latents as encode writes them, nor an array: "
-            f"{' '.join(str(error).split())[:200]}"
-        ) from None

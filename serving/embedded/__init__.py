@@ -11,7 +11,8 @@ limits         what a request may ask for
 signatures     a model's signatures as plain data
 servable       one loaded version: a session, its signatures, its leases
 versions       one version's states, and which versions a model should have
-manager        which versions are loaded: polling, retries, policies, labels
+catalog        the models, their versions and labels, as requests find them
+manager        which versions are loaded: polling, retries, policies
 inference      Predict and Classify on a servable; warm-up
 metrics        request counts and latencies under the stock server's names
 core           the calls of the API, counted, free of any transport

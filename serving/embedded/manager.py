@@ -6,150 +6,20 @@ version is loaded and warmed up before the old one goes, and that one goes after
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
 from typing import Callable
 
 from grpc import StatusCode
-from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+from serving.embedded.catalog import Catalog
 from serving.embedded.servable import Servable
-from serving.embedded.status import ServingError, invalid
-from serving.embedded.versions import State, Version, aspired_versions, check_config
+from serving.embedded.status import ServingError
+from serving.embedded.versions import State, aspired_versions, check_config
 
 _log = logging.getLogger("serving.manager")
-
-
-class Catalog:
-    """The models, their versions and labels: what requests ask for.
-
-    The lock guards the configuration, and what it means that a version is AVAILABLE no more.
-    """
-
-    def __init__(self) -> None:
-        self.lock = threading.Condition()
-        self.configs: dict[str, model_server_config_pb2.ModelConfig] = {}
-        self.labels: dict[str, dict[str, int]] = {}  # of each model, to the version's number
-        self.versions: dict[str, dict[int, Version]] = {}
-
-    def all_versions(self) -> list[Version]:
-        """The versions of all models, lowest numbers first."""
-        return [
-            version
-            for versions in list(self.versions.values())
-            for _, version in sorted(versions.items())
-        ]
-
-    def available(self, name: str) -> dict[int, Version]:
-        """Number -> version of those that serve."""
-        versions = self.versions.get(name, {})
-        return {key: each for key, each in versions.items() if each.state == State.AVAILABLE}
-
-    def aspired(self, name: str) -> list[Version]:
-        """The versions of a model that should serve."""
-        return [version for version in self.versions.get(name, {}).values() if version.aspired]
-
-    def is_configured(self, name: str) -> bool:
-        """Whether the configuration has a model of this name."""
-        return name in self.configs
-
-    def ready(self) -> bool:
-        """Whether every configured model has a version that answers."""
-        with self.lock:
-            return all(self.available(name) for name in self.configs)
-
-    @contextlib.contextmanager
-    def lease(self, spec: model_pb2.ModelSpec) -> Iterator[Servable]:
-        """The servable that a ModelSpec means, kept loaded inside the `with`.
-
-        Raises:
-          ServingError: INVALID_ARGUMENT for no name or an unknown label, NOT_FOUND.
-        """
-        with self.lock:
-            servable = self._find(spec)
-            servable.acquire()
-        try:
-            yield servable
-        finally:
-            servable.release()
-
-    def _find(self, spec: model_pb2.ModelSpec) -> Servable:
-        name = spec.name
-        if not name:
-            raise invalid("ModelSpec has no name specified.")
-        available = self.available(name)
-        choice = spec.WhichOneof("version_choice")
-        if choice is None:
-            number, wanted = max(available, default=None), f"Latest({name})"
-        else:
-            number = spec.version.value
-            if choice == "version_label":
-                number = self.labels.get(name, {}).get(spec.version_label)
-                if number is None:
-                    raise invalid(f"Unrecognized servable version label: {spec.version_label}")
-            wanted = f"Specific({name}, {number})"
-        if number not in available:
-            raise ServingError(StatusCode.NOT_FOUND, f"Servable not found for request: {wanted}")
-        servable = available[number].servable
-        assert servable
-        return servable
-
-    def status(self, spec: model_pb2.ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
-        """The states of a model's versions, newest first.
-
-        Raises:
-          ServingError: NOT_FOUND.
-        """
-        with self.lock:
-            versions = dict(self.versions.get(spec.name, {}))
-        number = spec.version.value
-        if spec.HasField("version") and number not in versions:
-            message = f"Could not find version {number} of model {spec.name}"
-            raise ServingError(StatusCode.NOT_FOUND, message)
-        if not versions:
-            message = f"Could not find any versions of model {spec.name}"
-            raise ServingError(StatusCode.NOT_FOUND, message)
-        response = get_model_status_pb2.GetModelStatusResponse()
-        for key in [number] if spec.HasField("version") else sorted(versions, reverse=True):
-            versions[key].fill_status(response.model_version_status.add())
-        return response
-
-    def check_labels(self, config: model_server_config_pb2.ModelConfig, allow: bool) -> None:
-        """A label may move to what serves; a new one, if allowed, to any version.
-
-        Raises:
-          ServingError: FAILED_PRECONDITION. Labels are checked before anything is loaded, as
-            by the stock server.
-        """
-        labels = self.labels.get(config.name, {})
-        for label, number in config.version_labels.items():
-            may_stay = labels.get(label) == number
-            may_come = label not in labels and allow
-            if not (may_stay or may_come or number in self.available(config.name)):
-                raise ServingError(
-                    StatusCode.FAILED_PRECONDITION,
-                    f"Request to assign label to version {number} of model {config.name}, which "
-                    "is not currently available for inference",
-                )
-
-    def aspire(self, name: str, found: dict[int, str]) -> None:
-        """Says which versions of a model should serve, number -> path; no others should."""
-        known = self.versions.setdefault(name, {})
-        for number, path in found.items():
-            version = known.get(number)
-            is_stale = version and (not version.aspired or version.path != path)
-            if version is None or (is_stale and version.servable is None):
-                known[number] = Version(name, number, path)
-                _log.info("%s found at %s", known[number], path)
-        for number, version in known.items():
-            if number not in found and version.waiting:  # never loaded, and no longer wanted
-                version.state = State.END
-                _log.info("%s is gone before it was loaded", version)
-            version.aspired = number in found
 
 
 class ModelManager(Catalog):

@@ -11,6 +11,7 @@ from hali_tf.bulk.images import PictureImages, SplitImages
 from hali_tf.data import Split
 from hali_tf.errors import UsageError, UserError
 from hali_tf.models.coder import Coder
+from hali_tf.runs import lock
 from hali_tf.runs.reopening import load_run
 from tests.exporting.runs import make_run
 
@@ -216,7 +217,7 @@ def test_where_nothing_can_be_locked_it_is_said(model, tmp_path, monkeypatch, ca
         assert file.writable()  # NFS has no exclusive lock of what is only read
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(running.fcntl, "flock", no_locks)
+    monkeypatch.setattr(lock.fcntl, "flock", no_locks)
     encode(model, tmp_path / "out")
     assert len(shards.read(str(tmp_path / "out"))["index"]) == 23
     assert "cannot be locked" in caplog.text and "No locks available" in caplog.text

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import input_pb2
 
-from serving.client.command import _read_latents
 from serving.client.errors import HaliClientError
+from serving.client.files import read_latents
 from serving.embedded import json_tensors
 from serving.embedded.status import ServingError
 
@@ -69,7 +69,7 @@ def test_latents_of_anything(tmp_path, content, ending):
     path = tmp_path / f"latents.{ending}"
     path.write_text(content, encoding="utf-8")
     try:
-        latents = _read_latents(str(path), 2)
+        latents = read_latents(str(path), 2)
     except HaliClientError as error:
         assert "\n" not in str(error) and str(path) in str(error)
         return
@@ -82,7 +82,7 @@ def test_latents_of_anything(tmp_path, content, ending):
 def test_latents_nested_without_end_or_too_large(tmp_path, content):
     (tmp_path / "latents.json").write_text(content)
     with pytest.raises(HaliClientError, match="not latents"):
-        _read_latents(str(tmp_path / "latents.json"), 2)
+        read_latents(str(tmp_path / "latents.json"), 2)
 
 
 @pytest.mark.parametrize("kept", [0, 0.3, 0.99])
@@ -91,4 +91,4 @@ def test_latents_that_were_cut(tmp_path, kept):
     np.savez(path, z_2=np.zeros((4, 16), np.float32))
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
     with pytest.raises(HaliClientError, match="not latents"):
-        _read_latents(str(path), 2)
+        read_latents(str(path), 2)

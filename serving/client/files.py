@@ -1,0 +1,74 @@
+"""The files of the command beside pictures: numbers that it writes, latents that it reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import zipfile
+import zlib
+
+import numpy as np
+
+from serving.client import pictures
+from serving.client.errors import HaliClientError
+
+
+def write_numbers(out: str | None, names: list[str], arrays: dict) -> None:
+    """Writes arrays with the names of their pictures: .npz or JSON; to standard output if None."""
+    if out and out.lower().endswith(".npz"):
+        pictures.write(out, lambda file: np.savez(file, files=np.array(names), **arrays))
+        return
+    table = {"files": names, **{name: array.tolist() for name, array in arrays.items()}}
+    text = json.dumps(table) + "\n"
+    if out:
+        pictures.write(out, lambda file: file.write(text.encode()))
+    else:
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes again as it ends
+            raise
+
+
+def write_images(out: str, images: np.ndarray) -> None:
+    """Writes images, uint8 [B, H, W, C]: .npy, or a grid of them as PNG."""
+    if out.lower().endswith(".npy"):
+        pictures.write(out, lambda file: np.save(file, images))
+    else:
+        pictures.write_grid(out, images)
+
+
+# What json and NumPy raise of a file that is something else, or damaged.
+_DAMAGE = (
+    ValueError, TypeError, EOFError, ArithmeticError, RuntimeError, MemoryError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
+
+
+def read_latents(path: str, level: int) -> np.ndarray:
+    """Latents of a level from what `encode` wrote, or from a bare array.
+
+    Raises:
+      HaliClientError: the file cannot be read, or has none of them.
+    """
+    key = f"z_{level}"
+    try:
+        with open(path, "rb") as file, np.errstate(over="raise"):
+            is_binary = path.lower().endswith((".npy", ".npz"))
+            loaded = np.load(file, allow_pickle=False) if is_binary else json.load(file)
+            if not isinstance(loaded, (np.ndarray, list)):
+                loaded = loaded[key]
+            return np.asarray(loaded, dtype=np.float32)
+    except OSError as error:
+        raise HaliClientError(f"--latents={path}: cannot be read: {error.strerror}") from None
+    except KeyError:
+        raise HaliClientError(
+            f"--latents={path}: has no {key}, the latents of level {level}"
+        ) from None
+    except _DAMAGE as error:
+        raise HaliClientError(
+            f"--latents={path}: not latents as encode writes them, nor an array: "
+            f"{' '.join(str(error).split())[:200]}"
+        ) from None
