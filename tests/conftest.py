@@ -11,12 +11,19 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 
 import hali_tf  # noqa: F401  (quiet TensorFlow logs, before any test imports TensorFlow)
 
+import keras  # isort: skip
 import tensorflow as tf  # isort: skip
 
 # For tests of replicas; here, before anything that a test module imports starts the devices.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Layers that a test makes without a seed begin with the same weights in every run."""
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -76,7 +76,7 @@ def test_g_is_the_norm_of_v_however_the_layer_is_built(of_tensors):
     layer(X if of_tensors else keras.Input((6, 6, 3)))
     v = layer.v.numpy()
     np.testing.assert_allclose(layer.g.numpy(), np.sqrt((v**2).sum((0, 1, 2))), rtol=1e-5)
-    assert np.abs(layer.g.numpy() - 1).min() > 1e-3
+    assert np.abs(layer.g.numpy() - 1).max() > 0.01  # ones are what the variable begins with
 
 
 def test_kernel_is_v_at_first():
