@@ -96,7 +96,7 @@ ensure_environment() {
     say "making $VENV with $("$python" --version)"
     "$python" -m venv --clear "$VENV"
   fi
-  say "installing TensorFlow and the rest into $VENV (about 1.5 GB; some minutes the first time)"
+  say "installing TensorFlow and the rest into $VENV (about 3 GB; some minutes the first time)"
   rm -f "$stamp"
   constraints=constraints/python$(supported "$VENV/bin/python").txt
   # pip of old Pythons resolves slowly; its own progress goes to the log.

@@ -16,7 +16,7 @@ class ClassifierConfig(Settings):
     """The settings of an attribute classifier; `hali_tf.attributes` has a flag for each."""
 
     data: str = setting("", "Data set with attributes, as for hali_tf.train: celeba.")
-    data_dir: str = setting("", "Where the data set is.", changes_weights=False)
+    data_dir: str = setting("", "Folder of the data set.", changes_weights=False)
     cache_dir: str = setting(
         "", "Where decoded images are kept; empty: ~/.cache/hali_tf.", changes_weights=False
     )
@@ -30,7 +30,7 @@ class ClassifierConfig(Settings):
     )
     weights: str = setting(
         "imagenet",
-        "Of VGG16's convolutions at the start: imagenet (downloaded by keras.applications), none, "
+        "Weights that VGG16's convolutions begin with: imagenet (downloaded by Keras), none, "
         "or a file (vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5).",
     )
     frozen_blocks: int = setting(
@@ -50,10 +50,11 @@ class ClassifierConfig(Settings):
         "end to end, instead of VGG16: the upper reference of the question representation.",
     )
     epochs: int = setting(6, "Passes over the training images.", at_least=1)
-    batch_size: int = setting(64, "Images a step.", at_least=1)
+    batch_size: int = setting(64, "Images per step.", at_least=1)
     learning_rate: float = setting(
         0.0,
-        "Of Adam at the start; it falls to 0 by a cosine. 0: 1e-4, from random weights 1e-3.",
+        "Adam's learning rate at the start, which falls to 0 by a cosine; 0: 1e-4, or 1e-3 from "
+        "random weights.",
         at_least=0,
     )
     precision: str = setting(
@@ -62,7 +63,7 @@ class ClassifierConfig(Settings):
         one_of=("auto", "float32", "mixed_bfloat16"),
     )
     device: str = setting("auto", DEVICE_HELP, changes_weights=False)
-    seed: int = setting(0, "Of everything random.", at_least=0, below=2**31)
+    seed: int = setting(0, "Seed of all random numbers.", at_least=0, below=2**31)
 
     def validate(self) -> ClassifierConfig:
         """Returns the config with --out and --learning_rate resolved.

@@ -29,7 +29,7 @@ class DataConfig(Settings):
     )
     data_dir: str = setting(
         "",
-        "Where the data set is, or is to be stored by tensorflow-datasets.",
+        "Folder of the data set, or the one that tensorflow-datasets downloads it to.",
         changes_weights=False,
     )
     cache_dir: str = setting(
@@ -137,7 +137,7 @@ class LabelsConfig(Settings):
 
     per_class: int = setting(
         0,
-        "Semi-supervised: learn from so many labels of each class; 0: from none.",
+        "Semi-supervised training with this many labelled images of each class; 0: without labels.",
         flag="labels_per_class",
         at_least=0,
     )
@@ -152,8 +152,8 @@ class LabelsConfig(Settings):
     )
     warp: float = setting(
         0.0,
-        "Turn, scale and slant labelled images at random, which the paper does not: the most "
-        "that is added to an entry of the unit matrix.",
+        "Turn, scale and slant labelled images at random, which the paper does not: the largest "
+        "change of an entry of the affine map's matrix, 0 to 1.",
         flag="label_warp",
         at_least=0,
     )
@@ -188,8 +188,8 @@ class LabelsConfig(Settings):
 class OptimisationConfig(Settings):
     """How weights, averages and statistics are updated, and on what."""
 
-    steps: int = setting(10000, "Train until this step.", changes_weights=False, at_least=1)
-    batch_size: int = setting(64, "Images a step, over all replicas together.", at_least=1)
+    steps: int = setting(10000, "Number of steps, over all starts of the run.", changes_weights=False, at_least=1)
+    batch_size: int = setting(64, "Images per step, over all devices together.", at_least=1)
     accumulate: int = setting(
         1,
         "Compute the gradients in so many micro-batches, one after the other, and apply their "
@@ -206,16 +206,20 @@ class OptimisationConfig(Settings):
     optimizer: str = setting(
         "Adam", "A class of keras.optimizers, or addons/NAME for one of tensorflow-addons."
     )
-    learning_rate: float = setting(1e-4, "Of every optimiser of the model.", above=0)
+    learning_rate: float = setting(1e-4, "Learning rate of all optimisers.", above=0)
     learning_rate_fall: str = setting(
         "",
         "FIRST,LAST: the learning rate falls from step FIRST, to 0 at step LAST; empty: it stays.",
     )
-    beta_1: float = setting(0.5, "Of the optimisers that have it.", at_least=0, below=1)
-    beta_2: float = setting(0.999, "Of the optimisers that have it.", at_least=0, below=1)
+    beta_1: float = setting(
+        0.5, "Decay of the gradients' mean, in optimisers such as Adam.", at_least=0, below=1
+    )
+    beta_2: float = setting(
+        0.999, "Decay of the mean of their squares, in these optimisers.", at_least=0, below=1
+    )
     ema_decay: float = setting(
         0.998,
-        "Of the averages of encoder and decoder, which all evaluation uses.",
+        "Decay of the moving averages of encoder and decoder, which evaluation and export use.",
         at_least=0,
         below=1,
     )
@@ -257,7 +261,7 @@ class OptimisationConfig(Settings):
 class RunConfig(Settings):
     """What a run saves and reports, and its seed."""
 
-    seed: int = setting(0, "Of everything random.", at_least=0, below=2**31)
+    seed: int = setting(0, "Seed of all random numbers.", at_least=0, below=2**31)
     checkpoint_every: int = setting(
         1000, "Steps between checkpoints, with figures.", changes_weights=False, at_least=1
     )
