@@ -188,7 +188,9 @@ class LabelsConfig(Settings):
 class OptimisationConfig(Settings):
     """How weights, averages and statistics are updated, and on what."""
 
-    steps: int = setting(10000, "Number of steps, over all starts of the run.", changes_weights=False, at_least=1)
+    steps: int = setting(
+        10000, "Number of steps, over all starts of the run.", changes_weights=False, at_least=1
+    )
     batch_size: int = setting(64, "Images per step, over all devices together.", at_least=1)
     accumulate: int = setting(
         1,

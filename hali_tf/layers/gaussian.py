@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 # Bounds of log sigma. Nothing fixes the scale of z_1, which both players' sides learn: without the
-# upper one single maps of it went far up and drowned the others for the discriminator (research.md).
+# upper one single maps of it went far up and drowned the others for the discriminator.
 LOWEST, HIGHEST = -5.0, 1.0
 _MIDDLE, _HALF = (HIGHEST + LOWEST) / 2, (HIGHEST - LOWEST) / 2
 
