@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 # Before TensorFlow is imported: its start-up notes would bury the run's own lines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
