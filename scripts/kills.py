@@ -205,7 +205,7 @@ def _export(folder, whole, kills, draw):
                 raise UserError(f"{version}: half an export")
         yield "SIGKILL", "exporting"
     _finished("hali_tf.export", f"--run_dir={whole}", f"--export_dir={folder}")
-    if [path for path in folder.iterdir() if not path.name.isdigit()]:
+    if {path.name for path in folder.iterdir() if not path.name.isdigit()} - {"lock"}:
         raise UserError(f"{folder}: something else than versions was left")
 
 

@@ -32,3 +32,17 @@ def test_stopped_while_it_imports_a_command_has_no_traceback(tmp_path, command, 
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert (done.returncode, done.stdout, done.stderr) == (-2, "", "")
+
+
+def test_a_terminal_without_a_letter_shows_its_number():
+    script = """
+from hali_tf import command
+command.run(lambda: print("Fr\\u00e9chet"), "")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONIOENCODING": "koi8-r"},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Fr\\xe9chet\n", "")

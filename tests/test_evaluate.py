@@ -15,7 +15,7 @@ from PIL import Image
 
 from hali_tf import evaluate
 from hali_tf.config import Config
-from hali_tf.data import open_source
+from hali_tf.data import Split, open_source
 from hali_tf.errors import UserError
 from hali_tf.evaluation import answer_cache
 from hali_tf.evaluation.context import Context
@@ -202,6 +202,19 @@ def test_other_limit_and_inputs_answer_anew(ask, context):
     assert calls == ["one", "two", "two"]
     assert "one saw 5." in ask(questions, context=dataclasses.replace(context, limit=5))
     assert calls[3:] == ["one", "two"]
+
+
+def test_other_images_in_the_same_place_answer_anew(ask, context):
+    def inverted(name):
+        split = context.source.load(name)
+        return Split(255 - split.images, split.labels)
+
+    source = dataclasses.replace(context.source, loader=inverted)
+    calls = []
+    questions = {"one": Asked("one", calls)}
+    ask(questions)
+    ask(questions, context=dataclasses.replace(context, source=source))
+    assert calls == ["one", "one"]
 
 
 def test_what_changes_while_a_question_is_answered_is_not_in_its_answer(ask):

@@ -42,7 +42,7 @@ def open_data(config: ClassifierConfig) -> tuple[data.Source, dict[str, Any] | N
       UserError: the data or the run is missing, or the data has no attributes.
     """
     if config.encoder_of:
-        of_run = read_config(config.encoder_of)
+        of_run = read_config(config.encoder_of, "encoder_of")
         cache_dir = config.cache_dir or of_run.data.cache_dir
         source = reopening.open_data(of_run.replace(cache_dir=cache_dir))
         encoder = {"architecture": of_run.model.architecture, "width": of_run.model.width}
@@ -160,7 +160,7 @@ def _fit(config, classifier, split):
     steps_an_epoch = -(-len(split.images) // config.batch_size)
     steps = config.epochs * steps_an_epoch
     rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
-    classifier.compile(keras.optimizers.Adam(rate))
+    classifier.compile(keras.optimizers.Adam(rate), jit_compile=False)  # Keras 3 would choose
     classifier.optimizer.build(classifier.trainable_variables)
     checkpoints = Checkpoints(config.out, classifier)
     first_step = checkpoints.restore() or 0

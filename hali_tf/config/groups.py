@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 
 from hali_tf import files
 from hali_tf.architectures import ARCHITECTURES
@@ -37,13 +38,15 @@ class DataConfig(Settings):
     )
     image_size: int = setting(0, "Side of the images in pixels; 0: the architecture's.", at_least=0)
     channels: int = setting(0, "1 grey, 3 colour; 0: as the data set has.", one_of=(0, 1, 3))
-    strict_data: bool = setting(False, "Stop at the first image that cannot be read.")
+    strict_data: bool = setting(
+        False, "Stop at the first image that cannot be read.", changes_weights=False
+    )
 
     def images(self) -> str:
         """The flags that say which images a run has."""
         flags = {"data": self.name, "image_size": self.image_size, "channels": self.channels}
         if self.name in ("folder", "npz"):
-            flags["data_dir"] = files.normal(self.data_dir, real=True)
+            flags["data_dir"] = files.real_path(os.path.expanduser(self.data_dir))
         return " ".join(f"--{name}={value}" for name, value in flags.items())
 
 

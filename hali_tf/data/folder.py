@@ -27,7 +27,7 @@ from hali_tf.data import cache, images
 from hali_tf.data.source import SPLITS, Source, Split
 from hali_tf.data.splits import cut
 from hali_tf.errors import UsageError, UserError
-from hali_tf.files import normal, scheme, walk
+from hali_tf.files import real_path, scheme, walk
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _SPLIT_FOLDERS = {
@@ -134,7 +134,7 @@ def _check_roots(roots: dict[str, pathlib.Path]) -> None:
     """Raises if two splits are one folder."""
     found: dict[str, pathlib.Path] = {}
     for root in roots.values():
-        other = found.setdefault(normal(root, real=True), root)
+        other = found.setdefault(real_path(root), root)
         if other is not root:
             raise UserError(f"{root}: is a link to {other}; both splits would have the same images")
 

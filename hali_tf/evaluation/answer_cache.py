@@ -10,10 +10,12 @@ from typing import Any
 
 import hali_tf
 from hali_tf import files
+from hali_tf.data import SPLITS
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.sources import sources
 from hali_tf.files import write_json
+from hali_tf.runs import run_folder
 from hali_tf.runs.run_folder import read_starts, read_ways_back
 
 
@@ -68,6 +70,7 @@ class AnswerCache:
                 "hali_tf": hali_tf.__version__,
                 "code": _code(question),
                 "subjects": [_identity(subject) for subject in self._context.subjects],
+                "images": [run_folder.describe(self._context.split(name)) for name in SPLITS],
                 "limit": self._context.limit,
                 "seed": self._context.seed,
                 **question.inputs(self._context),
@@ -83,7 +86,7 @@ def _identity(subject):
     """
     return {
         "name": subject.name,
-        "run_dir": files.normal(subject.run_dir, real=True),
+        "run_dir": files.real_path(subject.run_dir),
         "began": next((start["time"] for start in read_starts(subject.run_dir)), None),
         "step": subject.step,
         "ways_back": len(read_ways_back(subject.run_dir)),

@@ -64,7 +64,7 @@ def compare(run_dirs: Sequence[str]) -> str:
     Raises:
       UserError: a folder is no run, or of other images, or the page cannot be written.
     """
-    real_paths = {files.normal(path, real=True) for path in run_dirs}
+    real_paths = {files.real_path(path) for path in run_dirs}
     if len(real_paths) != len(run_dirs) or len(run_dirs) < 2:
         raise UsageError(
             f"--compare={','.join(run_dirs)}: expected two or more different folders of runs"
@@ -77,7 +77,7 @@ def compare(run_dirs: Sequence[str]) -> str:
                 f"--compare: {run.run_dir} has {theirs}, {runs[0].run_dir} has {own}; name runs on "
                 "the same images"
             )
-    folder = os.path.join(os.path.dirname(files.normal(run_dirs[0])), "comparison")
+    folder = os.path.join(os.path.dirname(files.real_path(run_dirs[0])), "comparison")
     path = os.path.join(folder, "report.html")
     try:
         files.make_folder(folder)
@@ -92,6 +92,8 @@ def compare(run_dirs: Sequence[str]) -> str:
 def _open(run_dir):
     try:
         return _read(run_dir)
+    except UserError as error:
+        raise UserError(f"--compare: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"--compare: {run_dir}: summary.json, metrics.jsonl or evaluation/samples.json is "

@@ -77,11 +77,12 @@ def load_subjects(run_dir: str, baselines: Sequence[str], checkpoint: str) -> tu
       UserError: a run has no checkpoint, or another model's, or a baseline has other data.
     """
     run_dirs = [run_dir, *baselines]
-    real_paths = [files.normal(path, real=True) for path in run_dirs]
+    real_paths = [files.real_path(path) for path in run_dirs]
     for i, path in enumerate(run_dirs):
         if real_paths[i] in real_paths[:i]:
             raise UsageError(f"--baselines={path}: named twice, or the run itself; name each once")
-    loaded = [load_run(path, checkpoint) for path in run_dirs]
+    flags = ["run_dir", *["baselines"] * len(baselines)]
+    loaded = [load_run(path, checkpoint, flag) for path, flag in zip(run_dirs, flags)]
     own = loaded[0][0].data.images()
     for path, (config, _) in zip(baselines, loaded[1:]):
         theirs = config.data.images()

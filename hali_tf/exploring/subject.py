@@ -69,18 +69,19 @@ class Subject:
         return f"z_{level}[{number}]" + (f": {name}" if name else "")
 
 
-def of_run(run_dir: str, checkpoint: str = "last") -> Subject:
+def of_run(run_dir: str, checkpoint: str = "last", data_dir: str = "") -> Subject:
     """A run folder as a subject.
 
     Args:
       run_dir: folder of the run.
       checkpoint: "last" or "best".
+      data_dir: where the run's data are now; "" for where they were in training.
 
     Raises:
       UserError: it holds no run, or its data cannot be read.
     """
     config, model = load_run(run_dir, checkpoint)
-    source, classify = open_data(config), None
+    source, classify = open_data(config, data_dir), None
     labels: Sequence[str] = ()
     test = source.load("test")
     if config.labels.per_class:

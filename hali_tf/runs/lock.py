@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 from absl import logging
 
@@ -41,25 +41,29 @@ def locked(folder: str, flag: str = "run_dir") -> Iterator[None]:
         with _signed(folder, flag, own):
             yield
         return
+    cannot = f"--{flag}={folder}: cannot be written"
     try:
         os.makedirs(folder, exist_ok=True)
-        file = open(os.path.join(folder, "lock"), "a+", encoding="utf-8")
+        # Without a buffer, which would be written once more as the file is closed.
+        file = open(os.path.join(folder, "lock"), "ab+", buffering=0)
     except OSError as error:
-        raise UserError(f"--{flag}={folder}: cannot be written ({error})") from error
+        raise UserError(f"{cannot} ({error})") from error
     with file:
         if not take(file, folder):
             file.seek(0)
-            raise _taken(folder, flag, file.read())
-        file.truncate(0)
-        file.write(own)
-        file.flush()
-        for part in ("", "checkpoints", "checkpoints/best", "figures", "logs"):
-            for path in glob.glob(os.path.join(glob.escape(folder), part, "*.*.tmp")):
-                os.remove(path)
+            raise _taken(folder, flag, file.read().decode())
+        try:
+            for part in ("", "checkpoints", "checkpoints/best", "figures", "logs"):
+                for path in glob.glob(os.path.join(glob.escape(folder), part, "*.*.tmp")):
+                    os.remove(path)
+            file.truncate(0)
+            file.write(own.encode())
+        except OSError as error:
+            raise UserError(f"{cannot} ({error})") from error
         yield
 
 
-def take(file: IO[str], name: str) -> bool:
+def take(file: IO[Any], name: str) -> bool:
     """Locks an open file until it is closed; whether no other process has it.
 
     Args:

@@ -14,11 +14,11 @@ from hali_tf.runs.checkpoints import Checkpoints, variables_of
 from hali_tf.runs.run_folder import read_config
 
 
-def open_data(config: Config) -> Source:
-    """The `data.Source` of a `Config`."""
+def open_data(config: Config, data_dir: str = "") -> Source:
+    """The `data.Source` of a `Config`, or the same images in another `data_dir`."""
     return data.open_source(
         config.data.name,
-        config.data.data_dir,
+        data_dir or config.data.data_dir,
         config.data.image_size,
         config.data.channels,
         config.data.strict_data,
@@ -65,12 +65,15 @@ def _kind(config):
     return SemiSupervisedHALI, {**noise, **learning, **game, "cycle_labels": labels.cycle}
 
 
-def load_run(run_dir: str, which: str = "last") -> tuple[Config, Autoencoder]:
+def load_run(
+    run_dir: str, which: str = "last", flag: str = "run_dir"
+) -> tuple[Config, Autoencoder]:
     """What a run has learned, from its folder alone.
 
     Args:
       run_dir: folder of the run.
       which: "last" or "best" checkpoint.
+      flag: by which the user names the folder.
 
     Returns:
       (Config, model) with the weights of the checkpoint; for use, not to train on.
@@ -78,7 +81,7 @@ def load_run(run_dir: str, which: str = "last") -> tuple[Config, Autoencoder]:
     Raises:
       UserError: no run folder, no checkpoint in it, or one of another model.
     """
-    config = read_config(run_dir).replace(run_dir=run_dir)
+    config = read_config(run_dir, flag).replace(run_dir=run_dir)
     model = make_model(config.replace(precision="float32"))
     Checkpoints(run_dir, model).restore_for_use(which)
     return config, model
@@ -94,8 +97,9 @@ def copy_weights(source: str, model: Autoencoder) -> None:
     Raises:
       UserError: no such run or checkpoint, or one of another architecture.
     """
-    run_dir = source[: -len(":best")] if source.endswith(":best") else source
-    config, other = load_run(run_dir, "best" if source.endswith(":best") else "last")
+    best = source.endswith(":best")
+    run_dir = source[: -len(":best")] if best else source
+    config, other = load_run(run_dir, "best" if best else "last", "init_from")
     own, theirs = (_named(variables_of(m)) for m in (model, other))
     del theirs["step"]
     for name, variable in theirs.items():

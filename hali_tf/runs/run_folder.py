@@ -37,13 +37,36 @@ from hali_tf.errors import UserError
 from hali_tf.runs.checkpoints import check_name
 
 
-def read_config(run_dir: str) -> Config:
+def read_config(run_dir: str, flag: str = "run_dir") -> Config:
     """Returns the configuration of a run that was started.
+
+    Args:
+      run_dir: folder of the run.
+      flag: by which the user names it.
 
     Raises:
       UserError: the folder has none, or one of another version.
     """
-    return Config.from_file(os.path.join(run_dir, "config.json"))
+    try:
+        return Config.from_file(os.path.join(run_dir, "config.json"))
+    except UserError as error:
+        raise UserError(f"--{flag}: {error}") from error
+
+
+def read_summary(run_dir: str, step: int) -> dict[str, Any] | None:
+    """The numbers at the end of a run; None unless it ended at this step.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    path = os.path.join(run_dir, "summary.json")
+    try:
+        summary = files.read_json(path, {})
+        return summary if summary.get("step") == step else None
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{path}: damaged ({error}); remove it, and its numbers are left out"
+        ) from error
 
 
 def open_run(config: Config) -> Config:
@@ -120,13 +143,13 @@ def check_images(config: Config, train: Split, replicas: int) -> None:
             )
 
 
-def describe(train: Split) -> dict[str, Any]:
+def describe(split: Split) -> dict[str, Any]:
     """What tells one set of images from another: their number, and the means of a few.
 
     Means, not bits: libraries of another version may decode a pixel differently.
     """
-    count = len(train.images)
-    few = train.images[np.linspace(0, count - 1, min(count, 32)).astype(int)]
+    count = len(split.images)
+    few = split.images[np.linspace(0, count - 1, min(count, 32)).astype(int)]
     return {"count": count, "means": few.mean(axis=(1, 2, 3)).round(2).tolist()}
 
 
@@ -224,6 +247,7 @@ def _git_commit():
         ).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", "__init__.py")  # the repository may be the user's own
         commit = git("rev-parse", "HEAD")
         return commit + ("+changes" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):

@@ -95,3 +95,10 @@ def test_on_a_store_a_training_ends_when_another_has_taken_its_folder(hurried):
     finally:
         signal.signal(signal.SIGTERM, before)
     assert files.exists("ram://locks/three/lock")  # that of the other
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    (tmp_path / "lock").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=f"--out={tmp_path}: cannot be written"):
+        with locked(str(tmp_path), "out"):
+            pass

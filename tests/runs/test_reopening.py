@@ -1,8 +1,10 @@
 """What a configuration makes of a model."""
 
+import numpy as np
 import pytest
 
 from hali_tf.config import Config
+from hali_tf.errors import UserError
 from hali_tf.runs import reopening
 
 OF_ALL = {
@@ -49,3 +51,14 @@ def test_xla_and_synchronised_statistics_reach_it(monkeypatch, flag, value):
     monkeypatch.setattr(reopening, "HALI", lambda table, **settings: settings)
     config = Config.of(run_dir="x", channels=1, **{flag: value}).validate()
     assert reopening.make_model(config)[flag] is True
+
+
+def test_data_that_moved_are_read_where_they_are_now(tmp_path):
+    (tmp_path / "now").mkdir()
+    images = np.zeros([8, 16, 16], np.uint8)
+    np.savez(tmp_path / "now" / "data.npz", x_train=images, x_test=images)
+    before, now = (str(tmp_path / name / "data.npz") for name in ("before", "now"))
+    config = Config.of(data="npz", data_dir=before, image_size=16, cache_dir=str(tmp_path / "c"))
+    with pytest.raises(UserError, match="before"):
+        reopening.open_data(config)
+    assert len(reopening.open_data(config, now).load("test").images) == 8

@@ -1,17 +1,21 @@
 """What a run folder accepts."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
 
+import hali_tf
 from hali_tf.config import Config
 from hali_tf.data import Split
 from hali_tf.errors import UserError
 from hali_tf.runs.run_folder import (
     check_images,
     open_run,
+    read_config,
     read_starts,
+    read_summary,
     read_ways_back,
     record_start,
 )
@@ -86,3 +90,35 @@ def test_a_dry_run_does_not_look_for_a_run_where_it_is_started(tmp_path, monkeyp
     (tmp_path / "checkpoints").mkdir()
     config = Config.of(dry_run=True).validate()
     assert open_run(config) == config
+
+
+def test_a_run_goes_on_strictly(tmp_path):
+    record_start(config_of(tmp_path), images(0), 1)
+    assert open_run(config_of(tmp_path, strict_data=True)).data.strict_data
+
+
+def test_the_flag_that_names_no_run_is_named(tmp_path):
+    with pytest.raises(UserError, match="^--init_from: .*config.json: not found"):
+        read_config(str(tmp_path / "typo"), "init_from")
+
+
+def test_numbers_of_another_step_are_not_taken(tmp_path):
+    assert read_summary(str(tmp_path), 5) is None
+    (tmp_path / "summary.json").write_text('{"step": 5, "rmse_1": 0.1}')
+    assert read_summary(str(tmp_path), 5) == {"step": 5, "rmse_1": 0.1}
+    assert read_summary(str(tmp_path), 6) is None
+    for damaged in ("{", "[]"):
+        (tmp_path / "summary.json").write_text(damaged)
+        with pytest.raises(UserError, match="summary.json: damaged"):
+            read_summary(str(tmp_path), 5)
+
+
+def test_a_repository_that_only_surrounds_the_code_is_not_its_commit(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").touch()
+    (tmp_path / "hali_tf").mkdir()
+    (tmp_path / "hali_tf" / "__init__.py").touch()
+    for arguments in ("init", "add mine.py", "-c user.name=me -c user.email=me commit -m mine"):
+        subprocess.run(["git", *arguments.split()], cwd=tmp_path, check=True, capture_output=True)
+    monkeypatch.setattr(hali_tf, "__file__", str(tmp_path / "hali_tf" / "__init__.py"))
+    record_start(config_of(tmp_path / "run"), images(0), 1)
+    assert read_starts(str(tmp_path / "run"))[0]["git_commit"] is None
