@@ -10,7 +10,7 @@ from hali_tf.config.settings import entries
 from hali_tf.errors import UsageError, UserError
 from tests import commands
 
-CONFIGS = sorted(pathlib.Path("configs").glob("*.cfg"))
+CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.cfg"))
 
 
 def make(**values):

@@ -1,5 +1,6 @@
 """A run folder as training leaves it, without the training."""
 
+import keras
 import numpy as np
 
 from hali_tf.config import Config
@@ -21,6 +22,7 @@ def make_run(folder, **flags):
             **flags,
         }
     ).validate()
+    keras.utils.set_random_seed(0)  # fixtures of a module come before `conftest.seeded`
     record_start(config, Split(np.zeros((1, 16, 16, 1), np.uint8)), 1)
     model = make_model(config)
     rng = np.random.default_rng(0)

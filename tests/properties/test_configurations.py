@@ -4,7 +4,7 @@ import json
 
 import pytest
 from absl import flags
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hali_tf import command
@@ -76,6 +76,7 @@ def test_a_configuration_is_refused_in_one_line_or_can_be_written_and_read(tmp_p
 
 
 @given(st.dictionaries(st.sampled_from(sorted(DEFAULTS)), JSON, max_size=3) | JSON)
+@example(content={"seed": 3})
 def test_a_config_json_of_anything(tmp_path, content):
     path = tmp_path / "config.json"
     path.write_text(json.dumps(content), encoding="utf-8")

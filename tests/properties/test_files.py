@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -25,6 +25,7 @@ RIGHT = {
 
 
 @given(st.sampled_from(sorted(RIGHT)), TEXT)
+@example(name="list_attr_celeba.txt", content=RIGHT["list_attr_celeba.txt"])
 def test_attribute_and_partition_files_of_anything(tmp_path, name, content):
     folder = tmp_path / "celeba"
     (folder / "img_align_celeba").mkdir(parents=True, exist_ok=True)

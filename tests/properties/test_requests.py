@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from grpc import StatusCode
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import input_pb2
@@ -37,6 +37,7 @@ DTYPES = {"float": 1, "uint8": 4, "string": 7, "int64": 9, "bool": 10}
     st.dictionaries(NAMES, JSON, max_size=3),
     st.dictionaries(NAMES, st.sampled_from(sorted(DTYPES)), min_size=1, max_size=2),
 )
+@example(document={"instances": [[1.0]]}, signature={"x": "float"})
 def test_predict_requests_of_any_json(document, signature):
     infos = {
         name: meta_graph_pb2.TensorInfo(dtype=DTYPES[dtype]) for name, dtype in signature.items()

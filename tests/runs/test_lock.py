@@ -68,7 +68,7 @@ def hurried(monkeypatch):
 
 
 def test_on_a_store_a_second_training_is_refused_while_the_first_lives(monkeypatch):
-    monkeypatch.setattr(lock, "_SECONDS", 0.5)  # a thread that is held up must not look dead
+    monkeypatch.setattr(lock, "_SECONDS", 2)  # a thread that is held up must not look dead
     with locked("ram://locks/one"):
         with pytest.raises(UserError, match=f"process {os.getpid()} on .* works in this folder"):
             with locked("ram://locks/one"):

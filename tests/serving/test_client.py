@@ -255,8 +255,9 @@ def test_one_client_serves_many_threads(hali):
     assert answers == list(range(100))
 
 
-def test_another_thread_may_call_between_any_two_lines(hali, servicer):
+def test_another_thread_may_call_between_any_two_lines(target, servicer):
     """Each answer comes from a new version, so each call makes the client forget the signatures."""
+    hali = HaliClient(target, timeout=120)  # for all the calls in between
 
     def swap():
         servicer.version += 1
@@ -277,4 +278,5 @@ def test_another_thread_may_call_between_any_two_lines(hali, servicer):
             assert hali.sample([7])[0, 0, 0, 0] == 7
         finally:
             sys.settrace(tracer)
+    hali.close()
     assert len(servicer.requests) > 20

@@ -315,8 +315,12 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside(tmp_path):
     with pytest.raises(RuntimeError):
         pictures.write(str(path), save)
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["kept.json"]
-    pictures.write(str(path), lambda file: file.write(b"new"))
-    assert path.read_text() == "new" and path.stat().st_mode & 0o444 == 0o444
+    mask = os.umask(0o022)
+    try:
+        pictures.write(str(path), lambda file: file.write(b"new"))
+    finally:
+        os.umask(mask)
+    assert path.read_text() == "new" and path.stat().st_mode & 0o777 == 0o644
 
 
 def test_a_full_disk_is_told_with_the_file(run, tmp_path, monkeypatch):

@@ -118,10 +118,11 @@ def test_rows_of_callers_that_have_gone_are_not_computed(batch_call):
 def test_calls_whose_time_is_over_are_not_computed(embed, tmp_path, api):
     toy.save(tmp_path, 1, warmup=())  # each warm-up request would wait for a full batch
     options = BatchingOptions(max_batch_size=2, batch_timeout_micros=60_000_000)
-    server = embed(tmp_path, batching=options, rest_api_port=0, rest_api_timeout_in_ms=500)
+    server = embed(tmp_path, batching=options, rest_api_port=0, rest_api_timeout_in_ms=3000)
+    server.status()  # is connected
     if api == "gRPC":
         with fails(StatusCode.DEADLINE_EXCEEDED):
-            server.predict({"x": np.ones((1, 1), np.float32)}, "batch", timeout=0.5)
+            server.predict({"x": np.ones((1, 1), np.float32)}, "batch", timeout=3)
     else:
         body = {"signature_name": "batch", "instances": [[1]]}
         assert server.http("/v1/models/toy:predict", body)[0] == 504

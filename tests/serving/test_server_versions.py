@@ -216,7 +216,7 @@ def test_calls_while_the_server_stops_are_answered_or_unavailable(tmp_path):
     options = ServerOptions(one_model("toy", tmp_path), port=0, refusal_seconds=30)
     embedded = EmbeddedServer(options)
     embedded.start()
-    begun, refusals = threading.Barrier(17), []
+    begun, refusals = threading.Barrier(17, timeout=90), []
 
     def client(pause):
         server = target_of(embedded)
@@ -231,7 +231,9 @@ def test_calls_while_the_server_stops_are_answered_or_unavailable(tmp_path):
                 return
 
     # Every second one pauses between two calls, as on a busy machine.
-    threads = [threading.Thread(target=client, args=[0.3 * (i % 2)]) for i in range(16)]
+    threads = [
+        threading.Thread(target=client, args=[0.3 * (i % 2)], daemon=True) for i in range(16)
+    ]
     for thread in threads:
         thread.start()
     begun.wait()
@@ -282,7 +284,7 @@ def test_health_follows_the_configuration(toy_base, tmp_path):
         stub = health_pb2_grpc.HealthStub(target_of(embedded).channel)
 
         def is_serving():
-            status = stub.Check(health_pb2.HealthCheckRequest(), timeout=5).status
+            status = stub.Check(health_pb2.HealthCheckRequest(), timeout=30).status
             return status == health_pb2.HealthCheckResponse.SERVING
 
         wait_for(is_serving)
@@ -304,7 +306,7 @@ def test_health_follows_the_model(tmp_path):
     kind = health_pb2.HealthCheckResponse
 
     def health(name=""):
-        return stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=5).status
+        return stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=30).status
 
     try:
         assert health() == kind.NOT_SERVING
