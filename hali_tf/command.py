@@ -44,6 +44,9 @@ def _parse(arguments, positional):
     except (flags.Error, UnicodeError) as error:  # the second of a --flagfile that is no text
         _complain(" ".join(str(error).split()))
         sys.exit(2)
+    for name, value in flags.FLAGS.flag_values_dict().items():
+        if isinstance(value, str) and value.startswith("~"):  # neither shells nor flagfiles do it
+            flags.FLAGS[name].value = ",".join(map(os.path.expanduser, value.split(",")))
     if len(rest) > 1 and not positional:
         _complain(f"{rest[1]}: not a flag; expected --name=value (see --help)")
         sys.exit(2)

@@ -46,3 +46,28 @@ command.run(lambda: print("Fr\\u00e9chet"), "")
         env={**os.environ, "PYTHONIOENCODING": "koi8-r"},
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "Fr\\xe9chet\n", "")
+
+
+def test_a_tilde_in_a_flag_or_a_flagfile_is_the_home_folder(tmp_path):
+    script = """
+from absl import flags
+from hali_tf import command
+for name in ("data_dir", "baselines", "data"):
+    flags.DEFINE_string(name, "", "")
+command.run(lambda: print([flags.FLAGS[name].value for name in ("data_dir", "baselines", "data")]), "")
+"""
+    (tmp_path / "some.cfg").write_text("--data_dir=~/faces\n--data=a~b\n")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            script,
+            f"--flagfile={tmp_path / 'some.cfg'}",
+            "--baselines=~/ali,~/vae",
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HOME": "/home/someone"},
+    )
+    values = ["/home/someone/faces", "/home/someone/ali,/home/someone/vae", "a~b"]
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{values}\n", "")
