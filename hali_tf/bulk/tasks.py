@@ -20,7 +20,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class Task(Protocol):
-    """What `running.run` asks for."""
+    """What `running.make` asks for."""
 
     name: str
     rows: int

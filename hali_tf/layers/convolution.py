@@ -56,7 +56,7 @@ class ConvBlock(keras.layers.Layer):
     Shapes: [B, H, W, C] to [B, H', W', features].
 
     Args:
-      features, kernel, strides, padding, norm, activation: as in `architectures.Conv`.
+      features, kernel, strides, padding, norm, activation: as in `rows.Conv`.
       transposed: whether the convolution is a transposed one.
       slope: of the leaky ReLU.
       batch_norms: `BatchNorms`, for norm "batch".

@@ -27,7 +27,7 @@ class Autoencoder(Averaged):
         the first two.
 
     Args:
-      architecture: `architectures.Architecture`, adapted to channels and width.
+      architecture: `rows.Architecture`, adapted to channels and width.
       seed: of all that is random in training.
       ema_decay: of the moving averages of encoder and decoder, batch norm statistics included.
       precision: Keras policy of what is trained: float32, mixed_bfloat16 or mixed_float16.

@@ -27,7 +27,7 @@ class Generative(tf.Module):
     rows of a batch do not depend on each other.
 
     Args:
-      architecture: adapted `architectures.Architecture`.
+      architecture: adapted `rows.Architecture`.
     """
 
     def __init__(self, architecture):

@@ -22,7 +22,7 @@ class HALI(Autoencoder):
     """Encoder, decoder and discriminator with the adversarial train step; ALI where L = 1.
 
     Args:
-      architecture: `architectures.Architecture`, adapted to channels and width.
+      architecture: `rows.Architecture`, adapted to channels and width.
       noise: sigma of the Gaussian noise at the inputs of encoder and discriminator. Of a real image
         both see the same draw: z_1 is drawn for the noisy image, and with a draw of its own the
         discriminator would always tell it from what a deterministic decoder makes of z_1.

@@ -21,7 +21,7 @@ class Rows(keras.layers.Layer):
     """The layers of a table's rows, one after the other: [B, H, W, C] to [B, H', W', C'].
 
     Args:
-      rows: of `architectures`.
+      rows: of `rows.Level`.
       channels: what a Gaussian or an Image row projects to.
       slope: of the leaky ReLU.
       batch_norms: `BatchNorms` of the model.
@@ -135,7 +135,7 @@ class EncoderLevel(keras.layers.Layer):
     With a label beside z_l, a `LabelledGaussian`.
 
     Args:
-      level: `architectures.Level` l.
+      level: `rows.Level` l.
       **common: slope, batch_norms, dtype, remat of `Rows`.
     """
 
@@ -157,7 +157,7 @@ class DecoderLevel(keras.layers.Layer):
     """p(z_{l-1} | z_l): takes z_l, returns a `Gaussian` of z_{l-1}'s shape, or the image for l = 1.
 
     Args:
-      level: `architectures.Level` l.
+      level: `rows.Level` l.
       below: shape of z_{l-1}, (H, W, C) of the image for l = 1.
       **common: slope, batch_norms, dtype, remat of `Rows`.
     """
@@ -186,7 +186,7 @@ class DiscriminatorLevel(keras.layers.Layer):
     """Rows on the features so far, then z_l concatenated to them on the channel axis.
 
     Args:
-      level: `architectures.Level` l.
+      level: `rows.Level` l.
       **common: slope, dtype, remat of `Rows`.
     """
 

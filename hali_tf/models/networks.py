@@ -22,7 +22,7 @@ class Encoder(keras.layers.Layer):
     """x -> z_1 -> ... -> z_L.
 
     Args:
-      architecture: `architectures.Architecture`.
+      architecture: `rows.Architecture`.
       batch_norms: `BatchNorms`.
       dtype: precision policy.
       remat: as of `Rows`.
@@ -76,7 +76,7 @@ class Decoder(keras.layers.Layer):
     """z_L -> ... -> z_1 -> x.
 
     Args:
-      architecture: `architectures.Architecture`.
+      architecture: `rows.Architecture`.
       batch_norms: `BatchNorms`.
       dtype: precision policy.
       remat: as of `Rows`.
@@ -134,7 +134,7 @@ class Discriminator(keras.layers.Layer):
     """D(x, z_1, ..., z_L): one logit an example, which depends on no other example.
 
     Args:
-      architecture: `architectures.Architecture`.
+      architecture: `rows.Architecture`.
       dtype: precision policy.
       remat: as of `Rows`.
     """

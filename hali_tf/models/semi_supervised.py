@@ -51,7 +51,7 @@ class SemiSupervisedHALI(_Labelled, HALI):
     weights.
 
     Args:
-      architecture: `architectures.Architecture` with a label (`with_label`).
+      architecture: `rows.Architecture` with a label (`with_label`).
       label_weight: of the cross-entropy of labelled images; the paper's is 1.
       consistency: weight of a further term, which the paper does not have: the cross-entropy of the
         encoder's y for moved images against the y that the averaged encoder is sure of for the

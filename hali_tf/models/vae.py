@@ -24,7 +24,7 @@ class VAE(Autoencoder):
     learning rate lets it.
 
     Args:
-      architecture: `architectures.Architecture` of one level.
+      architecture: `rows.Architecture` of one level.
       batch_norm_momentum: also the share of the old sigma_x^2 in the new one.
       **settings: of `Autoencoder`.
     """
