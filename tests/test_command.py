@@ -52,9 +52,10 @@ def test_a_tilde_in_a_flag_or_a_flagfile_is_the_home_folder(tmp_path):
     script = """
 from absl import flags
 from hali_tf import command
-for name in ("data_dir", "baselines", "data"):
+names = ("data_dir", "baselines", "data")
+for name in names:
     flags.DEFINE_string(name, "", "")
-command.run(lambda: print([flags.FLAGS[name].value for name in ("data_dir", "baselines", "data")]), "")
+command.run(lambda: print([flags.FLAGS[name].value for name in names]), "")
 """
     (tmp_path / "some.cfg").write_text("--data_dir=~/faces\n--data=a~b\n")
     done = subprocess.run(

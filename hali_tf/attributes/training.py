@@ -6,8 +6,6 @@ is false; an encoder, the reference of what features are worth, from the images 
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import shutil
 from typing import Any
@@ -77,10 +75,8 @@ def train(
         configuration or cannot be written, the memory is too small, or the loss is not finite.
       callbacks.Interrupted: a signal asked to stop; the same call goes on.
     """
-    if config.precision == "auto":
-        config = dataclasses.replace(config, precision=devices.native_precision())
     check_name(config.out)
-    _check_folder(config)
+    config = _decided(config)
     if os.path.exists(os.path.join(config.out, "classifier.json")):
         _tidy(config)
         return classifiers.card(config.out)
@@ -105,7 +101,7 @@ def train(
     )
     _fit(config, classifier, splits["train"])
     measured = {name: _measure(classifier, splits[name]) for name in ("validation", "test")}
-    card = {"encoder": encoder, **measured, "config": dataclasses.asdict(config)}
+    card = {"encoder": encoder, **measured, "config": config.flat()}
     try:
         classifiers.save(config.out, classifier, card)
     except OSError as error:
@@ -124,33 +120,29 @@ def _tidy(config):
         os.remove(_features_path(config))
 
 
-def _check_folder(config):
-    """Raises UserError if --out holds what another configuration began."""
+def _decided(config):
+    """The config without "auto", which in a folder that is there is what it was there.
+
+    Raises UserError if --out holds what another configuration began.
+    """
     path = os.path.join(config.out, "config.json")
-    if not os.path.exists(path):
-        return
-    try:
-        with open(path, encoding="utf-8") as f:
-            earlier = json.load(f)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); name another --out") from error
-    earlier.setdefault("degrade", not earlier.get("encoder_of"))  # it was no flag once
-    differences = [
-        f"--{name}: {value!r} here, {earlier.get(name)!r} there"
-        for name, value in config.hyperparameters().items()
-        if earlier.get(name) != value
-    ]
+    earlier = ClassifierConfig.from_file(path) if os.path.exists(path) else None
+    if config.precision == "auto":
+        decided = earlier.precision if earlier else devices.native_precision()
+        config = config.replace(precision=decided)
+    differences = config.differences(earlier) if earlier else []
     if differences:
         raise UserError(
             f"--out={config.out} holds a classifier of another configuration; name another or "
             "repeat its flags. " + "; ".join(differences)
         )
+    return config
 
 
 def _make_folder(config):
     try:
         os.makedirs(config.out, exist_ok=True)
-        write_json(os.path.join(config.out, "config.json"), dataclasses.asdict(config))
+        write_json(os.path.join(config.out, "config.json"), config.flat())
     except OSError as error:
         raise UserError(f"--out={config.out}: cannot be written ({error})") from error
 

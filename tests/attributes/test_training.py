@@ -13,7 +13,7 @@ from hali_tf.attributes import classifier as classifiers
 from hali_tf.attributes import training
 from hali_tf.data import Split
 from hali_tf.errors import UserError
-from hali_tf.training import callbacks
+from hali_tf.training import callbacks, devices
 from tests.attributes.faces import ENCODER, NAMES, config_of, faces
 
 
@@ -45,6 +45,12 @@ def test_a_trained_one_is_left_as_it_is(trained):
 def test_another_configuration_is_refused(trained):
     with pytest.raises(UserError, match="another configuration.*--epochs: 3 here, 12 there"):
         training.train(config_of(trained, epochs=3), faces(), ENCODER)
+
+
+def test_auto_is_the_precision_that_the_folder_was_begun_with(trained, monkeypatch):
+    monkeypatch.setattr(devices, "native_precision", lambda: "mixed_bfloat16")
+    card = training.train(config_of(trained, precision="auto"), faces(), ENCODER)
+    assert card["config"]["precision"] == "float32"
 
 
 def weights_of(folder):
@@ -133,10 +139,10 @@ def test_a_folder_that_could_not_be_read_again_is_refused(tmp_path):
 
 def test_a_folder_from_before_the_flag_is_of_degraded_images(trained, tmp_path):
     shutil.copytree(trained, tmp_path / "old")
-    for name in ("config.json", "classifier.json"):
-        content = json.loads((tmp_path / "old" / name).read_text())
-        del content.get("config", content)["degrade"]
-        (tmp_path / "old" / name).write_text(json.dumps({**content, "encoder": None}))
+    card = json.loads((tmp_path / "old" / "classifier.json").read_text())
+    del card["config"]["degrade"]
+    (tmp_path / "old" / "config.json").write_text(json.dumps(card["config"]))
+    (tmp_path / "old" / "classifier.json").write_text(json.dumps({**card, "encoder": None}))
     training.train(config_of(tmp_path / "old", degrade=True), faces())
     with pytest.raises(UserError, match="--degrade: False here, True there"):
         training.train(config_of(tmp_path / "old"), faces())
