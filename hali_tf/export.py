@@ -17,17 +17,15 @@ from hali_tf import command, files
 from hali_tf import config as configuration
 from hali_tf.errors import UsageError, UserError
 
-_MODEL_NAME = "hali"  # that the client asks for if it is told no other
-
 
 def main() -> None:
     """Reads the flags and exports."""
     flags = configuration.run_flags()
     if not flags.export_dir:
         raise UsageError("--export_dir is empty; name the folder that the server is to watch")
-    if flags.version < 0:
+    if not 0 <= flags.version < 2**63:
         raise UsageError(
-            f"--version={flags.version}: expected a positive number, or 0 for the next"
+            f"--version={flags.version}: expected a positive number below 2^63, or 0 for the next"
         )
     configuration.check("classify", flags.classify, {"one_of": ("auto", "true", "false")})
     command.import_tensorflow()
@@ -47,7 +45,7 @@ def main() -> None:
         server, folder = "tensorflow_model_server", flags.export_dir
     else:
         server, folder = "python -m serving.server", os.path.abspath(flags.export_dir)
-    arguments = shlex.join([f"--model_base_path={folder}", f"--model_name={_MODEL_NAME}"])
+    arguments = shlex.join([f"--model_base_path={folder}", "--model_name=hali"])
     print(f"serve it: {server} {arguments}")
 
 
@@ -70,20 +68,30 @@ def export(
       classify: "true", "false", or "auto": where the data can be read and have labels.
 
     Raises:
-      UserError: the run has no checkpoint, the version cannot be written, or with `classify`
-        "true" the data cannot be read or have no labels.
+      UserError: the run has no checkpoint, the version cannot be written, another export works in
+        the folder, or with `classify` "true" the data cannot be read or have no labels.
     """
     from hali_tf.data.crops import own_boxes
     from hali_tf.exporting import version as versions
     from hali_tf.exporting.servable import Servable
+    from hali_tf.runs.lock import locked
     from hali_tf.runs.reopening import load_run
-    from hali_tf.runs.run_folder import read_starts, read_summary
 
     versions.check_free(export_dir, version)
     config, model = load_run(run_dir, checkpoint)
-    head, accuracy = _classifier(config, model, data_dir, classify)
+    with locked(export_dir, "export_dir"):  # before the classifier, which takes minutes
+        head, accuracy = _classifier(config, model, data_dir, classify)
+        card = _card(run_dir, config, model, checkpoint, accuracy)
+        servable = Servable(model.average, head, own_boxes(config.data.name))
+        return versions.write(servable, export_dir, version, card)
+
+
+def _card(run_dir, config, model, checkpoint, accuracy):
+    """What model_card.json says of the run."""
+    from hali_tf.runs.run_folder import read_starts, read_summary
+
     starts = read_starts(run_dir)
-    card = {
+    return {
         "model": f"{config.model.kind} ({config.model.architecture}, width {config.model.width})",
         "step": int(model.step.numpy()),
         "checkpoint": checkpoint,
@@ -94,8 +102,6 @@ def export(
         "config": config.flat(),
         "training": starts[-1] if starts else None,
     }
-    servable = Servable(model.average, head, own_boxes(config.data.name))
-    return versions.write(servable, export_dir, version, _MODEL_NAME, card)
 
 
 def _classifier(config, model, data_dir, classify):

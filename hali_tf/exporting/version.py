@@ -14,21 +14,18 @@ from hali_tf import files
 from hali_tf.errors import UsageError, UserError, in_one_line
 from hali_tf.exporting import warmup
 from hali_tf.exporting.servable import Servable
-from hali_tf.runs.lock import locked
 
 _PARTIAL = ".exporting-"
 
 
 def next_version(export_dir: str) -> int:
     """1 more than the highest integer-named folder."""
-    names = (name for name in files.names(export_dir) if re.fullmatch("[0-9]{1,18}", name))
-    return max(map(int, names), default=0) + 1
+    names = (name for name in files.names(export_dir) if re.fullmatch("[0-9]+", name))
+    return max((n for n in map(int, names) if n < 2**63), default=0) + 1  # as the servers do
 
 
-def write(
-    servable: Servable, export_dir: str, version: int, model_name: str, card: dict[str, Any]
-) -> str:
-    """Writes DIR/<version>/: SavedModel, warm-up requests, model card.
+def write(servable: Servable, export_dir: str, version: int, card: dict[str, Any]) -> str:
+    """Writes DIR/<version>/, while DIR is locked: SavedModel, warm-up requests, model card.
 
     A server polls DIR and takes any integer-named folder it sees, so the folder is made under
     another name, and whole when it gets its number. What a killed export left is removed. On an
@@ -38,7 +35,6 @@ def write(
       servable: `Servable`.
       export_dir: DIR; made if missing.
       version: positive integer, or 0 for the next free one.
-      model_name: for the warm-up requests.
       card: dict for model_card.json; the signatures are added.
 
     Returns:
@@ -46,23 +42,8 @@ def write(
 
     Raises:
       UsageError: the version is there already.
-      UserError: the folder cannot be written, or another export writes to it.
+      UserError: the folder cannot be written.
     """
-    with locked(export_dir, "export_dir"):
-        return _write(servable, export_dir, version, model_name, card)
-
-
-def check_free(export_dir: str, version: int) -> None:
-    """Raises UsageError if a version is there already; 0 is always free."""
-    final = os.path.join(export_dir, str(version))
-    if version and files.exists(final):
-        raise UsageError(
-            f"--version={version}: {final} exists; versions are never overwritten, so choose "
-            f"another (--version=0 takes {next_version(export_dir)})"
-        )
-
-
-def _write(servable, export_dir, version, model_name, card):
     try:
         for left in glob.glob(os.path.join(glob.escape(export_dir), f"{_PARTIAL}*")):
             shutil.rmtree(left)
@@ -73,7 +54,7 @@ def _write(servable, export_dir, version, model_name, card):
         signatures = servable.signatures()
         with files.workplace(partial) as made:
             tf.saved_model.save(servable, made, signatures)
-            warmup.write(made, signatures, model_name)
+            warmup.write(made, signatures)
             card = {"version": version, **card, "signatures": _describe(signatures)}
             files.write_json(os.path.join(made, "assets.extra", "model_card.json"), card)
             files.put_folder(made, final, last="saved_model.pb")
@@ -83,6 +64,16 @@ def _write(servable, export_dir, version, model_name, card):
             f"({in_one_line(error)}); nothing of it is left that a server would load"
         ) from error
     return final
+
+
+def check_free(export_dir: str, version: int) -> None:
+    """Raises UsageError if a version is there already; 0 is always free."""
+    final = os.path.join(export_dir, str(version))
+    if version and files.exists(final):
+        raise UsageError(
+            f"--version={version}: {final} exists; versions are never overwritten, so choose "
+            f"another (--version=0 takes {next_version(export_dir)})"
+        )
 
 
 _RANGES = {

@@ -16,23 +16,22 @@ BATCH_SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 5
 PATH = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
 
-def write(folder: str, signatures: dict[str, Any], model_name: str) -> None:
+def write(folder: str, signatures: dict[str, Any]) -> None:
     """Writes one PredictionLog for each signature and batch size.
 
     Args:
       folder: of the version.
       signatures: concrete functions by name.
-      model_name: as the requests name it; the server replays them whatever it says.
     """
     os.makedirs(os.path.join(folder, "assets.extra"), exist_ok=True)
     with tf.io.TFRecordWriter(os.path.join(folder, PATH)) as writer:
         for name, function in signatures.items():
             (spec,) = function.structured_input_signature[0]
             for batch in BATCH_SIZES:
-                writer.write(_log(name, spec, batch, model_name).SerializeToString())
+                writer.write(_log(name, spec, batch).SerializeToString())
 
 
-def _log(name, spec, batch, model_name):
+def _log(name, spec, batch):
     log = prediction_log_pb2.PredictionLog()
     if spec.dtype == tf.string:
         request = log.classify_log.request
@@ -41,12 +40,12 @@ def _log(name, spec, batch, model_name):
         request = log.predict_log.request
         zeros = np.zeros([batch, *spec.shape[1:]], spec.dtype.as_numpy_dtype)
         request.inputs[spec.name].CopyFrom(tf.make_tensor_proto(zeros))
-    request.model_spec.name = model_name
+    request.model_spec.name = "hali"  # the server replays it under whatever name it serves
     request.model_spec.signature_name = name
     return log
 
 
-def example(encoded: bytes) -> bytes:
+def example(encoded: bytes) -> tf.train.Example:
     """A tf.Example with `image/encoded`, as the signature classify_examples parses it."""
     feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded]))
     return tf.train.Example(features=tf.train.Features(feature={"image/encoded": feature}))

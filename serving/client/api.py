@@ -67,6 +67,8 @@ class HaliClient:
         """Opens a channel; nothing is sent before the first call."""
         if version is not None and label is not None:
             raise HaliClientError("version and label exclude each other: give one of them")
+        if not target:
+            raise HaliClientError("target is empty: name the server, such as localhost:8500")
         _check_limits(timeout, retries, max_batch, max_message_bytes)
         self.timeout = timeout
         self._connection = Connection(

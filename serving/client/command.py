@@ -194,6 +194,7 @@ def _seeds(text: str) -> list[int]:
         ) from None
 
 
+_MAX_COUNT = 1_000_000  # they are all in memory before they are written
 _SUFFIXES = {
     "encode": (".json", ".npz"),
     "classify": (".json", ".npz"),
@@ -211,8 +212,8 @@ def _usage_problem(arguments: argparse.Namespace) -> str | None:
     folder = os.path.dirname(arguments.out or "") or "."
     if not os.path.isdir(folder):
         return f"--out={arguments.out}: there is no folder {folder}; make it first"
-    if getattr(arguments, "count", None) is not None and arguments.count < 1:
-        return f"--count={arguments.count}: must be at least 1"
+    if getattr(arguments, "count", None) is not None and not 1 <= arguments.count <= _MAX_COUNT:
+        return f"--count={arguments.count}: must be from 1 to {_MAX_COUNT}"
     if not 0 < arguments.timeout <= MAX_TIMEOUT:
         return (
             f"--timeout={arguments.timeout}: must be above 0 and at most {MAX_TIMEOUT:,.0f} seconds"

@@ -20,7 +20,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 2**26
 MAX_BYTES = 2**29
 _MAX_SCANS = 1000  # of a progressive JPEG, each of which costs a pass over all pixels
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _GAP = 2  # pixels between the pictures of a grid
 
 

@@ -29,13 +29,17 @@ class Catalog:
         self.configs: dict[str, model_server_config_pb2.ModelConfig] = {}
         self.labels: dict[str, dict[str, int]] = {}  # of each model, to the version's number
         self.versions: dict[str, dict[int, Version]] = {}
+        self.leaving: list[Version] = []  # that unload while their number is loaded anew
 
     def all_versions(self) -> list[Version]:
         """The versions of all models, lowest numbers first."""
         return [
-            version
-            for versions in list(self.versions.values())
-            for _, version in sorted(versions.items())
+            *self.leaving,
+            *(
+                version
+                for versions in list(self.versions.values())
+                for _, version in sorted(versions.items())
+            ),
         ]
 
     def available(self, name: str) -> dict[int, Version]:
@@ -136,6 +140,9 @@ class Catalog:
         for number, path in found.items():
             version = known.get(number)
             is_stale = version and (not version.aspired or version.path != path)
+            if version and version.state == State.UNLOADING:
+                self.leaving.append(version)
+                version = None
             if version is None or (is_stale and version.servable is None):
                 known[number] = Version(name, number, path)
                 _log.info("%s found at %s", known[number], path)

@@ -76,11 +76,11 @@ class Core:
             return inference.predict(servable, request)
 
     def classify(
-        self, request: classification_pb2.ClassificationRequest, entrypoint: str = "GRPC"
+        self, request: classification_pb2.ClassificationRequest
     ) -> classification_pb2.ClassificationResponse:
         """Answers a ClassificationRequest."""
         spec = _model_spec(request)
-        with self.inference(spec, "Classify", entrypoint) as lease, lease as servable:
+        with self.inference(spec, "Classify", "GRPC") as lease, lease as servable:
             return inference.classify(servable, request)
 
     def metadata(

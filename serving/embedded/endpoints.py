@@ -12,7 +12,7 @@ from typing import Callable
 import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from serving.embedded.core import Core
@@ -31,6 +31,8 @@ for _module in ("prediction_service_pb2", "model_service_pb2"):
 _SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 HEALTH_NAMES = ("", "PredictionService", "ModelService", *_SERVICES)
 _MAX_STREAMS = 1000  # calls at a time on one connection
+_REFLECTIONS = 8  # streams of reflection at a time
+_SENDING_SECONDS = 5.0  # for the last answers to leave, at the end
 
 
 def _answering(name: str) -> Callable:
@@ -91,25 +93,40 @@ class _Health(health.HealthServicer):
     Check.experimental_thread_pool = futures.ThreadPoolExecutor(1, "health")  # type: ignore
 
 
+class _Reflection(reflection.ReflectionServicer):
+    """Reflection, on threads of its own: a caller may keep such a stream open for hours."""
+
+    def ServerReflectionInfo(self, request_iterator, context):
+        return super().ServerReflectionInfo(request_iterator, context)
+
+    ServerReflectionInfo.experimental_thread_pool = (  # type: ignore
+        futures.ThreadPoolExecutor(_REFLECTIONS, "reflection")
+    )
+
+
 class _Threads(futures.ThreadPoolExecutor):
-    """Threads that say how many calls wait for one."""
+    """Threads that say how many calls they have, and how many of these wait for one."""
 
     def __init__(self, threads: int):
         super().__init__(threads, "grpc")
         self._lock = threading.Lock()
-        self.waiting = 0
+        self.calls = self.waiting = 0
 
     def submit(self, fn, /, *args, **kwargs):
         def begin():
-            self._count(-1)
-            return fn(*args, **kwargs)
+            self._count(waiting=-1)
+            try:
+                return fn(*args, **kwargs)
+            finally:
+                self._count(calls=-1)
 
-        self._count(1)
+        self._count(calls=1, waiting=1)
         return super().submit(begin)
 
-    def _count(self, change: int) -> None:
+    def _count(self, calls: int = 0, waiting: int = 0) -> None:
         with self._lock:
-            self.waiting += change
+            self.calls += calls
+            self.waiting += waiting
 
 
 class _Guard(grpc.ServerInterceptor):
@@ -162,10 +179,10 @@ class GrpcEndpoint:
     def __init__(
         self, core: Core, limits: Limits, threads: int, max_waiting: int, with_health: bool = True
     ):
-        pool = _Threads(threads)
+        self._threads = _Threads(threads)
         self._server = grpc.server(
-            pool,
-            interceptors=[_Guard(pool, max_waiting)],
+            self._threads,
+            interceptors=[_Guard(self._threads, max_waiting)],
             options=[
                 ("grpc.max_receive_message_length", limits.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
@@ -184,7 +201,7 @@ class GrpcEndpoint:
         if with_health:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
             names.append(health.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(_Reflection(names), self._server)
 
     def start(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
         """Takes the port and begins to answer.
@@ -212,10 +229,17 @@ class GrpcEndpoint:
         """Not healthy any more, whatever `set_health` says."""
         self._health.enter_graceful_shutdown()
 
-    def stop(self, grace: float) -> threading.Event:
-        """No new calls, `grace` seconds for those in flight.
+    def stop(self, grace: float) -> None:
+        """No new calls, `grace` seconds for those in flight."""
+        self._over = self._server.stop(grace)
 
-        Returns:
-          Is set when all calls are over.
+    def wait_until_over(self) -> None:
+        """Waits, after `stop`, until the calls are over.
+
+        Streams of health checks and reflection, which callers leave open, are ended soon after the
+        last answer.
         """
-        return self._server.stop(grace)
+        while self._threads.calls and not self._over.wait(0.02):
+            pass
+        if not self._over.wait(_SENDING_SECONDS):
+            self._server.stop(0).wait()

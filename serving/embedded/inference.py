@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 
@@ -18,6 +19,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.embedded import tensors
+from serving.embedded.limits import TooLarge
 from serving.embedded.servable import Servable
 from serving.embedded.signatures import Signature
 from serving.embedded.status import ServingError, invalid
@@ -228,14 +230,14 @@ def _fill_classifications(
 
 
 def warm_up(servable: Servable, path: str) -> int:
-    """Replays the warm-up requests that came with a version.
+    """Replays the warm-up requests that came with a version, as far as the limits allow them.
 
     Args:
       servable: loaded from `path`, not serving yet.
       path: folder of the version.
 
     Returns:
-      Number of records; 0 where there is no file.
+      Number of requests replayed; 0 where there is no file.
 
     Raises:
       ServingError, tf.errors.OpError: a record failed or is none; the version must not serve.
@@ -243,20 +245,21 @@ def warm_up(servable: Servable, path: str) -> int:
     file = os.path.join(path, _WARMUP_FILE)
     if not os.path.exists(file):
         return 0
-    count = 0
-    for record in tf.data.TFRecordDataset(file):
+    replayed = 0
+    for count, record in enumerate(tf.data.TFRecordDataset(file)):
         log = prediction_log_pb2.PredictionLog()
         try:
             log.ParseFromString(record.numpy())
         except Exception:
             raise invalid(f"Failed to parse warmup record: {count} from {file}") from None
-        _replay(servable, log)
-        count += 1
-        if count > _MAX_WARMUP_RECORDS:
+        with contextlib.suppress(TooLarge):  # nobody else may ask for so much either
+            _replay(servable, log)
+            replayed += 1
+        if count >= _MAX_WARMUP_RECORDS:
             raise invalid(
                 f"Number of warmup records exceeds the maximum ({_MAX_WARMUP_RECORDS}) at {file}"
             )
-    return count
+    return replayed
 
 
 def _replay(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:

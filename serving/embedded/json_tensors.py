@@ -24,12 +24,14 @@ Arrays = dict[str, np.ndarray]
 Infos = Mapping[str, Tensor]
 
 
-def read_inputs(document: dict[str, Any], infos: Infos) -> tuple[bool, Arrays]:
+def read_inputs(document: dict[str, Any], infos: Infos, with_booleans: bool) -> tuple[bool, Arrays]:
     """The tensors of a predict request.
 
     Args:
       document: the JSON object.
       infos: the signature's inputs by alias.
+      with_booleans: whether there may be true or false among the values, which takes longer: NumPy
+        would take them for numbers.
 
     Returns:
       (whether they came by row, alias -> array).
@@ -50,13 +52,13 @@ def read_inputs(document: dict[str, Any], infos: Infos) -> tuple[bool, Arrays]:
             )
         if not instances:
             raise invalid(f"JSON Value: {excerpt(document)} No values in 'instances' array")
-        return True, _read_rows(instances, infos)
+        return True, _read_rows(instances, infos, with_booleans)
     if "inputs" in document:
-        return False, _read_columns(document["inputs"], infos)
+        return False, _read_columns(document["inputs"], infos, with_booleans)
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
-def _read_rows(instances: list, infos: Infos) -> Arrays:
+def _read_rows(instances: list, infos: Infos, with_booleans: bool) -> Arrays:
     if not isinstance(instances[0], dict) and len(infos) > 1:
         raise invalid(
             "instances is a plain list, but expecting list of objects as multiple input tensors "
@@ -77,7 +79,7 @@ def _read_rows(instances: list, infos: Infos) -> Arrays:
     for alias, info in infos.items():
         values = [item[alias] for item in instances] if with_names else instances
         try:
-            arrays[alias] = _tensor(values, info.dtype)
+            arrays[alias] = _tensor(values, info.dtype, with_booleans)
         except ServingError as error:
             raise ServingError(
                 error.code,
@@ -86,18 +88,20 @@ def _read_rows(instances: list, infos: Infos) -> Arrays:
     return arrays
 
 
-def _read_columns(value: Any, infos: Infos) -> Arrays:
+def _read_columns(value: Any, infos: Infos, with_booleans: bool) -> Arrays:
     if not _is_object(value):
         if len(infos) > 1:
             raise invalid(
                 "inputs is a plain value/list, but expecting an object as multiple input tensors "
                 "required as per tensorinfo_map"
             )
-        return {alias: _tensor(value, info.dtype) for alias, info in infos.items()}
+        value = dict.fromkeys(infos, value)
     for alias in infos:
         if alias not in value:
             raise invalid(f"Missing named input: {alias} in 'inputs' object.")
-    return {alias: _tensor(value[alias], info.dtype) for alias, info in infos.items()}
+    return {
+        alias: _tensor(value[alias], info.dtype, with_booleans) for alias, info in infos.items()
+    }
 
 
 def _is_base64(value: Any) -> bool:
@@ -108,10 +112,10 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, dict) and not _is_base64(value)
 
 
-def _tensor(value: Any, enum: int) -> np.ndarray:
+def _tensor(value: Any, enum: int, with_booleans: bool) -> np.ndarray:
     """A nested list as an array of a signature's dtype."""
     dtype = tf.dtypes.as_dtype(enum)
-    if dtype.name in _INTEGERS | _FLOATS:
+    if dtype.name in _INTEGERS | _FLOATS and not with_booleans:
         array = _numbers(value, dtype)
         if array is not None:
             return array
@@ -125,7 +129,7 @@ def _tensor(value: Any, enum: int) -> np.ndarray:
         _collect(value, 0, shape, dtype, leaves)
         array = np.empty(len(leaves), object)
         array[:] = leaves
-        return array.astype(dtype.as_numpy_dtype).reshape(shape)
+        return _cast(array, dtype).reshape(shape)
     except (OverflowError, ValueError, RecursionError) as error:
         raise invalid(f"tensor parsing error: {error}") from None
 
@@ -142,7 +146,12 @@ def _numbers(value: Any, dtype: tf.DType) -> np.ndarray | None:
         return None
     if dtype.is_integer and (array.min() < dtype.min or array.max() > dtype.max):
         return None
-    return array.astype(dtype.as_numpy_dtype)
+    return _cast(array, dtype)
+
+
+def _cast(array: np.ndarray, dtype: tf.DType) -> np.ndarray:
+    with np.errstate(over="ignore"):  # infinity, which `Limits` refuses
+        return array.astype(dtype.as_numpy_dtype)
 
 
 def _collect(value: Any, level: int, shape: list[int], dtype: tf.DType, leaves: list) -> None:

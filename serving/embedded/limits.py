@@ -6,9 +6,17 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from grpc import StatusCode
 
 from serving.embedded.signatures import Tensor
-from serving.embedded.status import invalid
+from serving.embedded.status import ServingError, invalid
+
+
+class TooLarge(ServingError):
+    """INVALID_ARGUMENT: a request beyond the limits."""
+
+    def __init__(self, message: str):
+        super().__init__(StatusCode.INVALID_ARGUMENT, message)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +38,12 @@ class Limits:
         """
         rows = max((len(array) for array in arrays.values() if array.ndim), default=0)
         if rows > self.max_examples:
-            raise invalid(
+            raise TooLarge(
                 f"Task size {rows} is larger than maximum input batch size {self.max_examples}"
             )
         size = rows * sum(tensor.row_bytes for tensor in outputs)
         if size > self.max_message_bytes:
-            raise invalid(
+            raise TooLarge(
                 f"the answer to {rows} examples would have {size} bytes, and a message may have "
                 f"{self.max_message_bytes}; send fewer examples"
             )

@@ -138,6 +138,16 @@ class ModelManager(Catalog):
             for config in config_list.config:
                 self.check_labels(config, self._allow_labels_for_unavailable)
             new = {config.name for config in config_list.config} - set(self.configs)
+            for config in config_list.config:
+                if (
+                    config.name not in new
+                    and config.base_path != self.configs[config.name].base_path
+                ):
+                    _log.warning(
+                        "%s has another base path: a version that is loaded stays as it is where "
+                        "one of its number is there",
+                        config.name,
+                    )
             self.configs = {config.name: config for config in config_list.config}
             self.labels = {c.name: dict(c.version_labels) for c in config_list.config}
             self._generation += 1
@@ -221,3 +231,4 @@ class ModelManager(Catalog):
                 version.retire(self._wake.set)
             if version.state == State.UNLOADING:
                 version.close_if_idle()
+        self.leaving = [version for version in self.leaving if version.servable]

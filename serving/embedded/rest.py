@@ -89,23 +89,29 @@ class RestApi:
         method = match["method"].lower()
         if method == "regress":
             raise ServingError(StatusCode.UNIMPLEMENTED, "regress is not implemented")
-        request = classification_pb2.ClassificationRequest()
-        spec = request.model_spec
-        if method == "predict":
-            with self._core.inference(spec, "Predict", "REST") as lease:
-                document = _read_request(body, match, spec)
-                return self._predict(lease, spec, document)
-        document = _read_request(body, match, spec)
-        json_tensors.fill_examples(request.input, document)
-        return _classifications_json(self._core.classify(request, "REST").result)
+        spec = model_pb2.ModelSpec()
+        with self._core.inference(spec, method.capitalize(), "REST") as lease:
+            document = _read_request(body, match, spec)
+            if method == "classify":
+                return self._classify(lease, spec, document)
+            with_booleans = b"true" in body or b"false" in body
+            return self._predict(lease, spec, document, with_booleans)
 
-    def _predict(self, lease: Any, spec: model_pb2.ModelSpec, document: dict) -> str:
+    def _classify(self, lease: Any, spec: model_pb2.ModelSpec, document: dict) -> str:
+        request = classification_pb2.ClassificationRequest(model_spec=spec)
+        json_tensors.fill_examples(request.input, document)
+        with lease as servable:
+            return _classifications_json(inference.classify(servable, request).result)
+
+    def _predict(
+        self, lease: Any, spec: model_pb2.ModelSpec, document: dict, with_booleans: bool
+    ) -> str:
         key = inference.signature_key(spec)
         with lease as servable:
             signature = servable.signatures.get(key)
             if signature is None:
                 raise invalid(f'Serving signature name: "{key}" not found in signature def')
-            by_row, arrays = json_tensors.read_inputs(document, signature.inputs)
+            by_row, arrays = json_tensors.read_inputs(document, signature.inputs, with_booleans)
             aliases = sorted(signature.outputs)
             outputs = inference.predict_arrays(servable, signature, arrays, aliases)
         return json.dumps(json_tensors.write_outputs(outputs, by_row))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import logging
 import os
 import socket
@@ -12,7 +13,7 @@ import grpc
 import tensorflow as tf
 from tensorflow_serving.config import model_server_config_pb2
 
-from hali_tf.errors import UserError
+from hali_tf.errors import UserError, in_one_line
 from serving.embedded import inference, rest
 from serving.embedded.batching import BatchingOptions
 from serving.embedded.core import Core
@@ -186,10 +187,10 @@ class EmbeddedServer:
         self._core.is_draining = True
         self._grpc.refuse()
         self._wait_until_quiet()
-        answered = self._grpc.stop(self._options.drain_seconds)
+        self._grpc.stop(self._options.drain_seconds)
         if self.rest_api_port is not None:
             self._rest.stop(self._options.drain_seconds)
-        answered.wait()
+        self._grpc.wait_until_over()
         if self._scheduler:
             self._scheduler.close()
         self.manager.close(_UNLOAD_SECONDS)
@@ -217,8 +218,9 @@ class EmbeddedServer:
     def _start_grpc(self, port: int) -> int:
         options = self._options
         _check_port(options.host, port, "port")
+        host = f"[{options.host}]" if ":" in options.host else options.host
         try:
-            return self._grpc.start(f"{options.host}:{port}", options.ssl)
+            return self._grpc.start(f"{host}:{port}", options.ssl)
         except RuntimeError as error:
             reason = "the key and certificate of --ssl_config_file do not fit"
             reason = reason if options.ssl else str(error)
@@ -229,14 +231,35 @@ def _check_port(host: str, port: int, flag: str) -> None:
     """Tries a port before a server does, which would log lines of its own about it.
 
     Raises:
-      UserError: it is taken or not allowed.
+      UserError: it is taken or not allowed, or there is no such host.
     """
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do
-        try:
-            trial.bind((host, port))
-        except OSError as error:
-            raise _cannot_listen(flag, port, error) from None
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise UserError(
+            f"--host={host}: no address of this machine ({in_one_line(error)}); expected "
+            "localhost, 0.0.0.0 or an address of its own"
+        ) from None
+    failures = [failure for failure in map(_try_address, addresses) if failure]
+    for failure in failures:
+        # One family of addresses is enough: many containers have no IPv6.
+        is_missing = failure.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+        if not is_missing or len(failures) == len(addresses):
+            raise _cannot_listen(flag, port, failure)
+
+
+def _try_address(found: tuple) -> OSError | None:
+    """Why nobody can listen at a result of `getaddrinfo`; None if one can."""
+    family, kind, protocol, _, address = found
+    try:
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do
+            if family == socket.AF_INET6:
+                trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            trial.bind(address)
+    except OSError as error:
+        return error
+    return None
 
 
 def _cannot_listen(flag: str, port: int, error: OSError) -> UserError:

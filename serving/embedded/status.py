@@ -8,7 +8,7 @@ import grpc
 import tensorflow as tf
 from grpc import StatusCode
 
-_LIMIT = 1024  # characters of a message that reach the client
+_LIMIT = 1024  # bytes of a message that reach the client
 
 _CODES = {code.value[0]: code for code in StatusCode}
 
@@ -39,10 +39,11 @@ class ServingError(Exception):
 
     @property
     def short(self) -> str:
-        """The message as the stock server sends it: cut at 1,024 characters."""
-        if len(self.message) <= _LIMIT:
-            return self.message
-        return self.message[:_LIMIT] + "...TRUNCATED"
+        """The message as the stock server sends it: cut at 1,024 bytes of UTF-8."""
+        data = self.message.encode("utf-8", "replace")
+        if len(data) <= _LIMIT:
+            return data.decode()
+        return data[:_LIMIT].decode("utf-8", "ignore") + "...TRUNCATED"
 
 
 def invalid(message: str) -> ServingError:

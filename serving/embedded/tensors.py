@@ -55,6 +55,9 @@ def to_array(proto: tensor_pb2.TensorProto, alias: str) -> np.ndarray:
         if 0 in shape:
             return np.empty(shape, dtype.as_numpy_dtype)
         size = math.prod(shape) * (dtype.size or 8)  # strings: of a pointer
+        if proto.string_val:  # the last one stands for all that are missing
+            missing = math.prod(shape) - len(proto.string_val)
+            size += max(0, missing) * len(proto.string_val[-1])
         if size > _MAX_FILLED_BYTES and size > proto.ByteSize():
             raise ValueError(shape)
         return tf.make_ndarray(proto)

@@ -114,6 +114,11 @@ def check_config(config_list: model_server_config_pb2.ModelConfigList) -> None:
         if config.name in names:
             raise invalid(f"Illegal to list model {config.name} multiple times in config list")
         names.add(config.name)
+        if "://" in config.base_path:
+            raise invalid(
+                f"base_path of model {config.name}: {config.base_path} is not on a disk, and this "
+                "server reads no other file systems"
+            )
         if not os.path.isabs(config.base_path):
             raise invalid(
                 f"Expected model {config.name} to have an absolute path or URI; got "

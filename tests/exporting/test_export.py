@@ -179,7 +179,10 @@ def test_versions_count_up_and_are_never_overwritten(run_dir, tmp_path):
     assert export.export(run_dir, str(tmp_path)).endswith("/1")
     assert export.export(run_dir, str(tmp_path), version=5).endswith("/5")
     (tmp_path / "²").mkdir()  # a digit, but no number
+    (tmp_path / f"{2**63}").mkdir()  # no server takes it
     assert version.next_version(tmp_path) == 6
+    (tmp_path / "1764000000000000000").mkdir()
+    assert version.next_version(tmp_path) == 1764000000000000001
     with pytest.raises(UsageError, match="--version=5.*exists"):
         export.export(run_dir, str(tmp_path), version=5)
 

@@ -160,6 +160,7 @@ def test_wrong_usage_has_status_2_and_sends_nothing(run, servicer, tmp_path):
     for arguments, message in [
         (["sample", "--count=4", f"--out={tmp_path}/a.jpg"], "sample writes .png or .npy"),
         (["sample", "--count=0", f"--out={tmp_path}/a.png"], "--count=0"),
+        (["sample", "--count=100000000000", f"--out={tmp_path}/a.png"], "from 1 to 1000000"),
         (["sample", "--count=4", f"--out={tmp_path}/no/a.png"], "there is no folder"),
         (["sample", "--count=4", f"--out={tmp_path}/a.png", "--timeout=0"], "--timeout"),
         (["sample", "--count=4", f"--out={tmp_path}/a.png", "--timeout=nan"], "--timeout"),
@@ -331,3 +332,12 @@ def test_a_full_disk_is_told_with_the_file(run, tmp_path, monkeypatch):
     picture, out = grey_picture(tmp_path / "a.png"), tmp_path / "latents.npz"
     status, _, err = run("encode", f"--image={picture}", f"--out={out}")
     assert (status, err) == (1, f"error: {out}: No space left on device\n")
+
+
+def test_a_folder_of_all_formats_that_are_read(tmp_path):
+    names = [f"{number}{suffix}" for number, suffix in enumerate(sorted(pictures.SUFFIXES))]
+    for name in names:
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    found, images = pictures.load(str(tmp_path), (8, 8, 1))
+    assert found == sorted(names) and images.shape == (len(names), 8, 8, 1)
+    assert {".ppm", ".pgm"} <= set(pictures.SUFFIXES)

@@ -217,11 +217,16 @@ def test_answer_above_the_clients_limit(server):
 
 
 def test_messages_are_cut(server):
-    with fails(StatusCode.FAILED_PRECONDITION, "...TRUNCATED"):
-        server.predict({"images": toy.images(1)}, "x" * 5000)
     with pytest.raises(grpc.RpcError) as caught:
         server.predict({"images": toy.images(1)}, "x" * 5000)
+    assert caught.value.code() == StatusCode.FAILED_PRECONDITION
+    assert caught.value.details().endswith("x...TRUNCATED")
     assert len(caught.value.details()) == 1024 + len("...TRUNCATED")
+
+
+def test_messages_of_long_letters_are_cut_in_time_for_grpc(embed, toy_base):
+    with fails(StatusCode.FAILED_PRECONDITION, "...TRUNCATED"):
+        embed(toy_base).predict({"images": toy.images(1)}, "\N{SNOWMAN}" * 5000)
 
 
 def test_classify(server):

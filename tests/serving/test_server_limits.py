@@ -5,12 +5,14 @@ import threading
 import types
 from concurrent import futures
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
@@ -21,8 +23,10 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from serving.embedded import endpoints
+from serving.embedded.server import EmbeddedServer, ServerOptions, one_model
 from tests.serving import toy_models as toy
-from tests.serving.serving_calls import fails, predict_request, wait_for
+from tests.serving.serving_calls import fails, predict_request, target_of, wait_for
 
 X = {"x": np.ones((1, 4), np.float32)}
 
@@ -37,6 +41,7 @@ def filled(dtype, dims, **fields):
     return proto
 
 
+BIG = bytes(1 << 20)
 TOO_MANY = "is larger than maximum input batch size 256"
 
 
@@ -47,6 +52,7 @@ TOO_MANY = "is larger than maximum input batch size 256"
         ("encode", "images", filled(4, [262_144, 8, 8, 1], int_val=[1]), TOO_MANY),
         ("encode", "images", filled(4, [1 << 24, 8, 8, 1], int_val=[1]), "tensor parsing error"),
         ("classify_examples", "inputs", filled(7, [1 << 24], string_val=[b""]), "parsing error"),
+        ("classify_examples", "inputs", filled(7, [256], string_val=[BIG]), "parsing error"),
         ("sample", "seeds", tf.make_tensor_proto(np.arange(257)), TOO_MANY),
     ],
 )
@@ -136,6 +142,44 @@ def test_reflection(embed, toy_base):
     pool = DescriptorPool(database)
     service = pool.FindServiceByName("tensorflow.serving.PredictionService")
     assert service.FindMethodByName("Predict").input_type.name == "PredictRequest"
+
+
+def test_open_streams_hold_up_neither_calls_nor_the_end(toy_base, monkeypatch):
+    monkeypatch.setattr(endpoints, "_SENDING_SECONDS", 0.1)
+    options = ServerOptions(
+        one_model("toy", toy_base), port=0, grpc_max_threads=1, drain_seconds=600
+    )
+    ended = threading.Event()
+    with EmbeddedServer(options) as embedded:
+        server = target_of(embedded)
+
+        def ask():
+            yield reflection_pb2.ServerReflectionRequest(list_services="")
+            ended.wait()
+
+        stubs = [reflection_pb2_grpc.ServerReflectionStub(server.channel)] * 2
+        streams = [stub.ServerReflectionInfo(ask()) for stub in stubs]
+        streams.append(
+            health_pb2_grpc.HealthStub(server.channel).Watch(health_pb2.HealthCheckRequest())
+        )
+        for stream in streams:
+            assert next(stream)
+        assert toy.ask(server) == 2
+    for stream in streams:
+        with pytest.raises(grpc.RpcError):
+            list(stream)
+    ended.set()
+
+
+def test_warm_up_requests_beyond_the_limits_are_left_out(embed, tmp_path, caplog):
+    caplog.set_level("INFO", "serving")
+    logs = [*toy.warmup_logs(), *toy.warmup_logs()]
+    logs[1].classify_log.request.input.example_list.examples.extend(
+        [toy.example(toy.images(1)[0])] * 16
+    )
+    toy.save(str(tmp_path), 1, warmup=logs)
+    assert toy.ask(embed(tmp_path, max_examples=16)) == 1
+    assert "toy version 1: 3 warm-up requests replayed" in caplog.text
 
 
 def test_health_answers_while_all_threads_are_busy(embed, tmp_path):

@@ -347,3 +347,23 @@ def test_ssl_config_needs_key_and_certificate(tmp_path):
     (tmp_path / "ssl").write_text(text_format.MessageToString(SSLConfig(server_key="k")))
     with pytest.raises(UsageError, match="needs server_key and server_cert"):
         options(f"--model_base_path={tmp_path}", f"--ssl_config_file={tmp_path}/ssl")
+
+
+def test_a_host_that_is_none_is_not_taken_for_a_port(toy_base):
+    code, text = run(
+        f"--model_base_path={toy_base}", "--host=nosuch.invalid", f"--port={free_port()}"
+    )
+    assert code == 1
+    assert "hali_tf: --host=nosuch.invalid: no address of this machine" in text
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6")
+def test_an_address_of_ipv6(toy_base):
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            pass
+    except OSError:
+        pytest.skip("no IPv6")
+    options = ServerOptions(one_model("toy", toy_base), host="::1", port=0, rest_api_port=0)
+    with EmbeddedServer(options) as embedded:
+        assert toy.ask(Target(f"[::1]:{embedded.port}", None)) == 2

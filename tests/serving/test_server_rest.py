@@ -304,6 +304,23 @@ def test_metrics_count_requests_by_status(embed, toy_base):
     assert float(lines[latency + decode]) == 1
 
 
+def test_a_boolean_among_numbers_is_none(rest):
+    for values in ([True, 2], [2, False], [True, True]):
+        status, answer = rest.http(PREDICT, {"signature_name": "sample", "instances": values})
+        assert status == 400 and "is not of expected type: int64" in answer["error"]
+
+
+def test_requests_that_are_no_json_are_counted(embed, toy_base):
+    server = embed(toy_base, rest_api_port=0)
+    for method in ("predict", "classify", "classify"):
+        assert server.http(f"/v1/models/toy:{method}", b"{")[0] == 400
+    _, page = server.http("/monitoring/prometheus/metrics")
+    lines = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
+    count = ":tensorflow:serving:request_count"
+    labels = '{model_name="toy",signature_name="serving_default",status="INVALID_ARGUMENT"}'
+    assert float(lines[count + labels]) == 3
+
+
 def test_metrics_page_moves_and_goes(toy_base):
     models = one_model("toy", toy_base)
     for path in ("/metrics", ""):
@@ -339,7 +356,7 @@ def test_values_survive_both_ways(dtype):
     infos = {"x_bytes": _Info(enum)}
     document = json_tensors.write_outputs({"x_bytes": values}, by_row=True)
     document = json.loads(json.dumps({"instances": document["predictions"]}))
-    by_row, arrays = json_tensors.read_inputs(document, infos)
+    by_row, arrays = json_tensors.read_inputs(document, infos, dtype == "bool")
     assert by_row and arrays["x_bytes"].dtype == values.dtype
     np.testing.assert_array_equal(arrays["x_bytes"], values)
 

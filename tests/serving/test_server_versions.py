@@ -8,6 +8,7 @@ import time
 import grpc
 import numpy as np
 import pytest
+import tensorflow as tf
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import model_management_pb2, model_pb2
@@ -85,6 +86,34 @@ def test_request_in_flight_finishes_on_the_old_version(tmp_path):
             assert old.run(feeds, (signature.outputs["y"].name,))[0][0, 0] == 1
             assert server.status()[1][0] == "UNLOADING"
         wait_for(lambda: server.status()[1][0] == "END")
+
+
+def test_a_version_that_is_wanted_again_while_it_unloads(tmp_path):
+    toy.save(str(tmp_path), 1)
+    models = one_model("toy", tmp_path)
+    with EmbeddedServer(ServerOptions(models, port=0, allow_reload=True)) as embedded:
+        server = target_of(embedded)
+        with embedded.manager.lease(model_pb2.ModelSpec(name="toy")) as old:
+            reload(server, type(models)())
+            wait_for(lambda: server.status()[1][0] == "UNLOADING")
+            reload(server, models)
+            with embedded.manager.lease(model_pb2.ModelSpec(name="toy")) as new:
+                assert new is not old
+            assert toy.ask(server) == 1
+            assert embedded.manager.leaving
+        wait_for(lambda: not embedded.manager.leaving)
+        with pytest.raises(tf.errors.CancelledError, match="Session has been closed"):
+            old.run({}, ("x",))
+        assert toy.ask(server) == 1
+
+
+def test_another_base_path_is_said_to_replace_no_version_that_is_loaded(embed, tmp_path, caplog):
+    for folder in ("old", "new"):
+        toy.save(str(tmp_path / folder), 1)
+    server = embed(tmp_path / "old")
+    reload(server, one_model("toy", tmp_path / "new"))
+    assert "toy has another base path" in caplog.text
+    assert toy.ask(server) == 1
 
 
 def test_version_policies(embed, tmp_path):
