@@ -30,11 +30,12 @@ def main() -> None:
     command.import_tensorflow().get_logger().setLevel("ERROR")
     from hali_tf.bulk import running, tasks
     from hali_tf.models.coder import Coder
-    from hali_tf.runs.reopening import load_run
+    from hali_tf.runs.reopening import load_run, require_decoder
     from hali_tf.training import devices
 
     devices.choose(flags.device)
-    _, model = load_run(flags.run_dir, flags.checkpoint)
+    config, model = load_run(flags.run_dir, flags.checkpoint)
+    require_decoder(config)
     if latents.job["weights"] != running.weights_digest(model):
         raise UserError(
             f"--latents={flags.latents}: is of step {latents.job['step']} of a run, and "

@@ -40,8 +40,8 @@ def main() -> None:
         raise UsageError("--open: the report is not on this machine's disk; copy and open it")
     if flags.compare:
         return _compare(flags)
-    if flags.limit < 0:
-        raise UsageError(f"--limit={flags.limit}: expected a number of images, or 0 for all")
+    if flags.limit < 0 or flags.limit == 1:  # intervals over images take two
+        raise UsageError(f"--limit={flags.limit}: expected 2 images or more, or 0 for all")
     for folder in _list(flags.attribute_classifier):
         if not files.is_file(os.path.join(folder, "classifier.json")):
             raise UsageError(
@@ -167,7 +167,7 @@ def evaluate(context: Context, questions: dict[str, Question], only: Sequence[st
             if not before and only and name not in only:
                 missing[name] = "not asked for these checkpoints and flags"
                 continue
-            reason = None if before else question.unanswerable(context)
+            reason = None if before else question.left_out(context)
             if reason:
                 missing[name] = reason
                 print(f"{name}: left out: {reason}")
@@ -198,7 +198,7 @@ def evaluate(context: Context, questions: dict[str, Question], only: Sequence[st
 def _check(only, questions, context):
     """Raises UserError if the run cannot answer one of `only`."""
     for name in only:
-        reason = questions[name].unanswerable(context)
+        reason = questions[name].left_out(context)
         if reason:
             raise UserError(f"--only={name}: {context.subject.run_dir} cannot answer: {reason}")
 

@@ -77,9 +77,10 @@ def _draw(verb, pictures, flags):
     from hali_tf.drawing.strips import draw_strips
     from hali_tf.evaluation import own_pictures
     from hali_tf.models.coder import Coder
-    from hali_tf.runs.reopening import load_run
+    from hali_tf.runs.reopening import load_run, require_decoder
 
     config, model = load_run(flags.run_dir, flags.checkpoint)
+    require_decoder(config)
     coder, own = Coder(model), {name: flags[name].value for name in _VERBS[verb][2]}
     images = read(pictures, coder.image_shape, config.data.name)
     names = [os.path.basename(path) for path in pictures]

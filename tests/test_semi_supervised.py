@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hali_tf import export
+from hali_tf import evaluate, export
+from hali_tf.errors import UserError
+from hali_tf.evaluation.registry import QUESTIONS
 from hali_tf.measures.labels import confusion
 from hali_tf.runs.metrics_file import read
-from hali_tf.runs.reopening import load_run, open_data
+from hali_tf.runs.reopening import load_run, open_data, require_decoder
 from tests.training_command import assert_same_weights, train
 
 FLAGS = (
@@ -119,6 +121,13 @@ def test_encoder_alone_learns_from_the_same_labels(run, tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["label_errors"] < 150
     assert not (tmp_path / "checkpoints" / "best").exists()  # its decoder has learned nothing
+    config, _ = load_run(str(tmp_path))
+    with pytest.raises(UserError, match="--encoder_only, so that its decoder has learned nothing"):
+        require_decoder(config)
+    context = evaluate.open_context(str(tmp_path))
+    left_out = {name for name, question in QUESTIONS.items() if question.left_out(context)}
+    assert left_out == set(QUESTIONS) - {"labels", "representation"}
+    assert "trained its encoder alone" in QUESTIONS["samples"].left_out(context)
 
 
 def test_set_without_classes_is_refused_in_one_line(tmp_path):

@@ -95,6 +95,7 @@ class Shards:
     layout: formats.Layout
     rows: int
     job: dict[str, Any]
+    _last: dict = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def create(
@@ -108,7 +109,7 @@ class Shards:
         shards, path, out = cls(target, layout, rows, job), target.manifest, target.out
         if files.exists(path):
             shards._check_same(_read_manifest(path))
-        elif files.is_file(out) or files.names(out):
+        elif files.is_file(out) or files.names(out) or (target.single and files.is_folder(out)):
             raise UserError(
                 f"--out={out}: is there, without the manifest of this job ({path}); name another "
                 "--out, or remove it"
@@ -213,7 +214,12 @@ class Shards:
         formats.write(self.path(begin), arrays, self.target.kind)
 
     def _read(self, begin, end, layout):
-        return formats.read(self.path(begin), layout, end - begin, self.target.kind)
+        """The arrays of a file; the last one read is kept, since `read` may want it in parts."""
+        key = begin, tuple(layout)
+        if key not in self._last:
+            self._last.clear()
+            self._last[key] = formats.read(self.path(begin), layout, end - begin, self.target.kind)
+        return self._last[key]
 
     def read(
         self, begin: int, end: int, names: Collection[str] | None = None
@@ -251,7 +257,12 @@ def _read_manifest(path):
             f"{path}: not found; expected the manifest that hali_tf.encode, decode and sample "
             "write with their files"
         )
-    if not isinstance(manifest, dict) or "task" not in manifest.get("job", {}):
+    keys = {"format": str, "rows": int, "rows_of_a_file": int, "arrays": dict, "job": dict}
+    if (
+        not isinstance(manifest, dict)
+        or not all(isinstance(manifest.get(key), kind) for key, kind in keys.items())
+        or "task" not in manifest["job"]
+    ):
         raise UserError(f"{path}: not a manifest of hali_tf.encode, decode or sample")
     return manifest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from hali_tf.attributes import classifier as classifiers
@@ -17,7 +18,7 @@ def load_all(context: Context) -> dict[str, classifiers.AttributeClassifier]:
     """
     found: dict[str, classifiers.AttributeClassifier] = {}
     for folder in context.classifier_dirs:
-        classifier = classifiers.load(folder)
+        classifier = _loaded(folder)
         for what, own, expected in (
             ("attributes", classifier.names, context.source.label_names or ()),
             ("images", classifier.image_shape, context.source.image_shape),
@@ -39,8 +40,17 @@ def load(context: Context) -> classifiers.AttributeClassifier:
 
 
 def inputs(context: Context) -> dict[str, Any]:
-    """Which classifiers there are and when they were made, for `Question.inputs`."""
+    """Which classifiers there are and when they were made, for `Question.inputs`.
+
+    Raises:
+      UserError: as `load_all`, where the data have attributes.
+    """
+    if context.source.multi_label:
+        load_all(context)
     return {"classifiers": [classifiers.identity(folder) for folder in context.classifier_dirs]}
+
+
+_loaded = functools.lru_cache(maxsize=4)(classifiers.load)  # several questions ask them
 
 
 def _short(values):

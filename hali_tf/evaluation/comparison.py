@@ -161,7 +161,8 @@ def _name(group):
     if len(folders) == 1:
         return folders[0]
     common = re.sub(r"[\W_]*(seed)?[\W_]*$", "", os.path.commonprefix(folders))
-    return f"{common or folders[0]}, {len(folders)} seeds"
+    seeds = {run.config.run.seed for run in group}
+    return f"{common or folders[0]}, {len(folders)} {'seeds' if len(seeds) > 1 else 'runs'}"
 
 
 def _page(folder, groups):

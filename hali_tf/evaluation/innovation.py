@@ -120,11 +120,13 @@ def _result(answer):
     )
     if not measured:
         return words
+    others = ""
+    if measured["changed_by_other_entries"] is not None:  # where labels have different ones
+        others = f", the entry of another label for {_cell(measured, 'changed_by_other_entries')}"
     return (
         f"{words} Multiplying the entry of a label by {measured['scalar']:g} changes the "
         f"classifier's decision on it in the entry's direction for {_cell(measured, 'changed')} of "
-        "the images that can change so, the entry of another label for "
-        f"{_cell(measured, 'changed_by_other_entries')}; {_cell(measured, 'others_changed')} other "
+        f"the images that can change so{others}; {_cell(measured, 'others_changed')} other "
         "decisions change with it."
     )
 
@@ -248,8 +250,9 @@ def strips(
 def _entries(context, coder, z_validation, validation_labels):
     """Label name to its entry and correlations; and all correlations on training, [A, d]."""
     source, train = context.source, context.split("train")
-    step = -(-len(train.images) // _CORRELATED)  # all classes, where they are in order
-    z, train_labels = coder.encode(np.asarray(train.images[::step]))[-1], train.labels[::step]
+    # All classes, in whatever order they are.
+    rows = np.sort(np.random.default_rng(0).permutation(len(train.images))[:_CORRELATED])
+    z, train_labels = coder.encode(np.asarray(train.images[rows]))[-1], train.labels[rows]
     names = source.label_names
     if not source.multi_label:  # 0 and 1 for each class
         classes = np.arange(train.labels.max() + 1)

@@ -123,6 +123,9 @@ class Perceptual(Question):
         found["error"] = _falls(answer["claims"]["error"]["falls"])
         order = compared(answer, levels[0], levels[-1], "distance", sign=-1)
         below = answer["claims"]["distance"]["below_next"].values()
+        if any(claim["holds"] is None for claim in below):
+            figure = f"{order.figure}; too few evaluations during training"
+            return {**found, "order": Finding(figure, order.interval, "undecided")}
         if any(claim["holds"] is False for claim in below):
             least = min(claim["share"] for claim in below)
             figure = f"{order.figure}; below at {least:.0%} of the evaluations"

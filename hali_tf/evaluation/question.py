@@ -19,10 +19,19 @@ class Question(abc.ABC):
     Attributes:
       title: a heading that names the section of the paper.
       claims: what the paper says there: key to statement.
+      decodes: whether the answer takes images from the decoder.
     """
 
     title: str
     claims: ClassVar[Mapping[str, str]] = {}
+    decodes: ClassVar[bool] = True
+
+    def left_out(self, context: Context) -> str | None:
+        """Why the question is not asked, or None: no decoder has learned, or `unanswerable`."""
+        for subject in context.subjects if self.decodes else ():
+            if subject.config.labels.encoder_only:
+                return f"{subject.run_dir} trained its encoder alone (--encoder_only)"
+        return self.unanswerable(context)
 
     def unanswerable(self, context: Context) -> str | None:
         """Why the question cannot be answered, such as "the data has no attributes", or None."""

@@ -67,6 +67,8 @@ class Representation(Question):
         "LMLE-kNN": "... than supervised features (LMLE-kNN, published)",
     }
 
+    decodes = False
+
     def inputs(self, context: Context) -> dict:
         """Which supervised references there are and when they were made."""
         return {"supervised": [classifiers.identity(_reference(s)) for s in context.subjects]}
@@ -97,6 +99,7 @@ class Representation(Question):
         encoders = {s.name: _encoder(s.model) for s in context.subjects}
         supervised = {s.name: _supervised(s, source.label_names) for s in context.subjects}
         size = min(_size(encode, test.images) for encode in encoders.values())
+        size = min(size, len(labels))  # PCA of N images has N components at most
         rows, decisions, names = {}, {}, {}
         for subject in context.subjects:
             encode = encoders[subject.name]

@@ -47,7 +47,7 @@ class Subject:
     @property
     def slug(self) -> str:
         """The name as part of file names."""
-        return re.sub(r"[^\w.-]+", "_", self.name.lower())
+        return _slug(self.name)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -108,5 +108,10 @@ def _names(run_dirs, models):
             for model, folder in zip(models, folders)
         ],
         [f"{model} {path}" for model, path in zip(models, run_dirs)],
+        [f"{model} {path} ({i})" for i, (model, path) in enumerate(zip(models, run_dirs), 1)],
     ]
-    return next(names for names in forms if len(set(names)) == len(names))
+    return next(names for names in forms if len(set(map(_slug, names))) == len(names))
+
+
+def _slug(name):
+    return re.sub(r"[^\w.-]+", "_", name.lower())

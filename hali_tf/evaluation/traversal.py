@@ -45,8 +45,8 @@ once; where that changes the tone of large areas, it counts as low frequency. Pi
 that the best affine map of an image's colours makes of the change; of a change of brightness or
 saturation that is all. Strength is the RMS of the change on the scale [0, 1]. At equal strength:
 each component is multiplied by so much less that its strength is {strength:.3g}, which half of the
-components of every level reach; the others are left out. In brackets 95 % intervals by the
-bootstrap over samples."""
+components of every level reach (of those that change anything); the others are left out. In
+brackets 95 % intervals by the bootstrap over samples."""
 
 
 class Traversal(Question):
@@ -76,13 +76,16 @@ class Traversal(Question):
             strongest = [row["component"] for row in described["strongest"]]
             page = strips(coder, z[:_SHOWN_SAMPLES], level, strongest)
             save_strips(context.path(f"traversal_z_{level}.png"), page)
-        strength = min(float(np.median(_strengths(coder, spectra))) for spectra, _ in full)
+        strength = min(_usual(_strengths(coder, spectra)) for spectra, _ in full)
         values: list[np.ndarray] = []
         for (name, described), z, (spectra, beyond) in zip(levels.items(), zs, full):
             level = len(values) + 1
-            reach = np.flatnonzero(_strengths(coder, spectra) >= strength)
-            components = context.progress(reach.tolist(), f"weaken {name}")
-            equal = _energies(coder, z, level, components, strength)
+            strengths = _strengths(coder, spectra)
+            reach = np.flatnonzero((strengths >= strength) & (strengths > 0))
+            equal = np.zeros_like(spectra[:1]), np.zeros_like(beyond[:1])
+            if strength and len(reach):
+                components = context.progress(reach.tolist(), f"weaken {name}")
+                equal = _energies(coder, z, level, components, strength)
             described["equal_components"] = len(reach)
             values.append(np.concatenate([_pooled(spectra, beyond), _pooled(*equal)], axis=1))
         curves = {name: described["share_up_to"] for name, described in levels.items()}
@@ -159,6 +162,12 @@ def _strengths(coder, spectra):
     return np.sqrt(spectra.sum(axis=(1, 2)) / pixels)
 
 
+def _usual(strengths):
+    """The median of those that are above 0; 0 where none is."""
+    changing = strengths[strengths > 0]
+    return float(np.median(changing)) if len(changing) else 0.0
+
+
 def _pooled(spectra, beyond):
     """Low, whole, and beyond colours: energies of all components, [N, 3]."""
     low = spectra[..., : CUTOFF + 1].sum(axis=(0, 2))
@@ -168,10 +177,7 @@ def _pooled(spectra, beyond):
 def _shares(means):
     """`_MEASURES` of means [..., 6] over `_pooled` at full and at equal strength."""
     low, whole, beyond = np.moveaxis(means.reshape(*means.shape[:-1], 2, 3), -1, 0)
-    shares = [
-        np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
-        for part in (low, whole - beyond)
-    ]
+    shares = [tables.divided(part, whole) for part in (low, whole - beyond)]
     return np.stack(shares, axis=-1).reshape(*means.shape[:-1], 4)
 
 
@@ -182,7 +188,7 @@ def _described(coder, level, spectra, beyond):
     strongest = []
     for k in by_strength(spectra.sum(axis=1))[:_SHOWN_COMPONENTS]:
         energies = np.concatenate([_pooled(spectra[[k]], beyond[[k]])] * 2, axis=1)
-        low, pixelwise, *_ = _shares(energies.mean(axis=0))
+        low, pixelwise, *_ = np.nan_to_num(_shares(energies.mean(axis=0)))
         strongest.append(
             {
                 "component": int(k),

@@ -9,14 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from hali_tf.data import Split
 from hali_tf.evaluation import traversal
 from hali_tf.exploring.served import ServedCoder
 from hali_tf.exporting import classifier as classifiers
 from hali_tf.files import read_json
 from hali_tf.measures import spectra
 from hali_tf.models.coder import Coder
-from hali_tf.runs.reopening import load_run, open_data
+from hali_tf.runs.reopening import load_run, open_data, require_decoder
 from hali_tf.runs.run_folder import read_ways_back
 from serving.client import HaliClient
 
@@ -81,6 +80,7 @@ def of_run(run_dir: str, checkpoint: str = "last", data_dir: str = "") -> Subjec
       UserError: it holds no run, or its data cannot be read.
     """
     config, model = load_run(run_dir, checkpoint)
+    require_decoder(config)
     source, classify = open_data(config, data_dir), None
     labels: Sequence[str] = ()
     test = source.load("test")
@@ -121,10 +121,8 @@ def of_server(target: str, model: str) -> Subject:
 
 
 def _fit(model, source):
-    """A classifier of few images, from all over the training split: quick, and of all classes."""
-    train = source.load("train")
-    step = -(-len(train.images) // _FITTED)
-    return classifiers.fit(model.average, source, Split(train.images[::step], train.labels[::step]))
+    """A classifier of few images, which is quick."""
+    return classifiers.fit(model.average, source, source.load("train"), _FITTED)
 
 
 def _classify(model, make):

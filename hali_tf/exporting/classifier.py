@@ -105,20 +105,23 @@ def of_run(
     return classifier, {}
 
 
-def fit(generative: Generative, source: Source, split: Split) -> Classifier:
-    """Fits the classifier to labelled images, at most 20,000, chosen by a fixed draw.
+def fit(
+    generative: Generative, source: Source, split: Split, most: int = _LARGEST_FIT
+) -> Classifier:
+    """Fits the classifier to labelled images, chosen by a fixed draw.
 
     Args:
       generative: `models.generative.Generative`.
       source: `data.Source`, for the names of the classes.
       split: `data.Split` with labels.
+      most: of its images that are used.
 
     Returns:
       `Classifier`.
     """
     assert split.labels is not None
     # Not the first ones: a file may have its images in order of class.
-    rows = np.sort(np.random.default_rng(0).permutation(len(split.images))[:_LARGEST_FIT])
+    rows = np.sort(np.random.default_rng(0).permutation(len(split.images))[:most])
     labels = split.labels[rows]
     x = _over(split.images, rows, lambda images: features(generative.encode(images)))
     mean, deviation = x.mean(axis=0), x.std(axis=0) + 1e-6

@@ -104,6 +104,7 @@ def embed(images: tf.Tensor) -> tf.Tensor:
 def _pool(features):
     """[B, h, w, F] to [B, 16 * F]."""
     cell = [size // _CELLS for size in features.shape[1:3]]
+    features = features[:, : _CELLS * cell[0], : _CELLS * cell[1]]
     return tf.reshape(
         tf.nn.avg_pool2d(features, cell, cell, "VALID"), [-1, _CELLS**2 * features.shape[-1]]
     )

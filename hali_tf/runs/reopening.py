@@ -7,7 +7,7 @@ import tensorflow as tf
 from hali_tf import data
 from hali_tf.config import Config
 from hali_tf.data import Source
-from hali_tf.errors import UsageError
+from hali_tf.errors import UsageError, UserError
 from hali_tf.models import HALI, VAE, LabelledEncoder, SemiSupervisedHALI
 from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.runs.checkpoints import Checkpoints, variables_of
@@ -85,6 +85,16 @@ def load_run(
     model = make_model(config.replace(precision="float32"))
     Checkpoints(run_dir, model).restore_for_use(which)
     return config, model
+
+
+def require_decoder(config: Config) -> None:
+    """Raises UserError if a run, of `load_run`, trained its encoder alone."""
+    if config.labels.encoder_only:
+        raise UserError(
+            f"--run_dir={config.run_dir}: was trained with --encoder_only, so that its decoder has "
+            "learned nothing; name a run without it (encode takes this one with "
+            "--reconstructions=false)"
+        )
 
 
 def copy_weights(source: str, model: Autoencoder) -> None:

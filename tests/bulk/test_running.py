@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hali_tf.bulk import running, shards, tasks
+from hali_tf.bulk import formats, running, shards, tasks
 from hali_tf.bulk.images import PictureImages, SplitImages
 from hali_tf.data import Split
 from hali_tf.errors import UsageError, UserError
@@ -202,6 +202,24 @@ def test_out_that_is_something_else_stays(model, tmp_path, name):
     assert mine.read_text() == "mine" and len(list(mine.parent.iterdir())) == 1
 
 
+def test_a_folder_where_a_file_is_to_be(model, tmp_path):
+    (tmp_path / "e.npz").mkdir()
+    with pytest.raises(UserError, match="e.npz: is there, without the manifest"):
+        encode(model, tmp_path / "e.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["e.npz"]
+
+
+def test_a_large_file_is_read_once_for_all_its_parts(model, tmp_path, monkeypatch):
+    encode(model, tmp_path / "one.npz")
+    opened, read_file = [], formats.read
+    monkeypatch.setattr(
+        formats, "read", lambda path, *rest: opened.append(path) or read_file(path, *rest)
+    )
+    one = shards.Shards.open(str(tmp_path / "one.npz"))
+    parts = [one.read(begin, begin + 5, ["index"])["index"] for begin in range(0, 20, 5)]
+    assert np.concatenate(parts).tolist() == list(range(20)) and len(opened) == 1
+
+
 def test_out_that_another_command_writes(model, tmp_path):
     import fcntl
 
@@ -239,7 +257,10 @@ def test_target_that_cannot_work(arguments, words):
         shards.Target.of(*arguments)
 
 
-@pytest.mark.parametrize("text", [None, "{", "[]", "{}", '{"job": {}}'])
+_NO_MANIFESTS = (None, "{", "[]", "{}", '{"job": {}}', '{"job": null}', '{"job": {"task": "x"}}')
+
+
+@pytest.mark.parametrize("text", _NO_MANIFESTS)
 def test_no_manifest(tmp_path, text):
     if text is not None:
         (tmp_path / "manifest.json").write_text(text)

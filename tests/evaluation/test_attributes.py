@@ -170,9 +170,9 @@ def test_what_cannot_answer(trained, tmp_path):
     assert "no attributes" in Attributes().unanswerable(context)
 
 
-def test_a_classifier_of_others(trained, tmp_path):
+def test_a_classifier_of_others_is_refused_before_any_question(trained, tmp_path):
     others = dataclasses.replace(faces(), label_names=("Old", "Red", "Any"))
     with pytest.raises(UserError, match="attributes are .Bright, Red, Any., .* .Old, Red, Any."):
-        Attributes().answer(context_of(tmp_path, trained, source=others))
+        Attributes().inputs(context_of(tmp_path, trained, source=others))
     with pytest.raises(UserError, match="its images are .16, 16, 3., .* .32, 32, 3."):
-        Attributes().answer(context_of(tmp_path, trained, source=faces(32)))
+        Attributes().inputs(context_of(tmp_path, trained, source=faces(32)))

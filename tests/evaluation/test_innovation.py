@@ -139,6 +139,29 @@ def test_classes_find_their_entries(tmp_path):
     assert "| class 1 | 1 |" in check_report(tmp_path, answer)
 
 
+def test_classes_that_take_turns_find_their_entries(tmp_path):
+    """Every second one of 8,000 images would be of one class."""
+    context, images = linear_context(tmp_path)
+    bright = bright_and_chequered(images)[:, 0]
+    both = [images[bright == 1], images[bright == 0]]
+    turns = np.stack([np.resize(part, (4000, *images.shape[1:])) for part in both], axis=1)
+    split = Split(turns.reshape(-1, *images.shape[1:]), np.arange(8000) % 2)
+    context = dataclasses.replace(context, source=Source("turns", (4, 4, 1), lambda name: split))
+    answer = Innovation().answer(context)
+    assert abs(answer["labels"]["class 0"]["correlation"]) > 0.5
+
+
+def test_attributes_of_one_entry_have_no_others(tmp_path, monkeypatch):
+    def twice(images):
+        return np.repeat(bright_and_chequered(images)[:, :1], 2, axis=1)
+
+    classifier = types.SimpleNamespace(decide=twice)
+    monkeypatch.setattr(attribute_classifier, "load", lambda context: classifier)
+    context = labelled(tmp_path, twice, label_names=("Bright", "Pale"), multi_label=True)
+    answer = Innovation().answer(dataclasses.replace(context, classifier_dirs=("CLASSIFIER",)))
+    assert "None" not in check_report(tmp_path, json.loads(json.dumps(answer)))
+
+
 def test_without_labels_the_strongest_are_shown(tmp_path):
     context, _ = linear_context(tmp_path)
     answer = json.loads(json.dumps(Innovation().answer(context)))

@@ -119,6 +119,13 @@ def test_an_order_that_held_only_at_the_end_does_not_hold(context_of):
     assert order.verdict == "does not hold" and "below at 80% of the evaluations" in order.figure
 
 
+def test_an_order_of_few_evaluations_is_undecided(context_of):
+    context = context_of(Shifts())
+    course(context, [(4, 3), (5, 3), (2, 4), (1, 3)])
+    order = Perceptual().findings(Perceptual().answer(context))["order"]
+    assert order.verdict == "undecided" and "too few evaluations" in order.figure
+
+
 def test_run_without_a_course_still_has_distances(context_of):
     answer = Perceptual().answer(context_of(Shifts()))
     report = Perceptual().report(answer)

@@ -43,6 +43,13 @@ def test_pictures_of_two_runs_have_names_of_their_own(runs, tmp_path):
     assert [subject.slug for subject in both] == ["ali_ali-1", "ali_ali_1"]
 
 
+def test_pictures_of_runs_that_differ_in_capitals_alone_have_names_of_their_own(runs, tmp_path):
+    for name in ("a", "A"):
+        shutil.copytree(runs["ali"], tmp_path / name)
+    both = load_subjects(f"{tmp_path}/a", [f"{tmp_path}/A"], "last")
+    assert len({subject.slug for subject in both}) == 2
+
+
 def test_baseline_on_other_images_is_refused(runs):
     with pytest.raises(UserError, match="channels=3, but .* --channels=1; name runs on the same"):
         load_subjects(runs["hali"], [runs["rgb"]], "last")

@@ -43,7 +43,7 @@ def test_shares_are_pooled_over_components():
     whole = one.sum() + two.sum()
     energies = traversal._pooled(np.stack([one, two]), np.array([[0.0], [whole / 4]]))
     shares = traversal._shares(np.concatenate([energies, 0 * energies], axis=1))
-    np.testing.assert_allclose(shares, [[1.5 / 2.5, 3 / 4, 0, 0]])
+    np.testing.assert_allclose(shares, [[1.5 / 2.5, 3 / 4, np.nan, np.nan]])
 
 
 def test_range_of_the_top_and_below():
@@ -137,6 +137,26 @@ def test_answer_says_whether_the_claims_hold(tmp_path):
         assert f"({name})" in text
         with Image.open(tmp_path / name) as picture:
             assert min(picture.size) > 100
+
+
+@pytest.mark.parametrize("dead", [1, 2])
+def test_components_that_change_nothing_do_not_set_the_strength(tmp_path, dead):
+    context, _ = linear_context(tmp_path)
+    context.subject.model._basis[-dead:] = 0
+    answer = json.loads(json.dumps(Traversal().answer(context)))
+    rows = answer["rows"]
+    if dead == 2:  # nothing is left that could be compared
+        assert answer["strength"] == 0
+        assert rows["z_2"]["low"] is None and rows["z_2"]["low_at_equal_strength"] is None
+    else:
+        assert answer["strength"] > 0 and answer["levels"]["z_2"]["equal_components"] == 1
+        assert rows["z_2"]["low_at_equal_strength"] == pytest.approx(1, abs=0.05)
+    assert "nan" not in Traversal().report(answer)
+    assert {found.verdict for found in Traversal().findings(answer).values()} <= {
+        "holds",
+        "does not hold",
+        "undecided",
+    }
 
 
 def test_one_level_has_nothing_to_compare():

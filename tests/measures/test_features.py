@@ -92,6 +92,12 @@ def test_distance_grows_with_blur_and_with_noise():
     assert 0 < noisy[0] < noisy[1] < noisy[2]
 
 
+@pytest.mark.parametrize("size", [20, 22, 44])
+def test_sizes_that_cells_do_not_divide_are_cut(size):
+    images = images_of(1, size, 3)
+    assert features.embed(images).shape[1] == 16 * (6 * len(features.maps(images)[:-1]) + 3)
+
+
 @pytest.mark.parametrize("size, scales", [(16, 2), (32, 3), (64, 4), (128, 5)])
 def test_embedding_is_the_mean_over_cells(size, scales):
     images = images_of(2, size, 3)

@@ -113,10 +113,10 @@ def seeds(groups: Mapping[str, list[str]], headlines: Mapping[str, Mapping[str, 
 
 def _groups(subjects):
     """For `seeds`: the subjects of equal settings, two or more of each."""
-    groups = collections.defaultdict(list)
-    for subject in subjects:
-        groups[str(subject.settings)].append(subject.name)
-    groups = [names for names in groups.values() if len(names) > 1]
+    by_settings = collections.defaultdict(dict)
+    for subject in subjects:  # two of one seed are one training
+        by_settings[str(subject.settings)].setdefault(subject.config.run.seed, subject.name)
+    groups = [list(names.values()) for names in by_settings.values() if len(names) > 1]
     kinds = [names[0].split()[0] for names in groups]
     return {
         kind if kinds.count(kind) == 1 else names[0]: names for kind, names in zip(kinds, groups)

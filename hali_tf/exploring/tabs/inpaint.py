@@ -44,8 +44,8 @@ def add(subject: Subject, chosen: gr.State, tab: gr.Tab) -> Follow:
     )
 
     @said
-    def predict(chosen: Chosen, painting: dict, part: str) -> Iterator[list]:
-        mask = mask_of(part, painting["layers"], subject.coder.image_shape[:2])
+    def predict(chosen: Chosen, painting: dict | None, part: str) -> Iterator[list]:
+        mask = mask_of(part, painting["layers"] if painting else [], subject.coder.image_shape[:2])
         rounds: list[tuple[str, str]] = []
         for caption, filled in views.inpaint(subject.coder, chosen.image, mask):
             rounds.append((shown(filled), caption))

@@ -53,6 +53,7 @@ def test_runs_of_other_flags_or_steps_are_no_seeds_of_one_model():
         for name, n, flags in (
             ("a", 5, {"seed": 1}),
             ("b", 5, {"seed": 2, "run_dir": "elsewhere"}),
+            ("copy of a", 5, {"seed": 1, "run_dir": "copy"}),
             ("later", 6, {"seed": 3}),
             ("wide", 5, {"width": 2.0}),
         )
