@@ -45,6 +45,7 @@ def main() -> None:
         server, folder = "tensorflow_model_server", flags.export_dir
     else:
         server, folder = "python -m serving.server", os.path.abspath(flags.export_dir)
+    # The client asks for hali if it is told no other.
     arguments = shlex.join([f"--model_base_path={folder}", "--model_name=hali"])
     print(f"serve it: {server} {arguments}")
 

@@ -127,6 +127,8 @@ def _decided(config):
     """
     path = os.path.join(config.out, "config.json")
     earlier = ClassifierConfig.from_file(path) if os.path.exists(path) else None
+    if earlier and earlier.encoder_of:  # an encoder never did; it was no flag once
+        earlier = earlier.replace(degrade=False)
     if config.precision == "auto":
         decided = earlier.precision if earlier else devices.native_precision()
         config = config.replace(precision=decided)

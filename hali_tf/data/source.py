@@ -24,6 +24,14 @@ class Split:
     labels: np.ndarray | None = None
     skipped: int = 0
 
+    def draw(self, most: int) -> np.ndarray:
+        """Positions of at most so many images, ascending; a fixed draw.
+
+        Neither the first ones nor every k-th would do: a set may have its classes in order or in
+        turns.
+        """
+        return np.sort(np.random.default_rng(0).permutation(len(self.images))[:most])
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:

@@ -18,7 +18,7 @@ def load_all(context: Context) -> dict[str, classifiers.AttributeClassifier]:
     """
     found: dict[str, classifiers.AttributeClassifier] = {}
     for folder in context.classifier_dirs:
-        classifier = _loaded(folder)
+        classifier = _loaded(folder, str(classifiers.identity(folder)))
         for what, own, expected in (
             ("attributes", classifier.names, context.source.label_names or ()),
             ("images", classifier.image_shape, context.source.image_shape),
@@ -50,7 +50,10 @@ def inputs(context: Context) -> dict[str, Any]:
     return {"classifiers": [classifiers.identity(folder) for folder in context.classifier_dirs]}
 
 
-_loaded = functools.lru_cache(maxsize=4)(classifiers.load)  # several questions ask them
+@functools.lru_cache(maxsize=4)  # several questions ask them
+def _loaded(folder, identity):
+    """Another one that was trained in the same folder has another identity."""
+    return classifiers.load(folder)
 
 
 def _short(values):

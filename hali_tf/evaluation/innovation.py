@@ -250,8 +250,7 @@ def strips(
 def _entries(context, coder, z_validation, validation_labels):
     """Label name to its entry and correlations; and all correlations on training, [A, d]."""
     source, train = context.source, context.split("train")
-    # All classes, in whatever order they are.
-    rows = np.sort(np.random.default_rng(0).permutation(len(train.images))[:_CORRELATED])
+    rows = train.draw(_CORRELATED)
     z, train_labels = coder.encode(np.asarray(train.images[rows]))[-1], train.labels[rows]
     names = source.label_names
     if not source.multi_label:  # 0 and 1 for each class

@@ -2,13 +2,7 @@
 
 Linear SVMs are trained on the validation split and evaluated on the test split. Their
 regularisation is chosen within the validation split, so the test split chooses nothing. The
-features are
-
-  z_1, z_2    the mean of q(z_l | z_{l-1}), feature maps averaged over a grid of 8x8; both together
-  maps        the output of every row of the encoder below the Gaussians, averaged over the image
-
-Of grids of 4x4, 8x8 and 16x16 the finer was the better on faces of 64x64 (72.3, 74.9 and 76.4 % on
-held-out validation images); 16x16 of the paper's 64 maps would be 16,384 features.
+features are those of `encoder_features`.
 
 For attributes the paper's measure is balanced accuracy. Classes take one SVM with as many classes.
 Memory: float32 features of both splits of one model at a time, about 40 KiB per image at full
@@ -19,25 +13,18 @@ times its features, for each core.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from hali_tf.attributes import classifier as classifiers
-from hali_tf.data import Split
+from hali_tf.evaluation import encoder_features
 from hali_tf.evaluation import rows as tables
 from hali_tf.evaluation.claims import Finding, above, compared, roles
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown, published
-from hali_tf.evaluation.subjects import Subject
 from hali_tf.measures import intervals, probes, scores
-from hali_tf.models.generative import to_unit
 
-_BATCH = 128
-_GRID = 8
 _FEW = (100, 1000)  # numbers of labels, besides all of them
 _SUPERVISED = ("PANDA", "Anet", "LMLE-kNN")  # published, with what the paper says HALI is above
 _METHOD = """\
@@ -96,16 +83,16 @@ class Representation(Question):
         validation, test = context.split("validation"), context.split("test")
         labels, test_labels = _columns(validation.labels), _columns(test.labels)
         order = np.random.default_rng(context.seed).permutation(len(labels))
-        encoders = {s.name: _encoder(s.model) for s in context.subjects}
+        encoders = {s.name: encoder_features.encoder(s.model) for s in context.subjects}
         supervised = {s.name: _supervised(s, source.label_names) for s in context.subjects}
-        size = min(_size(encode, test.images) for encode in encoders.values())
-        size = min(size, len(labels))  # PCA of N images has N components at most
+        sizes = [encoder_features.size(encode, test.images) for encode in encoders.values()]
+        size = min(len(labels), *sizes)  # PCA of N images has N components at most
         rows, decisions, names = {}, {}, {}
         for subject in context.subjects:
             encode = encoders[subject.name]
-            found = _features(context, subject, encode, validation)
-            found_test = _features(context, subject, encode, test)
-            natural = equal = _together(subject)
+            found = encoder_features.of_split(context, subject, encode, validation)
+            found_test = encoder_features.of_split(context, subject, encode, test)
+            natural = equal = encoder_features.together(subject)
             if found[natural].shape[1] > size:
                 equal = f"{natural}, {size} by PCA"
                 found[equal], found_test[equal] = probes.reduced(
@@ -146,7 +133,7 @@ class Representation(Question):
         return markdown.page(
             f"Balanced accuracy of linear SVMs on the encoder's features{of} (chance "
             f"{answer['chance']:.3g} %): {', '.join(means)}.",
-            _METHOD.format(grid=_GRID, neighbours=probes.NEIGHBOURS, **answer),
+            _METHOD.format(grid=encoder_features.GRID, neighbours=probes.NEIGHBOURS, **answer),
             f"Published, in italics: {published.source('attribute_prediction')}." if paper else "",
             _summary(answer, paper),
             f"C is at the end of what was tried, and another may be better: {', '.join(at_limit)}."
@@ -189,13 +176,6 @@ def _published(answer):
     paper = published.attribute_prediction()
     names = answer["attributes"]
     return paper if names and set(paper["HALI"]) == set(names) else {}
-
-
-def _together(subject):
-    """Label of the means of all levels."""
-    labels = [label for label, _ in subject.levels()]
-    levels = ", ".join(f"z_{l}" for l in range(1, len(labels) + 1))
-    return labels[0] if len(labels) == 1 else f"{subject.name} {levels}"
 
 
 def _columns(labels):
@@ -251,47 +231,6 @@ def _probe(features, labels, test_features, test_labels):
         "neighbours": mean(probes.nearest(features, labels, test_features)),
     }
     return row, decisions
-
-
-def _size(encode, images):
-    """Number of the features of all levels together."""
-    return sum(mean.shape[1] for mean in encode(np.asarray(images[:1]))[0])
-
-
-def _encoder(model: keras.Model) -> Callable:
-    """A function of uint8 images to the pooled means of all levels and the pooled rows of all."""
-
-    @tf.function(reduce_retracing=True)
-    def encode(images):
-        levels = model.average.encoder.maps(to_unit(images))
-        maps = [pool(row, 1) for rows, _ in levels for row in rows]
-        return [pool(mean, _GRID) for _, mean in levels], tf.concat(maps, axis=1)
-
-    return encode
-
-
-def _features(
-    context: Context, subject: Subject, encode: Callable, split: Split
-) -> dict[str, np.ndarray]:
-    """Label to features of all images of a split, float32 [N, F]."""
-    means, maps = [], []
-    starts = range(0, len(split.images), _BATCH)
-    for start in context.progress(starts, f"encode with {subject.name}"):
-        means_of_batch, maps_of_batch = encode(np.asarray(split.images[start : start + _BATCH]))
-        means.append([level.numpy() for level in means_of_batch])
-        maps.append(maps_of_batch.numpy())
-    zs = [np.concatenate(level) for level in zip(*means)]
-    found = {label: zs[level - 1] for label, level in subject.levels()}
-    found[_together(subject)] = np.concatenate(zs, axis=1)  # the same, where there is one level
-    found[f"{subject.name} maps"] = np.concatenate(maps)
-    return found
-
-
-def pool(maps: tf.Tensor, side: int) -> tf.Tensor:
-    """Feature maps [B, h, w, c] averaged over a grid of at most side x side: float32 [B, F]."""
-    factors = [-(-size // side) for size in maps.shape[1:3]]
-    maps = tf.nn.avg_pool2d(tf.cast(maps, tf.float32), factors, factors, "SAME")
-    return tf.reshape(maps, [-1, int(np.prod(maps.shape[1:]))])
 
 
 def _reference(subject):

@@ -80,11 +80,11 @@ class Traversal(Question):
         values: list[np.ndarray] = []
         for (name, described), z, (spectra, beyond) in zip(levels.items(), zs, full):
             level = len(values) + 1
-            strengths = _strengths(coder, spectra)
-            reach = np.flatnonzero((strengths >= strength) & (strengths > 0))
+            reach: list[int] = []
             equal = np.zeros_like(spectra[:1]), np.zeros_like(beyond[:1])
-            if strength and len(reach):
-                components = context.progress(reach.tolist(), f"weaken {name}")
+            if strength:  # else a level changes nothing, and there is nothing to compare with
+                reach = np.flatnonzero(_strengths(coder, spectra) >= strength).tolist()
+                components = context.progress(reach, f"weaken {name}")
                 equal = _energies(coder, z, level, components, strength)
             described["equal_components"] = len(reach)
             values.append(np.concatenate([_pooled(spectra, beyond), _pooled(*equal)], axis=1))

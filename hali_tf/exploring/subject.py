@@ -20,7 +20,7 @@ from hali_tf.runs.run_folder import read_ways_back
 from serving.client import HaliClient
 
 _OFFERED = 24  # pictures to choose from
-_FITTED = 4000  # images, at most
+_FITTED = 4000  # images, at most: somebody waits for it
 _MEASURED = 2  # of them tell which components are strong
 
 # Images, uint8 [N, H, W, C], to names of K classes and scores, float32 [N, K].
@@ -88,7 +88,9 @@ def of_run(run_dir: str, checkpoint: str = "last", data_dir: str = "") -> Subjec
         labels = source.label_names or tuple(map(str, range(config.labels.classes)))
         classify = _classify(model, lambda: classifiers.OwnLabel(labels))
     elif test.labels is not None or source.load("train").labels is not None:
-        classify = _classify(model, lambda: _fit(model, source))
+        classify = _classify(
+            model, lambda: classifiers.fit(model.average, source, source.load("train"), _FITTED)
+        )
     step = int(model.step.numpy())
     entries = {**_found(run_dir, step), **_of_labels(model.latent_shapes[-1][-1], labels)}
     pictures = np.asarray(test.images[:_OFFERED])
@@ -118,11 +120,6 @@ def of_server(target: str, model: str) -> Subject:
             labels = tuple(map(str, classify(pictures[:1])[0]))
     entries = _of_labels(coder.latent_shapes[-1][-1], labels)
     return Subject(f"{model} at {target}", coder, "", pictures, labels, entries, classify)
-
-
-def _fit(model, source):
-    """A classifier of few images, which is quick."""
-    return classifiers.fit(model.average, source, source.load("train"), _FITTED)
 
 
 def _classify(model, make):

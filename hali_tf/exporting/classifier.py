@@ -120,8 +120,7 @@ def fit(
       `Classifier`.
     """
     assert split.labels is not None
-    # Not the first ones: a file may have its images in order of class.
-    rows = np.sort(np.random.default_rng(0).permutation(len(split.images))[:most])
+    rows = split.draw(most)
     labels = split.labels[rows]
     x = _over(split.images, rows, lambda images: features(generative.encode(images)))
     mean, deviation = x.mean(axis=0), x.std(axis=0) + 1e-6

@@ -32,14 +32,11 @@ class Catalog:
         self.leaving: list[Version] = []  # that unload while their number is loaded anew
 
     def all_versions(self) -> list[Version]:
-        """The versions of all models, lowest numbers first."""
-        return [
-            *self.leaving,
-            *(
-                version
-                for versions in list(self.versions.values())
-                for _, version in sorted(versions.items())
-            ),
+        """The versions of all models, lowest numbers first, after those that leave."""
+        return self.leaving + [
+            version
+            for versions in list(self.versions.values())
+            for _, version in sorted(versions.items())
         ]
 
     def available(self, name: str) -> dict[int, Version]:

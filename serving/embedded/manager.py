@@ -139,10 +139,8 @@ class ModelManager(Catalog):
                 self.check_labels(config, self._allow_labels_for_unavailable)
             new = {config.name for config in config_list.config} - set(self.configs)
             for config in config_list.config:
-                if (
-                    config.name not in new
-                    and config.base_path != self.configs[config.name].base_path
-                ):
+                before = self.configs.get(config.name, config)
+                if config.base_path != before.base_path:
                     _log.warning(
                         "%s has another base path: a version that is loaded stays as it is where "
                         "one of its number is there",

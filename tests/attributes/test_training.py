@@ -146,3 +146,15 @@ def test_a_folder_from_before_the_flag_is_of_degraded_images(trained, tmp_path):
     training.train(config_of(tmp_path / "old", degrade=True), faces())
     with pytest.raises(UserError, match="--degrade: False here, True there"):
         training.train(config_of(tmp_path / "old"), faces())
+
+
+def test_a_folder_of_an_encoder_from_before_the_flag_is_left_as_it_is(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "old")
+    old = json.loads((tmp_path / "old" / "config.json").read_text())
+    del old["degrade"]
+    (tmp_path / "old" / "config.json").write_text(
+        json.dumps({**old, "data": "", "encoder_of": "runs/x"})
+    )
+    flags = {"weights": "imagenet", "frozen_blocks": 4, "degrade": True}  # the defaults
+    config = config_of(tmp_path / "old", data="", encoder_of="runs/x", **flags)
+    assert training.train(config, faces(), ENCODER) == classifiers.card(trained)

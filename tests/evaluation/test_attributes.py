@@ -9,7 +9,7 @@ import pytest
 
 from hali_tf.attributes import classifier as classifiers
 from hali_tf.errors import UserError
-from hali_tf.evaluation import attributes
+from hali_tf.evaluation import attribute_classifier, attributes
 from hali_tf.evaluation.attributes import Attributes
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.report import published
@@ -172,7 +172,19 @@ def test_what_cannot_answer(trained, tmp_path):
 
 def test_a_classifier_of_others_is_refused_before_any_question(trained, tmp_path):
     others = dataclasses.replace(faces(), label_names=("Old", "Red", "Any"))
-    with pytest.raises(UserError, match="attributes are .Bright, Red, Any., .* .Old, Red, Any."):
-        Attributes().inputs(context_of(tmp_path, trained, source=others))
-    with pytest.raises(UserError, match="its images are .16, 16, 3., .* .32, 32, 3."):
-        Attributes().inputs(context_of(tmp_path, trained, source=faces(32)))
+    for ask in (Attributes().inputs, Attributes().answer):
+        message = "attributes are .Bright, Red, Any., .* .Old, Red, Any."
+        with pytest.raises(UserError, match=message):
+            ask(context_of(tmp_path, trained, source=others))
+        with pytest.raises(UserError, match="its images are .16, 16, 3., .* .32, 32, 3."):
+            ask(context_of(tmp_path, trained, source=faces(32)))
+
+
+def test_a_classifier_that_was_trained_anew_is_loaded_anew(trained, tmp_path):
+    folder = tmp_path / "found"
+    shutil.copytree(trained, folder)
+    before = attribute_classifier.load(context_of(tmp_path, folder))
+    assert attribute_classifier.load(context_of(tmp_path, folder)) is before
+    card = folder / "classifier.json"
+    card.write_text(card.read_text() + " ")
+    assert attribute_classifier.load(context_of(tmp_path, folder)) is not before

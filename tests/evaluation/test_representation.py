@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from hali_tf.data import Source, Split
 from hali_tf.errors import UserError
-from hali_tf.evaluation import representation
+from hali_tf.evaluation import encoder_features, representation
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.representation import Representation
 from hali_tf.evaluation.subjects import Subject
@@ -169,8 +169,8 @@ def test_one_validation_image(tmp_path):
 def test_pool_averages_over_a_grid():
     maps = np.arange(32, dtype=np.float32).reshape(1, 4, 8, 1)
     expected = maps.reshape(2, 2, 2, 4).mean(axis=(1, 3)).ravel()
-    np.testing.assert_allclose(representation.pool(maps, 2)[0], expected)
-    assert representation.pool(np.ones([1, 7, 7, 2], np.float32), 4).shape == (1, 32)
+    np.testing.assert_allclose(encoder_features.pool(maps, 2)[0], expected)
+    assert encoder_features.pool(np.ones([1, 7, 7, 2], np.float32), 4).shape == (1, 32)
 
 
 def test_the_encoders_maps_are_what_it_computes():
