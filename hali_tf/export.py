@@ -4,8 +4,8 @@ python -m hali_tf.export --run_dir=runs/digits --export_dir=export/hali
 
 Writes EXPORT_DIR/<version>/, whole or not at all: a SavedModel of the averaged weights in float32
 with the signatures encode, decode, decode_latents, reconstruct, sample and, where the data can be
-read and has labels, classify and classify_examples; warm-up requests and a model card in
-assets.extra/.
+read and has labels, classify and classify_examples (a run of --encoder_only has encode and classify
+alone, since its decoder has learned nothing); warm-up requests and a model card in assets.extra/.
 """
 
 from __future__ import annotations
@@ -83,7 +83,12 @@ def export(
     with locked(export_dir, "export_dir"):  # before the classifier, which takes minutes
         head, accuracy = _classifier(config, model, data_dir, classify)
         card = _card(run_dir, config, model, checkpoint, accuracy)
-        servable = Servable(model.average, head, own_boxes(config.data.name))
+        servable = Servable(
+            model.average,
+            head,
+            own_boxes(config.data.name),
+            decodes=not config.labels.encoder_only,
+        )
         return versions.write(servable, export_dir, version, card)
 
 

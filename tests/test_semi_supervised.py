@@ -128,6 +128,9 @@ def test_encoder_alone_learns_from_the_same_labels(run, tmp_path):
     left_out = {name for name, question in QUESTIONS.items() if question.left_out(context)}
     assert left_out == set(QUESTIONS) - {"labels", "representation"}
     assert "trained its encoder alone" in QUESTIONS["samples"].left_out(context)
+    exported = export.export(str(tmp_path), str(tmp_path / "export"))
+    served = tf.saved_model.load(exported).signatures
+    assert set(served) == {"encode", "serving_default", "classify", "classify_examples"}
 
 
 def test_set_without_classes_is_refused_in_one_line(tmp_path):

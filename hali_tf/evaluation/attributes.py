@@ -16,6 +16,7 @@ from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown, published
 from hali_tf.measures import intervals, scores
+from hali_tf.progress import progress_bar
 
 CHANCE = 50  # per cent, balanced
 _BATCH = 128
@@ -76,7 +77,7 @@ class Attributes(Question):
         classifiers = attribute_classifier.load_all(context)
         split = context.split("validation")
         found: dict[str, dict[str, list]] = {reading: {} for reading in classifiers}
-        for start in context.progress(range(0, len(split.images), _BATCH), "attributes"):
+        for start in progress_bar(range(0, len(split.images), _BATCH), "attributes"):
             images = np.asarray(split.images[start : start + _BATCH])
             shown = {"Data": images}
             for subject in context.subjects:

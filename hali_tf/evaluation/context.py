@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Iterable
 
 from hali_tf.data import Source, Split
+from hali_tf.errors import UserError
 from hali_tf.evaluation.subjects import Subject
-from hali_tf.progress import progress_bar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +48,18 @@ class Context:
         return {s.name: [label for label, _ in s.levels()] for s in self.subjects}
 
     def split(self, name: str) -> Split:
-        """A split of the data; "validation" and "test" are cut to `limit`."""
+        """A split of the data; "validation" and "test" are cut to `limit`.
+
+        Raises:
+          UserError: there are fewer than two test images, which intervals over images take.
+        """
         split = _load(self.source, name)
+        if name == "test" and len(split.images) < 2:
+            data = self.subject.config.data
+            raise UserError(
+                f"--data_dir={data.data_dir}: {data.name} has {len(split.images)} test image, and "
+                "an evaluation takes two or more"
+            )
         if not self.limit or name == "train":
             return split
         labels = None if split.labels is None else split.labels[: self.limit]
@@ -59,10 +68,6 @@ class Context:
     def path(self, name: str) -> str:
         """Path of a file in the evaluation's folder."""
         return os.path.join(self.folder, name)
-
-    def progress(self, iterable: Iterable, words: str) -> Iterable:
-        """`iterable` with a progress bar."""
-        return progress_bar(iterable, words)
 
 
 @functools.lru_cache(maxsize=3)

@@ -19,6 +19,7 @@ from hali_tf.data import Split
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.subjects import Subject
 from hali_tf.models.generative import to_unit
+from hali_tf.progress import progress_bar
 
 GRID = 8
 _BATCH = 128
@@ -54,7 +55,7 @@ def of_split(
     """Label to features of all images of a split, float32 [N, F]; `encode` is of `encoder`."""
     means, maps = [], []
     starts = range(0, len(split.images), _BATCH)
-    for start in context.progress(starts, f"encode with {subject.name}"):
+    for start in progress_bar(starts, f"encode with {subject.name}"):
         means_of_batch, maps_of_batch = encode(np.asarray(split.images[start : start + _BATCH]))
         means.append([level.numpy() for level in means_of_batch])
         maps.append(maps_of_batch.numpy())

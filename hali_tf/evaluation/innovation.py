@@ -28,6 +28,7 @@ from hali_tf.measures.correlations import all_pairs, of_columns
 from hali_tf.measures.latents import scale
 from hali_tf.measures.spectra import by_strength
 from hali_tf.models.coder import Coder
+from hali_tf.progress import progress_bar
 
 SCALARS = traversal.scalars(2, 2)
 FLIP = -3.0  # multiplies an entry where the classifier decides: the other sign, and far out
@@ -70,7 +71,7 @@ class Innovation(Question):
         zs = coder.encode(images)
         result = {"scalars": SCALARS.tolist(), "labels": {}}
         if held_out.labels is None:
-            components = context.progress(range(zs[-1].shape[-1]), "innovate")
+            components = progress_bar(range(zs[-1].shape[-1]), "innovate")
             spectra = traversal.effects(coder, zs[-1], coder.num_levels, components)
             shown = {f"entry {k}": k for k in by_strength(spectra)[:_SHOWN_ENTRIES]}
         else:
@@ -288,7 +289,7 @@ def _measure(context, coder, zs, correlation, result):
     rows = list(result["labels"].values())
     entries = sorted({row["entry"] for row in rows})
     own = [entries.index(row["entry"]) for row in rows]
-    progress = context.progress(entries, "innovate")
+    progress = progress_bar(entries, "innovate")
     before, after = changes(coder, zs, progress, classifier.decide)
     signs = np.sign(correlation[:, entries]).T
     could = in_direction(before, after, zs[-1][:, entries], signs)

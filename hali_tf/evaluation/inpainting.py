@@ -25,6 +25,7 @@ from hali_tf.evaluation.masks import read_mask, standard_masks
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
 from hali_tf.models.coder import Coder
+from hali_tf.progress import progress_bar
 
 _MOST = 6  # rounds of a level
 _CHOOSING, _IMAGES, _SHOWN = 200, 1000, 8
@@ -132,7 +133,7 @@ def _of_mask(context, choosing, images, name, mask):
     """(a mask's part of the answer, squared errors [N, R] of its rows); draws its figure."""
     squares, curves, schedules, shown = {}, {}, {}, {}
     top = context.subject.coder.num_levels
-    for subject in context.progress(context.subjects, f"inpaint, {name}"):
+    for subject in progress_bar(context.subjects, f"inpaint, {name}"):
         levels = schedules[subject.name] = choose(subject.coder, choosing, mask)
         parts = [
             inpaint(subject.coder, images[i : i + _BATCH], mask, levels)

@@ -16,6 +16,7 @@ from hali_tf.evaluation.report import markdown
 from hali_tf.measures import features, intervals, lpips
 from hali_tf.measures.reconstruction import compare
 from hali_tf.measures.spectra import CUTOFF, spectrum
+from hali_tf.progress import progress_bar
 
 _BATCH = 128
 _SHOWN = 16
@@ -82,7 +83,7 @@ class Reconstruction(Question):
         for subject in context.subjects:
             reconstruct = subject.coder.reconstruct
             for label, level in subject.levels():
-                bar = context.progress(parts, f"reconstruct, {label}")
+                bar = progress_bar(parts, f"reconstruct, {label}")
                 values[label] = np.concatenate(
                     [of_pairs(images[part], reconstruct(images[part], level)) for part in bar]
                 )

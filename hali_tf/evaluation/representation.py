@@ -24,6 +24,7 @@ from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown, published
 from hali_tf.measures import intervals, probes, scores
+from hali_tf.progress import progress_bar
 
 _FEW = (100, 1000)  # numbers of labels, besides all of them
 _SUPERVISED = ("PANDA", "Anet", "LMLE-kNN")  # published, with what the paper says HALI is above
@@ -99,7 +100,7 @@ class Representation(Question):
                     found[natural], found_test[natural], size
                 )
             names[subject.name] = {"natural": natural, "equal": equal}
-            for label in context.progress(list(found), "SVMs"):
+            for label in progress_bar(list(found), "SVMs"):
                 rows[label], decisions[label] = _probe(
                     found.pop(label)[order], labels[order], found_test.pop(label), test_labels
                 )

@@ -19,6 +19,7 @@ from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question, identity_of_weights
 from hali_tf.evaluation.report import markdown
 from hali_tf.measures import distributions, features, inception, intervals
+from hali_tf.progress import progress_bar
 
 _COUNT = 10_000
 _POOL = 50_000  # training images among which the nearest are searched
@@ -158,9 +159,7 @@ def _embed(
 ) -> np.ndarray:
     """float32 [len(which), D], in batches; `images_of` gives the images of a part of `which`."""
     parts = [which[i : i + _BATCH] for i in range(0, len(which), _BATCH)]
-    return np.concatenate(
-        [embed(images_of(part)).numpy() for part in context.progress(parts, words)]
-    )
+    return np.concatenate([embed(images_of(part)).numpy() for part in progress_bar(parts, words)])
 
 
 def _measures(embedded, reference, pool):

@@ -32,6 +32,7 @@ from hali_tf.evaluation.report import markdown
 from hali_tf.measures.latents import scale
 from hali_tf.measures.spectra import CUTOFF, beyond_colours, by_strength, spectrum
 from hali_tf.models.coder import Coder
+from hali_tf.progress import progress_bar
 
 _SAMPLES = 16
 _SHOWN_COMPONENTS, _SHOWN_SAMPLES = 4, 3
@@ -69,7 +70,7 @@ class Traversal(Question):
         zs = coder.decode_latents(z_top, top)
         full, levels = [], {}
         for level, z in enumerate(zs, start=1):
-            components = context.progress(range(z.shape[-1]), f"traverse z_{level}")
+            components = progress_bar(range(z.shape[-1]), f"traverse z_{level}")
             spectra, beyond = _energies(coder, z, level, components)
             full.append((spectra, beyond))
             levels[f"z_{level}"] = described = _described(coder, level, spectra, beyond)
@@ -84,7 +85,7 @@ class Traversal(Question):
             equal = np.zeros_like(spectra[:1]), np.zeros_like(beyond[:1])
             if strength:  # else a level changes nothing, and there is nothing to compare with
                 reach = np.flatnonzero(_strengths(coder, spectra) >= strength).tolist()
-                components = context.progress(reach, f"weaken {name}")
+                components = progress_bar(reach, f"weaken {name}")
                 equal = _energies(coder, z, level, components, strength)
             described["equal_components"] = len(reach)
             values.append(np.concatenate([_pooled(spectra, beyond), _pooled(*equal)], axis=1))

@@ -22,14 +22,16 @@ class Servable(tf.Module):
       generative: `models.generative.Generative`, float32.
       classifier: `Classifier`, `OwnLabel`, or None.
       boxes: what is kept of encoded pictures; see `pictures.prepare`.
+      decodes: whether the decoder has learned anything; without, no signature asks it.
     """
 
-    def __init__(self, generative, classifier=None, boxes=None):
+    def __init__(self, generative, classifier=None, boxes=None, decodes=True):
         super().__init__()
         # The layers stay out of reach of tf.saved_model: it would save what Keras needs to train.
         self._served = lambda: generative
-        weights = generative.encoder.weights + generative.decoder.weights
+        weights = generative.encoder.weights + (generative.decoder.weights if decodes else [])
         self.weights = [keras_versions.tf_variable(weight) for weight in weights]
+        self._decodes = decodes
         # Not an attribute of its own: tf.Module would wrap the dictionary.
         self._boxes = lambda: boxes or {}
         self.classifier = classifier
@@ -38,9 +40,21 @@ class Servable(tf.Module):
         """Concrete functions by name, as the README of serving lists them."""
         model = self._served()
         images = tf.TensorSpec([None, *model.image_shape], tf.uint8, "images")
-        top = model.num_levels
         functions = {"encode": _concrete(self._encode, images)}
         functions["serving_default"] = functions["encode"]
+        if self._decodes:
+            functions.update(self._of_the_decoder(images))
+        if self.classifier is not None:
+            functions["classify"] = _concrete(self._classify, images)
+            functions["classify_examples"] = _concrete(
+                self._classify_examples, tf.TensorSpec([None], tf.string, "inputs")
+            )
+        return functions
+
+    def _of_the_decoder(self, images):
+        """The signatures that take a decoder."""
+        top = self._served().num_levels
+        functions = {}
         for level in range(1, top + 1):
             name = "decode" if level == top else f"decode_{level}"
             functions[name] = _concrete(*self._decode(level))
@@ -48,11 +62,6 @@ class Servable(tf.Module):
             functions["decode_latents"] = _concrete(self._decode_latents, self._latent(top))
         functions["reconstruct"] = _concrete(self._reconstruct, images)
         functions["sample"] = _concrete(self._sample, tf.TensorSpec([None], tf.int64, "seeds"))
-        if self.classifier is not None:
-            functions["classify"] = _concrete(self._classify, images)
-            functions["classify_examples"] = _concrete(
-                self._classify_examples, tf.TensorSpec([None], tf.string, "inputs")
-            )
         return functions
 
     def _encode(self, images):

@@ -128,7 +128,7 @@ def test_the_supervised_reference_decides_on_the_same_images(tmp_path, monkeypat
 def test_a_damaged_reference_is_named_before_the_long_work(tmp_path, monkeypatch):
     (tmp_path / "supervised").mkdir()
     (tmp_path / "supervised" / "classifier.json").write_text("{}")
-    monkeypatch.setattr(Context, "progress", None)  # no SVM is begun
+    monkeypatch.setattr(representation, "progress_bar", None)  # no SVM is begun
     with pytest.raises(UserError, match="weights.npz: damaged"):
         Representation().answer(context_of(tmp_path, splits(), subject_of(run_dir=tmp_path)))
 

@@ -20,6 +20,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str | float | None]]) -> 
       head: names of the columns; "" above row labels.
       rows: cells: text, an integer, a float (written with four digits), or None (a dash).
     """
+    head = [_cell(name) for name in head]
     cells = [[_cell(value) for value in row] for row in rows]
     words = [any(row[i][:1] not in _BEGINNINGS for row in cells) for i in range(len(head))]
     rule = ["---", *("---" if text else "---:" for text in words[1:])]
@@ -30,7 +31,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str | float | None]]) -> 
 def _cell(value):
     if value is None:
         return "–"
-    return f"{value:#.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:#.4g}"
+    return str(value).replace("|", r"\|")  # such as in the name of a run
 
 
 def with_interval(

@@ -14,3 +14,8 @@ def test_columns_of_words_are_aligned_to_the_left():
     rule = markdown.table(["", "verdict", "value"], rows).splitlines()[1]
     assert rule == "| --- | --- | ---: |"
     assert markdown.table(["", "value"], []) == "|  | value |\n| --- | ---: |"
+
+
+def test_a_bar_in_a_name_is_no_new_column():
+    rows = markdown.table(["", "a|b"], [["x|y", 1]]).splitlines()
+    assert rows[0] == r"|  | a\|b |" and rows[2] == r"| x\|y | 1 |"

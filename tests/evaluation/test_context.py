@@ -1,0 +1,23 @@
+"""The splits that an evaluation uses."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from hali_tf.data import Source, Split
+from hali_tf.errors import UserError
+from tests.evaluation.linear import Linear
+
+
+def test_held_out_splits_are_cut_and_training_images_are_not(context_of, source):
+    context = context_of(Linear(), limit=4)
+    for name, count in (("train", 20), ("validation", 4), ("test", 4)):
+        np.testing.assert_array_equal(context.split(name).images, source.load(name).images[:count])
+
+
+def test_split_of_one_image_is_refused(context_of):
+    one = Source("npz", (16, 16, 1), lambda name: Split(np.zeros([1, 16, 16, 1], np.uint8)))
+    context = dataclasses.replace(context_of(Linear()), source=one)
+    with pytest.raises(UserError, match="has 1 test image"):
+        context.split("test")
