@@ -29,6 +29,11 @@ OPTIMIZERS = (
     else (keras.optimizers.Optimizer, keras.optimizers.legacy.Optimizer)
 )
 
+# Optimisers of this Keras that cannot train here, with the reason.
+UNSUPPORTED_OPTIMIZERS = (
+    {"Adafactor": "refuses the names of TensorFlow's variables"} if _KERAS_3 else {}
+)
+
 
 def same_optimizers(keras_version: str) -> bool:
     """Whether the optimisers' moments in a checkpoint of that Keras can be restored here."""

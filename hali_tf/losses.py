@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-# Beyond it exp(-|s|) nears the smallest float32, and 1 / sigmoid'(s) would be 0 * inf.
+# Far beyond it exp(-|s|) times the other factors of a gradient is below the smallest float32.
 _LARGEST_LOGIT = 60.0
 
 _SURE = 0.95
@@ -96,7 +96,8 @@ def generator_over_discriminator(s_q: tf.Tensor, s_p: tf.Tensor) -> tuple[tf.Ten
     same ds/d(input), and for each example
       (d generator_loss / ds_q) / (d discriminator_loss / ds_q) = sigmoid(s_q) / -sigmoid(-s_q)
                                                                 = -exp(s_q), and for s_p -exp(-s_p).
-    Logits beyond 60 count as 60: there float32 has lost the gradient that would be scaled.
+    Logits beyond 60 count as 60, so that an example with such a logit has a smaller gradient than
+    the generator's loss gives it: what is scaled falls with exp(-|s|), until float32 has lost it.
 
     Returns:
       Factors of the encoder's and of the decoder's examples, float32 of the shapes of s_q and s_p.

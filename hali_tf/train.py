@@ -88,9 +88,14 @@ def train(
                 "another worker has ended; start all of them again, and they go on from the last "
                 "checkpoint"
             ) from error
-        if isinstance(error, tf.errors.OpError) and "No space left" not in str(error):
-            raise  # of a device's memory, and not of the disk under TensorBoard's files
         reason = str(error).partition("\n")[0]
+        if isinstance(error, tf.errors.ResourceExhaustedError) and "No space left" not in reason:
+            raise UserError(
+                f"--batch_size={config.optimisation.batch_size}: the device has too little memory "
+                f"({reason}); choose a smaller batch, or see --accumulate and --remat"
+            ) from error
+        if isinstance(error, tf.errors.OpError) and "No space left" not in reason:
+            raise  # not of the disk under TensorBoard's files
         raise UserError(
             f"--run_dir={config.run_dir}: cannot be written ({reason}); make room, and the same "
             "command goes on from the last checkpoint"
@@ -99,10 +104,13 @@ def train(
 
 def describe_run(config: Config) -> None:
     """Prints what --dry_run promises."""
-    from hali_tf.runs.reopening import make_model
-    from hali_tf.training import describe, memory
+    from hali_tf.runs.reopening import copy_weights, make_model
+    from hali_tf.training import describe, memory, optimizers
 
     model = make_model(config)
+    optimizers.make_optimizer(config.optimisation)
+    if config.model.init_from:
+        copy_weights(config.model.init_from, model)
     print(config.to_json() + describe.summary(model))
     batch_size = config.optimisation.batch_size
     mebibytes = memory.needed(config, batch_size) / 2**20

@@ -7,6 +7,7 @@ import tensorflow as tf
 from hali_tf.architectures import ARCHITECTURES
 from hali_tf.architectures.rows import Conv
 from hali_tf.layers.convolution import BatchNorms
+from hali_tf.models.levels import Rows
 from hali_tf.models.networks import Decoder, Discriminator, Encoder
 
 # Trainable parameters of encoder, decoder and discriminator.
@@ -25,7 +26,7 @@ PARAMETERS = {
     "ali128": (5_193_984, 9_208_099, 20_960_929),
     "ali_cifar10": (3_118_496, 978_083, 10_370_561),
     "ali_svhn": (3_315_488, 1_764_515, 5_284_097),
-    "ali_celeba": (7_058_048, 11_803_331, 15_191_105),
+    "ali_celeba": (6_794_880, 11_799_107, 15_191_105),
 }
 
 
@@ -93,3 +94,29 @@ def test_adapt_changes_channels_and_dropout_only_where_asked():
     assert architecture.adapt(1).image == (32, 32, 1)
     rows = architecture.adapt(3, dropout=False).levels[0].discriminator
     assert {row.dropout for row in rows} == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "of_x", "of_z", "joint"),
+    [
+        # ALI's appendix: D(x), D(z), D(x, z).
+        ("ali_cifar10", [0.2, 0.5, 0.5, 0.5, 0.5], [0.2, 0.5], [0.5, 0.5, 0.5]),
+        ("ali_svhn", [0.2] * 5, [0.2, 0.2], [0.2, 0.2, 0.2]),
+        ("ali_celeba", [0.0] * 5, [0.2, 0.2], [0.2, 0.2, 0.2]),
+        # HALI's: D(x) and D(x, z_1), then D(x, z_1, z_2).
+        ("hali64", [0.2, 0.5, 0.5, 0.5, 0.2, 0.5, 0.5, 0.5, 0.2], [], [0.5, 0.5, 0.5]),
+    ],
+)
+def test_dropout_is_that_of_the_published_tables(name, of_x, of_z, joint):
+    levels = ARCHITECTURES[name].levels
+    assert [row.dropout for level in levels for row in level.discriminator] == of_x
+    assert [row.dropout for level in levels for row in level.latent_discriminator] == of_z
+    assert [row.dropout for row in ARCHITECTURES[name].joint] == joint
+
+
+def test_dropout_is_of_what_goes_into_a_row():
+    row = Conv(8, 1, norm=None, dropout=0.5, activation=None)
+    rows = Rows((row,), slope=0.2)
+    x = tf.random.stateless_normal([2, 4, 4, 8], [1, 2])
+    plain, dropped = rows(x).numpy(), rows(x, training=True, seed=tf.constant([3, 4])).numpy()
+    assert np.all(dropped != 0) and np.mean(dropped != plain) > 0.9

@@ -106,6 +106,8 @@ def test_defaults_resolve_to_digits():
         ({"classes": 5}, "--classes=5 needs labels"),
         ({"label_shift": 2}, "--label_shift=2"),
         ({"label_warp": 0.1}, "--label_warp=0.1"),
+        ({"labels_per_class": 5, "label_warp": 1.5}, "--label_warp=1.5: expected at most 1"),
+        ({"labels_per_class": 5, "label_shift": 129}, "--label_shift=129: expected at most 128"),
         ({"consistency": 1.0}, "--consistency=1.0"),
         ({"cycle_labels": 1.0}, "--cycle_labels=1.0"),
         ({"encoder_only": True}, "--encoder_only=True"),

@@ -222,6 +222,28 @@ def test_auto_is_what_it_was_there(run):
 
 
 @pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--optimizer=Foo", "no optimiser 'Foo'"),
+        ("--init_from=nowhere", "--init_from: nowhere/config.json: not found"),
+    ],
+)
+def test_dry_run_refuses_what_a_start_would(tmp_path, flag, words):
+    code, _, err = train(tmp_path / "run", "--dry_run", flag)
+    assert code in (1, 2) and words in err.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_full_memory_of_a_device_is_one_line(monkeypatch):
+    def full(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nhints")
+
+    monkeypatch.setattr("hali_tf.training.fit.fit", full)
+    with pytest.raises(UserError, match="^--batch_size=64: .* too little memory .OOM when allo"):
+        training_command.train(Config.of(run_dir="x"), None, None)
+
+
+@pytest.mark.parametrize(
     "model, architecture, last",
     [
         ("hali", "hali16", ["encoder", "decoder", "discriminator"]),

@@ -37,13 +37,19 @@ def one_level(two_level: Architecture) -> Architecture:
     )
 
 
-def _ali(image, latent, slope, encoder, decoder, discriminator, latent_features, joint_features,
-         dropout, activation="leaky_relu"):  # fmt: skip
-    """One of ALI's own tables (its appendix): rows as (kernel, strides, feature maps)."""
+def _ali(
+    image, latent, slope, encoder, decoder, discriminator, latent_discriminator, joint,
+    activation="leaky_relu",
+):  # fmt: skip
+    """One of ALI's own tables (its appendix).
 
-    def d_row(index, kernel, strides, features):
-        return Conv(features, kernel, strides, "valid", None if index == 0 else "weight",
-                    dropout[0] if index == 0 else dropout[1], activation)  # fmt: skip
+    The hidden rows of encoder and decoder are (kernel, strides, feature maps); those of D(x) have
+    the dropout beside these. The rows of D(z) and D(x, z) are (feature maps, dropout), and the last
+    one is the logit.
+    """
+
+    def of_latents(features, dropout):
+        return Conv(features, 1, norm=None, dropout=dropout, activation=activation)
 
     return Architecture(
         image=image,
@@ -52,52 +58,48 @@ def _ali(image, latent, slope, encoder, decoder, discriminator, latent_features,
             Level(
                 latent=(latent,),
                 encoder=(*(Conv(f, k, s, "valid") for k, s, f in encoder), Gaussian()),
+                # A transposed convolution of 1x1 is a plain one.
                 decoder=(
-                    *(ConvTranspose(f, k, s) for k, s, f in decoder[:-1]),
-                    Conv(decoder[-1][2], decoder[-1][0]),
+                    *(ConvTranspose(f, k, s) if k > 1 else Conv(f, k) for k, s, f in decoder),
                     Image(kernel=1),
                 ),
-                discriminator=tuple(d_row(i, *r) for i, r in enumerate(discriminator)),
-                latent_discriminator=tuple(
-                    Conv(latent_features, 1, norm=None, dropout=dropout[0], activation=activation)
-                    for _ in range(2)
+                discriminator=tuple(
+                    Conv(f, k, s, "valid", "weight" if i else None, dropout, activation)
+                    for i, (k, s, f, dropout) in enumerate(discriminator)
                 ),
+                latent_discriminator=tuple(of_latents(*row) for row in latent_discriminator),
             ),
         ),
-        joint=(
-            *(
-                Conv(joint_features, 1, norm=None, dropout=dropout[1], activation=activation)
-                for _ in range(2)
-            ),
-            Logit(dropout=dropout[1]),
-        ),
+        joint=(*(of_latents(*row) for row in joint[:-1]), Logit(dropout=joint[-1][1])),
     )
 
 
-def _ali_32(
-    latent: int, slope: float, dropout: tuple[float, float], activation: str
-) -> Architecture:
-    """ALI's CIFAR10 and SVHN tables, which differ in latent, slope, dropout and maxout."""
+def _ali_32(latent: int, slope: float, dropout: float, activation: str) -> Architecture:
+    """ALI's CIFAR10 and SVHN tables, which differ in latent, slope, dropout and nonlinearity.
+
+    `dropout` is that of all rows but the first of D(x) and of D(z), which have 0.2.
+    """
     trunk = ((5, 1, 32), (4, 2, 64), (4, 1, 128), (4, 2, 256), (4, 1, 512))
     return _ali(
         (32, 32, 3), latent, slope,
         encoder=(*trunk, (1, 1, 512)),
         decoder=((4, 1, 256), (4, 2, 128), (4, 1, 64), (4, 2, 32), (5, 1, 32), (1, 1, 32)),
-        discriminator=trunk,
-        latent_features=512, joint_features=1024, dropout=dropout, activation=activation,
+        discriminator=tuple((*row, dropout if i else 0.2) for i, row in enumerate(trunk)),
+        latent_discriminator=((512, 0.2), (512, dropout)),
+        joint=((1024, dropout), (1024, dropout), (1, dropout)),
+        activation=activation,
     )  # fmt: skip
 
 
-ALI_CIFAR10 = _ali_32(64, 0.1, (0.2, 0.5), "maxout")
-ALI_SVHN = _ali_32(256, 0.01, (0.2, 0.2), "leaky_relu")
+ALI_CIFAR10 = _ali_32(64, 0.1, 0.5, "maxout")
+ALI_SVHN = _ali_32(256, 0.01, 0.2, "leaky_relu")
 ALI_CELEBA = _ali(
-    (64, 64, 3),
-    256,
-    0.02,
-    encoder=((2, 1, 64), (7, 2, 128), (5, 2, 256), (7, 2, 256), (4, 1, 512), (1, 1, 512)),
-    decoder=((4, 1, 512), (7, 2, 256), (5, 2, 256), (7, 2, 128), (2, 1, 64), (1, 1, 64)),
-    discriminator=((2, 1, 64), (7, 2, 128), (5, 2, 256), (7, 2, 256), (4, 1, 512)),
-    latent_features=1024,
-    joint_features=2048,
-    dropout=(0.0, 0.2),
-)
+    (64, 64, 3), 256, 0.02,
+    encoder=((2, 1, 64), (7, 2, 128), (5, 2, 256), (7, 2, 256), (4, 1, 512)),
+    decoder=((4, 1, 512), (7, 2, 256), (5, 2, 256), (7, 2, 128), (2, 1, 64)),
+    discriminator=(
+        (2, 1, 64, 0.0), (7, 2, 128, 0.0), (5, 2, 256, 0.0), (7, 2, 256, 0.0), (4, 1, 512, 0.0),
+    ),
+    latent_discriminator=((1024, 0.2), (1024, 0.2)),
+    joint=((2048, 0.2), (2048, 0.2), (1, 0.2)),
+)  # fmt: skip

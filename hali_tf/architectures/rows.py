@@ -13,7 +13,7 @@ _LANES = 16
 
 @dataclasses.dataclass(frozen=True)
 class Conv:
-    """Convolution, normalisation, nonlinearity, dropout.
+    """Dropout, convolution, normalisation, nonlinearity.
 
     Attributes:
       features: feature maps, multiplied by the width of the run.
@@ -21,7 +21,9 @@ class Conv:
       strides: 1 or more.
       padding: "same" or "valid".
       norm: "batch", "weight" or None.
-      dropout: probability that an entry is dropped.
+      dropout: probability that an entry of the input is dropped. The papers' tables name one per
+        row; ALI's code drops entries of what goes into that row's convolution
+        (https://github.com/IshmaelBelghazi/ALI, experiments/ali_cifar10.py).
       activation: "leaky_relu", "maxout" (of two pieces) or None.
     """
 

@@ -27,10 +27,8 @@ def degraded(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     count, height = tf.shape(images)[0], images.shape[1]
     x = tf.cast(images, tf.float32)
     blurred = tf.stack([_blur(x, step * height / 64) for step in _BLURS], axis=1)
-    which = tf.random.stateless_uniform(
-        [count], random.fold(seed, _WHICH), 0, len(_BLURS), tf.int32
-    )
-    sigma = tf.random.stateless_uniform([count, 1, 1, 1], random.fold(seed, _SIGMA), 0, _NOISE)
+    which = random.uniform([count], random.fold(seed, _WHICH), 0, len(_BLURS), tf.int32)
+    sigma = random.uniform([count, 1, 1, 1], random.fold(seed, _SIGMA), 0, _NOISE)
     noise = sigma * random.normal(tf.shape(x), random.fold(seed, _DRAWS))
     x = tf.gather(blurred, which, batch_dims=1) + noise
     return tf.cast(tf.clip_by_value(tf.round(x), 0, 255), tf.uint8)

@@ -225,7 +225,7 @@ def _write_features(fixed, images, path, shape, seed, variants):
         bar = progress_bar(starts, "frozen blocks", unit_scale=classifiers.BATCH, unit="image")
         for number, (worse, mirror, i) in enumerate(bar):
             batch = tf.constant(np.asarray(images[i : i + classifiers.BATCH])[:, :, ::mirror])
-            batch = degraded(batch, random.fold([seed, 0], number)) if worse else batch
+            batch = degraded(batch, random.fold([seed, 1], number)) if worse else batch
             maps = tf.cast(fixed(batch), tf.float32)
             maps = tf.minimum(maps, np.finfo(np.float16).max)
             f.write(tf.cast(maps, tf.float16).numpy().tobytes())

@@ -99,15 +99,15 @@ class ObjectiveConfig(Settings):
     )
     cycle_latents: float = setting(
         0.0,
-        "Weight of the squared distance between z_L that HALI and ALI generate an image from and "
-        "what their encoder makes of that image; 0: the paper's objective.",
+        "Weight of the squared distance between the z_L from which HALI or ALI generated an image "
+        "and the encoder's z_L for that image; 0: the paper's objective.",
         at_least=0,
     )
     cycle_contrast: float = setting(
         0.0,
-        "Weight of the contrast: of all images that HALI and ALI generate for a batch, the one "
-        "that was generated from a z_L should have the encoding that is nearest to it; 0: the "
-        "paper's objective.",
+        "Weight of a contrastive loss (InfoNCE) of HALI and ALI: of the images generated for one "
+        "micro-batch on one device, the one that was generated from z_L should have the encoding "
+        "nearest to it; 0: the paper's objective.",
         at_least=0,
     )
     image_discriminator: bool = setting(
@@ -152,6 +152,7 @@ class LabelsConfig(Settings):
         "Shift labelled images by up to so many pixels at random, which the paper does not.",
         flag="label_shift",
         at_least=0,
+        at_most=128,
     )
     warp: float = setting(
         0.0,
@@ -159,6 +160,7 @@ class LabelsConfig(Settings):
         "change of an entry of the affine map's matrix, 0 to 1.",
         flag="label_warp",
         at_least=0,
+        at_most=1,
     )
     weight: float = setting(
         1.0,
@@ -183,7 +185,7 @@ class LabelsConfig(Settings):
     encoder_only: bool = setting(
         False,
         "Train the encoder alone, by the labels and --consistency, without the game: a "
-        "reference to compare with, which leaves --cycle_labels without a part.",
+        "reference for comparison; --cycle_labels then has no effect.",
     )
 
 
@@ -197,10 +199,11 @@ class OptimisationConfig(Settings):
     batch_size: int = setting(64, "Images per step, over all devices together.", at_least=1)
     accumulate: int = setting(
         1,
-        "Compute the gradients in so many micro-batches, one after the other, and apply their "
-        "mean: a step that needs the memory of one. It equals a step on so many times the "
-        "devices: batch norm sees each micro-batch by itself, and its moving statistics become "
-        "the means of what each left. Without batch norm and dropout it equals the plain step.",
+        "Compute the gradients in this many micro-batches, one after the other, and apply their "
+        "mean, which needs the memory of one micro-batch. The result equals that of a step on this "
+        "many times as many devices: batch norm normalises each micro-batch by itself, and its "
+        "moving statistics become the mean over micro-batches. Without batch norm, dropout and "
+        "--cycle_contrast it equals the plain step.",
         at_least=1,
     )
     remat: bool = setting(

@@ -18,6 +18,7 @@ _Record = TypeVar("_Record", bound="Settings")
 # Of each bound: whether a value is outside of it, and how a message says it.
 _BOUNDS = {
     "at_least": (lambda value, bound: value < bound, "at least"),
+    "at_most": (lambda value, bound: value > bound, "at most"),
     "above": (lambda value, bound: value <= bound, "above"),
     "below": (lambda value, bound: value >= bound, "below"),
 }
@@ -33,7 +34,7 @@ def setting(
       help_text: what --help says.
       flag: name of the flag; "" if it is that of the field.
       changes_weights: whether the weights of a step depend on it.
-      **bounds: any of at_least, above, below (numbers) and one_of (a tuple).
+      **bounds: any of at_least, at_most, above, below (numbers) and one_of (a tuple).
     """
     metadata = {"help": help_text, "flag": flag, "changes_weights": changes_weights, **bounds}
     return dataclasses.field(default=default, metadata=metadata)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from hali_tf.data.pipeline import WHOLE, Share, train_batches
 from hali_tf.data.source import Source, Split
 from hali_tf.errors import UserError
+from hali_tf.layers import random
 
 
 def count_classes(source: Source) -> int:
@@ -133,8 +134,8 @@ def moved(
         return images
     batch, height, width, _ = images.shape
     count, places = draws or (batch, tf.range(batch))
-    d = tf.random.stateless_uniform([count, 2], seed, -shift, shift + 1, tf.int32)
-    a = tf.eye(2) + tf.random.stateless_uniform([count, 2, 2], seed, -warp, warp)
+    d = random.uniform([count, 2], random.fold(seed, 0), -shift, shift + 1, tf.int32)
+    a = tf.eye(2) + random.uniform([count, 2, 2], random.fold(seed, 1), -warp, warp)
     d, a = tf.gather(d, places), tf.gather(a, places)
     centre = tf.constant([width - 1, height - 1], tf.float32) / 2
     offset = centre - tf.linalg.matvec(a, centre) + tf.cast(d, tf.float32)

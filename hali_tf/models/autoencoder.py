@@ -30,6 +30,7 @@ class Autoencoder(Averaged):
       architecture: `rows.Architecture`, adapted to channels and width.
       seed: of all that is random in training.
       ema_decay: of the moving averages of encoder and decoder, batch norm statistics included.
+      from_noise: as of `Averaged`.
       precision: Keras policy of what is trained: float32, mixed_bfloat16 or mixed_float16.
       jit_compile: whether XLA compiles losses and gradients.
       batch_norm_momentum: share of the old moving statistics in the new ones.
@@ -48,6 +49,7 @@ class Autoencoder(Averaged):
         *,
         seed=0,
         ema_decay=0.998,
+        from_noise=True,
         precision="float32",
         jit_compile=False,
         batch_norm_momentum=0.95,
@@ -55,7 +57,7 @@ class Autoencoder(Averaged):
         accumulate=1,
         remat=False,
     ):
-        super().__init__(ema_decay)
+        super().__init__(ema_decay, from_noise)
         self.distribute_reduction_method = "first"  # `train_step` returns the same on all replicas
         self.architecture = architecture
         self._seed, self._accumulate = seed, accumulate

@@ -22,6 +22,8 @@ class Averaged(keras.Model):
 
     Args:
       ema_decay: of the moving averages.
+      from_noise: whether the first weights are noise, which would linger in the averages; if they
+        are those of another run (`--init_from`), its averages are kept.
     """
 
     encoder: Encoder
@@ -29,9 +31,9 @@ class Averaged(keras.Model):
     average: Generative
     step: tf.Variable
 
-    def __init__(self, ema_decay: float):
+    def __init__(self, ema_decay: float, from_noise: bool):
         super().__init__()
-        self._ema_decay = ema_decay
+        self._ema_decay, self._from_noise = ema_decay, from_noise
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -77,10 +79,13 @@ class Averaged(keras.Model):
     def _update_averages(self, strategy):
         """Average <- decay * average + (1 - decay) * weight, in cross-replica context.
 
-        The decay starts low: the first weights are noise and would linger.
+        The decay starts low where the first weights are noise.
         """
-        step = tf.cast(self.step, tf.float32)
-        rate = 1 - tf.minimum(self._ema_decay, (1 + step) / (10 + step))
+        decay = self._ema_decay
+        if self._from_noise:
+            step = tf.cast(self.step, tf.float32)
+            decay = tf.minimum(decay, (1 + step) / (10 + step))
+        rate = 1 - decay
         for average, weight in self._averaged():
             strategy.extended.update(
                 average, lambda a, w: a.assign_add(rate * (w - a)), args=(weight,)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from hali_tf import keras_versions, losses
+from hali_tf.layers import random
 from hali_tf.models.networks import Discriminator
 
 # Every so many steps the penalty's gradient counts so many times (Karras et al., arXiv 1912.04958,
@@ -103,7 +104,11 @@ class Games:
 
     def logits(self, of_q: Side, of_p: Side, seed: tf.Tensor) -> list[Logits]:
         """The logits of each game; `seed`, int32 [2], is of the dropout."""
-        return [game.logits(of_q, of_p, seed) for game in self._games]
+        return [game.logits(of_q, of_p, seed) for game, seed in self._seeded(seed)]
+
+    def _seeded(self, seed):
+        """Pairs of a game and the seed of its dropout."""
+        return [(game, random.fold(seed, -3) if i else seed) for i, game in enumerate(self._games)]
 
     def one_pass(
         self, of_q: Side, of_p: Side, seed: tf.Tensor, mean: Mean
@@ -118,7 +123,8 @@ class Games:
           The logits of each game; the gradients of `variables`; the tensors of both sides that are
           seen, once for each game; and the gradients of the generator's loss at each of these.
         """
-        logits, *lists = zip(*(game.one_pass(of_q, of_p, seed, mean) for game in self._games))
+        passes = (game.one_pass(of_q, of_p, seed, mean) for game, seed in self._seeded(seed))
+        logits, *lists = zip(*passes)
         gradients, seen, of_generator = (list(itertools.chain(*of_games)) for of_games in lists)
         return list(logits), gradients, seen, of_generator
 
@@ -141,7 +147,7 @@ class Games:
             return gradients, {}
         variables = self.variables
 
-        def penalty_of(game):
+        def penalty_of(game, seed):
             def score(example):
                 return game.score(example, training=True, seed=seed)
 
@@ -149,7 +155,7 @@ class Games:
 
         def of_penalty():
             with tf.GradientTape() as tape:
-                penalty = sum(map(penalty_of, self._games))
+                penalty = sum(itertools.starmap(penalty_of, self._seeded(seed)))
                 loss = PENALTY_EVERY * mean(penalty)
             # The last bias moves the logits and not their slope.
             return tape.gradient(loss, variables, unconnected_gradients="zero"), penalty

@@ -82,16 +82,11 @@ class Rows(keras.layers.Layer):
 
 
 def _blocks(stack):
-    """Ranges of layers whose inputs are worth keeping: of each but what `Upsample` gives.
-
-    Dropout goes with the layer before it.
-    """
+    """Ranges of layers whose inputs are worth keeping: of each but what comes cheaply."""
     begins = [
         index
-        for index, layer in enumerate(stack)
-        if index == 0
-        or not isinstance(layer, Dropout)
-        and not isinstance(stack[index - 1], Upsample)
+        for index in range(len(stack))
+        if index == 0 or not isinstance(stack[index - 1], (Dropout, Upsample))
     ]
     return [range(*ends) for ends in zip(begins, [*begins[1:], len(stack)])]
 
@@ -103,7 +98,7 @@ def _layers(row, channels, slope, batch_norms, dtype):
         block = ConvBlock(
             row.features, row.kernel, row.strides, row.padding, row.norm, row.activation, **common
         )
-        return [block, Dropout(row.dropout, dtype)] if row.dropout else [block]
+        return [Dropout(row.dropout, dtype), block] if row.dropout else [block]
     if isinstance(row, tables.ConvTranspose):
         return [
             ConvBlock(row.features, row.kernel, row.strides, "valid", transposed=True, **common)
@@ -170,11 +165,12 @@ class DecoderLevel(keras.layers.Layer):
     def call(self, z: tf.Tensor, training: bool = False) -> Gaussian | tf.Tensor:
         """Returns p of z_{l-1} given z_l, [B, *latent], or the image."""
         p = self.body(as_maps(z), training=training)
-        if isinstance(p, tuple):
-            return type(p)(
-                *(tf.ensure_shape(_like(v, self._below), [None, *self._below]) for v in p)
-            )
-        return tf.ensure_shape(tf.cast(p, tf.float32), [None, *self._below])
+        return tf.nest.map_structure(
+            lambda v: tf.ensure_shape(
+                _like(tf.cast(v, tf.float32), self._below), [None, *self._below]
+            ),
+            p,
+        )
 
 
 def _like(maps, shape):

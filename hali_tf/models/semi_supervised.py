@@ -13,8 +13,9 @@ from hali_tf.models.draws import NOISE_Q
 from hali_tf.models.generative import to_unit
 from hali_tf.models.hali import HALI
 
-# Folds a step's seed into that of the labelled images' draws; the purposes of draws are from 0 on.
-_LABELLED = -1
+# Fold a step's seed into those of the draws for labelled and for moved images; the purposes of
+# other draws are from 0 on.
+_LABELLED, _MOVED = -1, -2
 
 
 class _Labelled:
@@ -30,10 +31,14 @@ class _Labelled:
         q is the encoder's list of `Gaussian`s, the last with y, for the images that it was shown.
         """
         images, moved, labelled, labels = batch
-        shown = tf.concat([labelled, moved], axis=0) if self._consistency else labelled
-        draws = self._draws(shown, random.fold(seed, _LABELLED), replica)
-        x = draws.noisy(to_unit(shown), self._noise, NOISE_Q)
-        q = self.encoder(x, draws.posterior(self.latent_shapes), training=True)[0]
+        shown = {_LABELLED: labelled, **({_MOVED: moved} if self._consistency else {})}
+        inputs = []
+        for purpose, part in shown.items():
+            draws = self._draws(part, random.fold(seed, purpose), replica)
+            x = draws.noisy(to_unit(part), self._noise, NOISE_Q)
+            inputs.append([x, *draws.posterior(self.latent_shapes)])
+        x, *noise = (tf.concat(parts, axis=0) for parts in zip(*inputs))
+        q = self.encoder(x, noise, training=True)[0]
         logits, of_moved = tf.split(q[-1].logits, [tf.shape(labels)[0], -1])
         terms = {"label_loss": self._label_weight * losses.label_loss(logits, labels)}
         if self._consistency:

@@ -79,7 +79,7 @@ class Checkpoints:
         """Restores the last checkpoint that can be read; returns its step, None if there is none.
 
         To be called by the one process that trains. What an earlier one left half written is
-        removed. Checkpoints that cannot be read are moved to the folder `aside`, and it is said.
+        removed. Checkpoints that cannot be read are moved to the folder `aside`, with a warning.
 
         Raises:
           UserError: no checkpoint can be read, or they are of another model.
@@ -133,7 +133,7 @@ class Checkpoints:
         return step
 
     def restore_for_use(self, which: str) -> None:
-        """Restores the weights of a checkpoint, without optimisers.
+        """Restores a checkpoint: the weights and, where the model is compiled, its optimisers.
 
         Args:
           which: "last" or "best".
@@ -142,6 +142,10 @@ class Checkpoints:
           UserError: there is none that can be read, or they are of another model.
         """
         if self._restore(which)[0] is None:
+            if which != "last" and _steps(self._folders["last"], whole=False):
+                raise UserError(
+                    f"{self._folders[which]}: this run has no {which} checkpoint; use the last one"
+                )
             raise UserError(
                 f"{self._folders[which]}: no checkpoint; train the run first "
                 "(python -m hali_tf.train with its flags)"

@@ -34,6 +34,7 @@ def make_model(config: Config) -> Autoencoder:
         config.table(),
         seed=config.run.seed,
         ema_decay=optimisation.ema_decay,
+        from_noise=not config.model.init_from,
         precision=optimisation.precision,
         jit_compile=optimisation.jit_compile == "true",
         batch_norm_momentum=optimisation.batch_norm_momentum,

@@ -39,18 +39,9 @@ def build(config: Config, strategy: tf.distribute.Strategy) -> Autoencoder:
     Seeds the process: initialisers draw from Keras' own generator, and nothing else does.
     """
     keras.utils.set_random_seed(config.run.seed)
-    optimisation = config.optimisation
-    arguments = (
-        optimisation.optimizer,
-        optimisation.learning_rate,
-        optimisation.beta_1,
-        optimisation.beta_2,
-        optimisation.falling_steps(),
-        optimisation.precision == "mixed_float16",
-    )
     with strategy.scope():
         model = make_model(config)
-        model.compile(*(make_optimizer(*arguments) for _ in model.NORMS))
+        model.compile(*(make_optimizer(config.optimisation) for _ in model.NORMS))
     return model
 
 
@@ -150,11 +141,10 @@ def _begin(config, model, train, checkpoints, workers):
     first_step = workers.from_chief(-1 if restored is None else restored)
     if first_step < 0:
         with workers.strategy.scope():
-            if config.model.init_from:
+            part = config.optimisation.batch_size // config.optimisation.accumulate
+            model.initialize_from_data(train.images[:part])
+            if config.model.init_from:  # which need not have all networks of this one
                 reopening.copy_weights(config.model.init_from, model)
-            else:
-                part = config.optimisation.batch_size // config.optimisation.accumulate
-                model.initialize_from_data(train.images[:part])
     if workers.chief:
         run_folder.record_start(config, train, workers.strategy.num_replicas_in_sync)
         if first_step < 0:  # from here on, a folder without a checkpoint has lost it

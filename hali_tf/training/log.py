@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 
@@ -130,9 +131,11 @@ class Evaluate(StepCallback):
     def _say(self, collapsed, step):
         words = f"step {step}: {'; '.join(collapsed)}"
         if self._workers:
+            best = math.isfinite(self._best)
             raise Diverged(
-                f"{words}. Go on from the best checkpoint in a new --run_dir, by "
-                "--init_from=THIS RUN:best and other flags, such as --gradient_penalty=1",
+                f"{words}. Start anew in a new --run_dir with other flags, such as "
+                "--gradient_penalty=1"
+                + (", from the best checkpoint by --init_from=THIS RUN:best" if best else ""),
                 step,
                 "collapse",
             )

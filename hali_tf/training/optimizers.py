@@ -9,13 +9,22 @@ import keras
 import tensorflow as tf
 
 from hali_tf import keras_versions
+from hali_tf.config.groups import OptimisationConfig
 from hali_tf.errors import UsageError
+
+# Those that could be found and cannot train here.
+_UNSUPPORTED = {
+    **keras_versions.UNSUPPORTED_OPTIMIZERS,
+    "COCOB": "has no learning rate",
+    "ConditionalGradient": "has no use for a learning rate that falls",
+    "MultiOptimizer": "needs more than a learning rate and betas",
+}
 
 
 class Falling(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that stays until step `first` and then falls linearly to 0 at step `last`.
 
-    The players circle around what they would agree on; slower, they come nearer to it.
+    Near the equilibrium the players oscillate around it; a smaller learning rate damps that.
     """
 
     def __init__(self, rate, first, last):
@@ -31,54 +40,45 @@ class Falling(keras.optimizers.schedules.LearningRateSchedule):
         return {"rate": self._rate, "first": self._first, "last": self._last}
 
 
-def make_optimizer(
-    name: str,
-    learning_rate: float,
-    beta_1: float,
-    beta_2: float,
-    fall: tuple[int, int] | None = None,
-    loss_scaling: bool = False,
-) -> keras.optimizers.Optimizer:
-    """A new optimiser.
+def make_optimizer(settings: OptimisationConfig) -> keras.optimizers.Optimizer:
+    """A new optimiser: a class of `keras.optimizers`, or of `tfa.optimizers` as addons/NAME.
 
-    Args:
-      name: a class of `keras.optimizers` ("Adam") or of `tfa.optimizers` ("addons/AdaBelief");
-        "addons/Lookahead" and other wrappers go around Adam.
-      learning_rate: a positive number.
-      beta_1: given to the optimisers that take it.
-      beta_2: likewise.
-      fall: (first, last) step of `Falling`; None keeps the learning rate.
-      loss_scaling: whether to scale the loss dynamically, for mixed_float16.
+    It gets the learning rate and, where it takes them, the betas; "addons/Lookahead" and other
+    wrappers go around Adam. With mixed_float16 the loss is scaled dynamically.
 
     Raises:
       UsageError: no optimiser of this name, or one that needs more than the above.
     """
-    if fall:
-        learning_rate = Falling(learning_rate, *fall)
-    settings = {"learning_rate": learning_rate, "beta_1": beta_1, "beta_2": beta_2}
-    kind = _find(name)
+    rate, fall = settings.learning_rate, settings.falling_steps()
+    given = {
+        "learning_rate": Falling(rate, *fall) if fall else rate,
+        "beta_1": settings.beta_1,
+        "beta_2": settings.beta_2,
+    }
+    kind = _find(settings.optimizer)
     parameters = inspect.signature(kind.__init__).parameters
-    accepted = {key: value for key, value in settings.items() if key in parameters}
     try:
         if "optimizer" in parameters:
-            optimizer = kind(keras_versions.addons_inner_adam(**settings))
+            optimizer = kind(keras_versions.addons_inner_adam(**given))
         else:
-            optimizer = kind(**accepted)
+            optimizer = kind(**{name: given[name] for name in given if name in parameters})
     except TypeError as error:
         raise UsageError(
-            f"--optimizer={name}: cannot be made from learning rate and betas alone ({error}); "
-            "choose another, such as Adam"
+            f"--optimizer={settings.optimizer}: cannot be made from learning rate and betas alone "
+            f"({error}); choose another, such as Adam"
         ) from error
-    return keras.mixed_precision.LossScaleOptimizer(optimizer) if loss_scaling else optimizer
+    scaled = settings.precision == "mixed_float16"
+    return keras.mixed_precision.LossScaleOptimizer(optimizer) if scaled else optimizer
 
 
 def _find(name):
     """The optimiser class called `name`."""
-    short = name.split("/")[-1]
+    library, module, short = "keras.optimizers", keras.optimizers, name
     if name.startswith("addons/"):
         library, module = "tensorflow_addons.optimizers", keras_versions.addons_optimizers(name)
-    else:
-        library, module = "keras.optimizers", keras.optimizers
+        short = name[len("addons/") :]
+    if short in _UNSUPPORTED:
+        raise UsageError(f"--optimizer={name}: {_UNSUPPORTED[short]}; choose another, such as Adam")
     kind = getattr(module, short, None)
     if not (inspect.isclass(kind) and hasattr(kind, "apply_gradients")) or short == "Optimizer":
         raise UsageError(

@@ -68,12 +68,15 @@ def timed(step: Callable[[], Any], count: int) -> dict[str, float]:
 def _make_model(job, strategy):
     """Returns the HALI of a job with its optimisers."""
     from hali_tf.architectures import ARCHITECTURES
+    from hali_tf.config.groups import OptimisationConfig
     from hali_tf.models import HALI
     from hali_tf.training.optimizers import make_optimizer
 
     architecture = ARCHITECTURES[job["architecture"]]
     architecture = architecture.adapt(architecture.image[2], job["width"])
-    scaling = job["precision"] == "mixed_float16"
+    settings = OptimisationConfig.of(
+        optimizer="Adam", learning_rate=1e-4, beta_1=0.5, beta_2=0.999, precision=job["precision"]
+    )
     with strategy.scope():
         model = HALI(
             architecture,
@@ -83,9 +86,7 @@ def _make_model(job, strategy):
             accumulate=job["accumulate"],
             remat=job["remat"],
         )
-        model.compile(
-            *(make_optimizer("Adam", 1e-4, 0.5, 0.999, loss_scaling=scaling) for _ in range(2))
-        )
+        model.compile(*(make_optimizer(settings) for _ in range(2)))
     return model
 
 

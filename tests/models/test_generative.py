@@ -85,3 +85,15 @@ def test_public_methods_use_the_averages(model, images):
     np.testing.assert_array_equal(model.reconstruct(images, 1), before)
     for weight, value in zip(weights, kept):
         weight.assign(value)
+
+
+@pytest.mark.parametrize(("from_noise", "kept"), [(True, 0.1), (False, 0.9)])
+def test_first_step_keeps_averages_that_are_not_of_noise(make_model, images, from_noise, kept):
+    model = make_model(levels=1, ema_decay=0.9, from_noise=from_noise)
+    pairs = list(model._averaged())
+    for average, weight in pairs:
+        average.assign(weight + 1)
+    before = [average.numpy() for average, _ in pairs]
+    model.train_step(images)
+    for old, (average, weight) in zip(before, pairs):
+        np.testing.assert_allclose(average, kept * old + (1 - kept) * weight, atol=1e-5)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from hali_tf import keras_versions
 from hali_tf.architectures import ARCHITECTURES
+from hali_tf.layers.convolution import Dropout
 from hali_tf.models import HALI
 from tests.models.halves import compile_to_overflow, history
 
@@ -325,3 +326,18 @@ def test_compile_makes_the_optimisers_variables(make_model):
     for optimizer, variables in model._players():
         moments = [v for v in optimizer.variables if tuple(v.shape)]
         assert len(moments) == 2 * len(variables)
+
+
+def test_no_seed_of_dropout_is_used_twice(make_model, images, monkeypatch):
+    model = make_model(levels=1, compiled=False, image_discriminator=True)
+    seeds = []
+
+    def recorded(self, x, seed):
+        seeds.append(tuple(seed.numpy()))
+        return x
+
+    monkeypatch.setattr(Dropout, "call", recorded)
+    x = tf.zeros(images.shape)
+    example = [x, *model.encoder(x)[1]]
+    model._games.logits(example, example, tf.constant([1, 2]))
+    assert len(seeds) == len(set(seeds)) >= 6

@@ -86,7 +86,11 @@ def test_terms_against_numpy(make_model, batch):
     sure = teacher.max(axis=1) >= 0.95
     assert 0 < sure.sum() < 8
     shown = np.concatenate([labelled, moved])
-    noises = model._draws(shown, random.fold(SEED, -1), 0).posterior(model.latent_shapes)
+    parts = [
+        model._draws(part, random.fold(SEED, purpose), 0).posterior(model.latent_shapes)
+        for part, purpose in ((labelled, -1), (moved, -2))
+    ]
+    noises = [np.concatenate(of_level) for of_level in zip(*parts)]
     both = expected(shown / 127.5 - 1, [*labels, *teacher.argmax(axis=1)], noises, True)
     np.testing.assert_allclose(terms["label_loss"], 3 * both[:8], rtol=1e-4)
     np.testing.assert_allclose(terms["consistency_loss"], 2 * sure * both[8:], rtol=1e-4)
@@ -184,3 +188,22 @@ def test_encoder_alone_learns_labels_and_nothing_else(make_model, two_replicas, 
     assert history["label_loss"][-1] < 1
     for expected, actual in zip(before, model.decoder.weights):
         np.testing.assert_array_equal(actual.numpy(), expected)
+
+
+def test_draws_of_an_example_do_not_depend_on_the_parts_of_its_batch(make_model, batch):
+    """What the encoder is shown of the first half, whole and as the first of two micro-batches."""
+
+    def shown(batch, parts):
+        model = semi_supervised(make_model, compiled=False, accumulate=parts)
+        seen = []
+        call = model.encoder.call
+        model.encoder.call = lambda x, noise, **settings: (
+            seen.append([x, *noise]) or call(x, noise, **settings)
+        )
+        model._label_terms(batch, SEED, 0)
+        return seen[0]
+
+    whole, half = shown(batch, 1), shown(tuple(part[:4] for part in batch), 2)
+    for of_whole, of_half in zip(whole, half):
+        labelled, moved = of_whole[:8], of_whole[8:]
+        np.testing.assert_array_equal(of_half, tf.concat([labelled[:4], moved[:4]], axis=0))

@@ -16,7 +16,7 @@ from hali_tf.runs.metrics_file import read
 from hali_tf.runs.reopening import copy_weights, load_run, make_model, open_data
 from hali_tf.training import devices
 from hali_tf.training.divergence import Collapse, Diverged, Rollbacks
-from hali_tf.training.fit import fit
+from hali_tf.training.fit import _begin, build, fit
 from tests.training.tiny import ALONE, config_of
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), np.uint8)
@@ -187,3 +187,18 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
     with pytest.raises(UsageError, match="does not fit this model .* repeat the flags"):
         copy_weights(str(tmp_path / "old"), other)
     assert all(np.array_equal(a, b) for a, b in zip(before, other.trainable_variables))
+
+
+def test_networks_that_the_other_run_lacks_are_initialised_from_data(tmp_path):
+    """Weight normalisation's g is the norm of v before, and not after."""
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    source = random_run(config_of(tmp_path / "old"), 0)
+    config = config_of(tmp_path / "new", image_discriminator=True, init_from=str(tmp_path / "old"))
+    model = build(config, devices.make_strategy(1))
+    train = open_data(config).load("train")
+    _begin(config, model, train, Checkpoints(config.run_dir, model), ALONE)
+    first = model.image_discriminator.joint.stack[0].conv
+    assert not np.allclose(first.g, np.linalg.norm(first.v, axis=(0, 1, 2)), rtol=1e-2)
+    for a, b in zip(source.discriminator.weights, model.discriminator.weights):
+        np.testing.assert_array_equal(a, b)
