@@ -18,9 +18,19 @@ import re
 import shutil
 import tempfile
 import threading
+import tokenize
 import uuid
+import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import IO, Any, cast
+
+# What `np.load` and `json.loads` raise of a damaged file, or one that is something else: of an
+# encrypted one RuntimeError, of absurd shapes MemoryError.
+DAMAGE = (
+    OSError, ValueError, EOFError, RuntimeError, MemoryError, tokenize.TokenError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 _OBJECT_STORES = ("gs", "s3", "az")  # what is written there appears, or is replaced, at once
 

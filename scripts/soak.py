@@ -63,7 +63,7 @@ def soak(arguments: argparse.Namespace, server: Server, base: pathlib.Path) -> b
                 time.sleep(0.5)
             soaked = sent.result()
             print(row(number, soaked, most), flush=True)
-            is_fine = is_fine and not soaked.failed and not soaked.not_refused
+            is_fine = is_fine and bool(soaked.good) and not soaked.failed and not soaked.not_refused
             for text in soaked.examples:
                 print(text, file=sys.stderr)
             if soaked.failed == soaked.good:  # the server has gone
@@ -117,8 +117,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=16, help="default %(default)s")
     parser.add_argument("--signatures", default=[], type=lambda text: text.split(","))
     arguments = parser.parse_args(argv)
-    if arguments.minutes <= 0 or arguments.period <= 0:
-        parser.error("--minutes and --period: expected numbers above 0")
+    if arguments.minutes <= 0 or arguments.period <= 0 or arguments.clients < 1:
+        parser.error("--minutes, --period and --clients: expected numbers above 0")
     flags = ["--enable_batching=true", f"--batching_parameters_file={BATCHING}"]
     try:
         with tempfile.TemporaryDirectory() as folder:

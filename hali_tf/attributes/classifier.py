@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ from hali_tf import files
 from hali_tf.architectures import ARCHITECTURES
 from hali_tf.attributes.degradation import degraded
 from hali_tf.errors import UserError, in_one_line
-from hali_tf.files import exists, opened, replacing, write_json
+from hali_tf.files import DAMAGE, exists, opened, replacing, write_json
 from hali_tf.layers import random
 from hali_tf.layers.convolution import BatchNorms
 from hali_tf.models.hali import to_unit
@@ -335,7 +334,7 @@ def load(folder: str) -> AttributeClassifier:
                 raise ValueError(f"{len(arrays.files)} arrays instead of {len(weights)}")
             for variable, name in zip(weights, arrays.files):
                 variable.assign(arrays[name])
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (*DAMAGE, KeyError, TypeError) as error:
         raise UserError(
             f"{path}: damaged, or not of {folder}/classifier.json ({in_one_line(error)})"
         ) from error

@@ -20,7 +20,7 @@ from hali_tf.attributes import memory
 from hali_tf.attributes.degradation import degraded
 from hali_tf.config import ClassifierConfig
 from hali_tf.errors import UserError
-from hali_tf.files import replacing, write_json
+from hali_tf.files import DAMAGE, replacing, write_json
 from hali_tf.layers import random
 from hali_tf.measures import scores
 from hali_tf.progress import progress_bar
@@ -205,7 +205,7 @@ def _features(
             ) from error
     try:
         features = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
+    except DAMAGE as error:
         raise UserError(f"{path}: damaged ({error}); remove it, and it is made again") from error
     if len(features) != len(variants) * len(split.images):
         raise UserError(

@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from hali_tf import files
 from hali_tf.bulk.formats import Array, Layout
-from hali_tf.data import Split, cache, pictures
+from hali_tf.data import Split, cache, images, pictures
 from hali_tf.data.folder import list_images
 from hali_tf.errors import UserError
+from hali_tf.progress import progress_bar
+
+_AT_A_TIME = 4096  # images of a split that are hashed
 
 
 class SplitImages:
@@ -30,8 +34,12 @@ class SplitImages:
         self.layout: Layout = {"index": Array("int64")}
         if split.labels is not None:
             self.layout["label"] = Array(str(split.labels.dtype), split.labels.shape[1:])
-        some = np.asarray(split.images[:: max(1, self.rows // 64)])
-        self.identity = {**identity, "some_images": hashlib.sha256(some.tobytes()).hexdigest()}
+        digest = hashlib.sha256()
+        for part in gen_batches(self.rows, _AT_A_TIME):
+            digest.update(np.ascontiguousarray(split.images[part]))
+        if split.labels is not None:
+            digest.update(np.ascontiguousarray(split.labels))
+        self.identity = {**identity, "images": digest.hexdigest()}
 
     def load(self, begin: int, end: int) -> dict[str, np.ndarray]:
         """`image`, uint8 [end - begin, H, W, C], and what `layout` says."""
@@ -53,11 +61,12 @@ class PictureImages:
       data: `--data` of the run (`pictures.read`).
 
     Raises:
-      UserError: a file is missing.
+      UserError: a file is missing, or a local one is no picture by its header.
     """
 
     def __init__(self, paths: Sequence[str], image_shape: tuple[int, int, int], data: str):
         self._paths = [file for path in paths for file in _files(path)]
+        _check_headers([path for path in self._paths if not files.scheme(path)])
         self._image_shape, self._data = image_shape, data
         self.rows, self.layout = len(self._paths), {"path": Array("str")}
         absolute = all(os.path.isabs(path) or files.scheme(path) for path in self._paths)
@@ -75,6 +84,23 @@ class PictureImages:
             "image": pictures.read(paths, self._image_shape, self._data),
             "path": np.array(paths),
         }
+
+
+def _check_headers(paths):
+    """Raises UserError for files that are no pictures, before anything is computed for others.
+
+    Once some rows are written, the job is of these files, with the bad ones among them.
+    """
+    bad = []
+    for path in progress_bar(paths, "look at the pictures"):
+        try:
+            with images.open_image(images.read(path)):
+                pass
+        except images.BadImage as error:
+            bad.append(f"{path}: {error}")
+    if bad:
+        more = f"; {len(bad) - 3} more" if len(bad) > 3 else ""
+        raise UserError(f"{'; '.join(bad[:3])}{more}; remove what cannot be read")
 
 
 def _files(path):

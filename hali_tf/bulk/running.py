@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import tensorflow as tf
@@ -54,6 +55,7 @@ def make(task: Task, target: Target, model: Averaged, batch_size: int) -> str:
     }
     shards = Shards.create(target, task.layout, task.rows, json.loads(json.dumps(job)))
     with _alone(target):
+        shards.check_manifest()  # another command may have begun in between
         shards.remove_partial()
         missing = shards.missing()
         _run(task, shards, missing, batch_size)
@@ -74,7 +76,10 @@ def _alone(target):
     except OSError as error:
         raise UserError(f"--out={target.out}: cannot be written ({error.strerror})") from error
     with manifest:
-        if not lock.take(manifest, target.out):
+        is_own = lock.take(manifest, target.out)
+        if not is_own or not os.path.samestat(
+            os.fstat(manifest.fileno()), os.stat(target.manifest)
+        ):
             raise UserError(f"--out={target.out}: another command is writing it")
         yield
 

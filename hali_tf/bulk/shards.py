@@ -108,7 +108,7 @@ class Shards:
         """
         shards, path, out = cls(target, layout, rows, job), target.manifest, target.out
         if files.exists(path):
-            shards._check_same(_read_manifest(path))
+            shards.check_manifest()
         elif files.is_file(out) or files.names(out) or (target.single and files.is_folder(out)):
             raise UserError(
                 f"--out={out}: is there, without the manifest of this job ({path}); name another "
@@ -132,10 +132,13 @@ class Shards:
         """
         target = Target(path, "", 0 if not files.is_folder(path) else 1)
         manifest = _read_manifest(target.manifest)
-        layout = {
-            name: formats.Array(dtype, tuple(shape))
-            for name, (dtype, shape) in manifest["arrays"].items()
-        }
+        try:
+            layout = {
+                name: formats.Array(dtype, tuple(shape))
+                for name, (dtype, shape) in manifest["arrays"].items()
+            }
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{target.manifest}: arrays: not as written ({error})") from error
         target = Target(path, manifest["format"], manifest["rows_of_a_file"])
         return cls(target, layout, manifest["rows"], manifest["job"])
 
@@ -158,7 +161,9 @@ class Shards:
         """SHA-256 of all on which the values depend."""
         return hashlib.sha256(json.dumps(self._identity(), sort_keys=True).encode()).hexdigest()
 
-    def _check_same(self, manifest):
+    def check_manifest(self) -> None:
+        """Raises UserError if the manifest that is there is of another job, or cannot be read."""
+        manifest = _read_manifest(self.target.manifest)
         own = {**self._identity(), **self.job}
         theirs = {**manifest, **manifest["job"]}
         different = [
@@ -200,9 +205,10 @@ class Shards:
 
     def remove_partial(self) -> None:
         """Removes what commands that were killed had begun to write."""
-        target = self.target
-        for path in [target.manifest, *(self.path(begin) for begin, _ in self.ranges())]:
-            for partial in glob.glob(f"{glob.escape(path)}.*.tmp"):
+        own = {self.target.manifest, *(self.path(begin) for begin, _ in self.ranges())}
+        folder = os.path.dirname(self.target.manifest)
+        for partial in glob.glob(os.path.join(glob.escape(folder), "*.tmp")):
+            if partial.rsplit(".", 2)[0] in own:
                 os.remove(partial)
 
     def write(self, begin: int, arrays: dict[str, np.ndarray]) -> None:
@@ -261,7 +267,7 @@ def _read_manifest(path):
     if (
         not isinstance(manifest, dict)
         or not all(isinstance(manifest.get(key), kind) for key, kind in keys.items())
-        or "task" not in manifest["job"]
+        or not {"task", "weights", "step"} <= manifest["job"].keys()
     ):
         raise UserError(f"{path}: not a manifest of hali_tf.encode, decode or sample")
     return manifest

@@ -14,7 +14,7 @@ import numpy as np
 from hali_tf.bulk.formats import Array, Layout
 from hali_tf.bulk.images import PictureImages, SplitImages
 from hali_tf.bulk.shards import Shards
-from hali_tf.models.coder import Coder
+from hali_tf.models.coder import Coder, sample_seeds
 
 Arrays = dict[str, np.ndarray]
 
@@ -118,7 +118,7 @@ class Sample:
     def __init__(self, coder: Coder, count: int, seed: int, labels: tuple[int, ...] = ()):
         self._coder, self.rows = coder, count
         self.identity = {"seed": seed, "labels": list(labels)}
-        self._seeds = np.random.default_rng(seed).integers(2**62, size=count)
+        self._seeds = sample_seeds(seed, count)
         self._labels = np.array(labels, np.int64)
         self.layout = {"image": Array("uint8", coder.image_shape), "seed": Array("int64")}
         if labels:

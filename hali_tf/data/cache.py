@@ -140,11 +140,16 @@ def _alone(entry: pathlib.Path) -> Iterator[None]:
 
 
 def _is_complete(job: Job, entry: pathlib.Path) -> bool:
-    """Returns whether an entry is there, and as long as it should be."""
+    """Returns whether an entry is there, its images and labels as many as there should be."""
+    labels = entry / "labels.npy"
     try:
-        count = json.loads((entry / "entry.json").read_text())["count"]
+        stored = json.loads((entry / "entry.json").read_text())
+        count = stored["count"]
         size = (entry / "images.uint8").stat().st_size
-    except (OSError, ValueError, KeyError):
+        # Entries of version 0.1.0 do not say whether there are labels.
+        if stored.get("labels", labels.is_file()) and len(np.load(labels)) != count:
+            return False
+    except (*files.DAMAGE, KeyError, TypeError, AttributeError):
         return False
     return size == count * int(np.prod(job.image_shape))
 
@@ -172,7 +177,15 @@ def _build(job: Job, entry: pathlib.Path, identity: dict, strict: bool) -> None:
             dtype = np.uint8 if isinstance(labels[0], np.ndarray) else np.int64
             np.save(partial / "labels.npy", np.asarray(labels, dtype=dtype))
         (partial / "entry.json").write_text(
-            json.dumps({"count": len(labels), "bad": bad, "identity": identity}, indent=1)
+            json.dumps(
+                {
+                    "count": len(labels),
+                    "labels": labels[0] is not None,
+                    "bad": bad,
+                    "identity": identity,
+                },
+                indent=1,
+            )
         )
         for path in partial.iterdir():
             files.write_through(path)

@@ -21,7 +21,7 @@ import numpy as np
 from hali_tf import files
 from hali_tf.data import cache, images
 from hali_tf.data.crops import CELEBA_SIZE, celeba_face
-from hali_tf.data.source import SPLITS, Source, Split
+from hali_tf.data.source import SPLITS, Source, Split, check_names
 from hali_tf.errors import UserError
 
 _IMAGES, _ATTRIBUTES, _PARTITION = (
@@ -134,6 +134,7 @@ def _read_attributes(file: pathlib.Path) -> tuple[tuple[str, ...], dict[str, np.
             f"line an image; received {len(lines)} lines beginning {_start(lines)!r}"
         )
     names = tuple(lines[1].split())
+    check_names(f"{file}, line 2", names)
     if int(lines[0]) != len(lines) - 2:
         raise UserError(
             f"{file}: its first line promises {int(lines[0])} images; received "

@@ -15,6 +15,7 @@ same in code of their own, and tests compare them. What happens to each kind:
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
@@ -78,13 +79,20 @@ def decode(data: bytes, size: int, channels: int, crop: Crop = central_square) -
         with open_image(data) as image:
             if crop is central_square:
                 _shrink_while_decoding(image, size)
-            ImageOps.exif_transpose(image, in_place=True)
+            _turn_upright(image)
             return fit(_to_8_bits(image), size, channels, crop)
     except BadImage:
         raise
     # Pillow's readers let many kinds of error out on broken files (struct, zlib, index ...).
     except Exception as error:
         raise BadImage(in_one_line(error)) from error
+
+
+def _turn_upright(image: Image.Image) -> None:
+    """Obeys the EXIF tag of orientation; a damaged one says nothing of the picture."""
+    image.load()  # so that what fails below is the tag alone
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def open_image(data: bytes) -> Image.Image:

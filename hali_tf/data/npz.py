@@ -13,16 +13,15 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import zipfile
-import zlib
 
 import numpy as np
 from PIL import Image
 
 from hali_tf.data import images
-from hali_tf.data.source import SPLITS, Source, Split
+from hali_tf.data.source import SPLITS, Source, Split, check_names
 from hali_tf.data.splits import cut
 from hali_tf.errors import UsageError, UserError
-from hali_tf.files import opened
+from hali_tf.files import DAMAGE, opened
 
 # Where a split's images and labels may be, the first that is there.
 _KEYS = {
@@ -30,9 +29,6 @@ _KEYS = {
     "validation": (("x_validation", "y_validation"), ("x_val", "y_val"), ("x_valid", "y_valid")),
     "test": (("x_test", "y_test"),),
 }
-
-# What reading a file raises; RuntimeError of an encrypted one, MemoryError of absurd shapes.
-_DAMAGE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +111,7 @@ def _read_headers(file: pathlib.Path) -> dict[str, _Header]:
                     )
                     shape, _, dtype = read(stream)
                 headers[member[: -len(".npy")]] = _Header(shape, dtype)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise UserError(f"{file}: not an .npz file of arrays, or damaged ({error})") from error
     return headers
 
@@ -125,7 +121,7 @@ def _read(file: pathlib.Path, key: str) -> np.ndarray:
     try:
         with opened(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return arrays[key]
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise UserError(f"{file}: {key} cannot be read ({error})") from error
 
 
@@ -290,9 +286,11 @@ def _label_names(
             f"{keys['train'][1]}; received {len(names)}"
         )
     try:
-        return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
+        names = tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
     except UnicodeDecodeError as error:
         raise UserError(f"{file}: class_names: expected UTF-8 ({error})") from error
+    check_names(f"{file}: class_names", names)
+    return names
 
 
 def _fit(pixels: np.ndarray, size: int, channels: int) -> np.ndarray:

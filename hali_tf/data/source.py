@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+from collections.abc import Sequence
 from typing import Callable
 
 import numpy as np
+
+from hali_tf.errors import UserError
 
 SPLITS = ("train", "validation", "test")
 
@@ -31,6 +35,13 @@ class Split:
         turns.
         """
         return np.sort(np.random.default_rng(0).permutation(len(self.images))[:most])
+
+
+def check_names(where: str, names: Sequence[str]) -> None:
+    """Raises UserError if a class or attribute has the name of another."""
+    twice = [name for name, times in collections.Counter(names).items() if times > 1]
+    if twice:
+        raise UserError(f"{where}: {twice[0]!r} is there twice; give each its own name")
 
 
 @dataclasses.dataclass(frozen=True)

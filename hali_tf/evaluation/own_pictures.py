@@ -15,7 +15,7 @@ from hali_tf.errors import UsageError, UserError
 from hali_tf.evaluation import innovation, inpainting, traversal
 from hali_tf.evaluation.masks import read_mask, standard_masks
 from hali_tf.measures import latents, spectra
-from hali_tf.models.coder import Coder
+from hali_tf.models.coder import Coder, sample_seeds
 from hali_tf.progress import progress_bar
 
 _SAMPLES = 8  # in a row; as many rows
@@ -33,7 +33,7 @@ def reconstruct(coder: Coder, images: np.ndarray, names: Sequence[str]) -> Strip
 
 def sample(coder: Coder, images: np.ndarray, names: Sequence[str], seed: int) -> Strips:
     """A square of samples; there are no pictures."""
-    seeds = np.random.default_rng(seed).integers(2**62, size=_SAMPLES**2)
+    seeds = sample_seeds(seed, _SAMPLES**2)
     rows = coder.sample(seeds).reshape(_SAMPLES, _SAMPLES, *coder.image_shape)
     return Strips(rows, [""] * _SAMPLES, [""] * _SAMPLES)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hali_tf.evaluation import inpainting
 from hali_tf.measures import latents
-from hali_tf.models.coder import Coder
+from hali_tf.models.coder import Coder, sample_seeds
 
 FRAMES = 17  # of an interpolation, both ends included
 
@@ -109,5 +109,5 @@ def sample(coder: Coder, seed: int, count: int, label: int | None = None) -> np.
     Returns:
       uint8 [count, H, W, C].
     """
-    seeds = np.random.default_rng(seed).integers(2**62, size=count)
+    seeds = sample_seeds(seed, count)
     return coder.sample(seeds, None if label is None else np.full(count, label))

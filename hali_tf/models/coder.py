@@ -8,6 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 
+def sample_seeds(seed: int, count: int) -> np.ndarray:
+    """The seeds of images that are sampled by one seed, int64 [count]; more begin with the same."""
+    return np.random.default_rng(seed).integers(2**62, size=count)
+
+
 class Coder:
     """A model's encoder and decoder for any number of images: arrays in, arrays out.
 

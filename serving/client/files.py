@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tokenize
 import zipfile
 import zlib
 
@@ -42,8 +43,8 @@ def write_images(out: str, images: np.ndarray) -> None:
 
 # What json and NumPy raise of a file that is something else, or damaged.
 _DAMAGE = (
-    ValueError, TypeError, EOFError, ArithmeticError, RuntimeError, MemoryError, zipfile.BadZipFile,
-    zlib.error,
+    ValueError, TypeError, EOFError, ArithmeticError, RuntimeError, MemoryError,
+    tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
@@ -115,7 +116,9 @@ def decode(data: bytes, image_shape: tuple[int, int, int], celeba: bool = False)
             # The JPEG decoder skips detail far below what is kept.
             wide, high = (-(-side * enough // smallest) for side in picture.size)
             picture.draft(None, (wide, high))
-        ImageOps.exif_transpose(picture, in_place=True)
+        picture.load()  # so that what fails below is the tag alone
+        with contextlib.suppress(Exception):  # a damaged tag says nothing of the picture
+            ImageOps.exif_transpose(picture, in_place=True)
         flat = _flat(picture).convert("L" if channels == 1 else "RGB")
     if flat.size == (28, 28) and (width, height) == (32, 32):
         flat = ImageOps.expand(flat, border=2, fill=0)

@@ -93,6 +93,26 @@ def test_a_changed_byte_is_found(tmp_path, kind, where):
             np.testing.assert_array_equal(read[name], array)
 
 
+def test_any_changed_byte_is_damage_or_of_no_array(tmp_path, kind):
+    """The heads of the files, where readers raise errors of many kinds."""
+    path = tmp_path / "file"
+    formats.write(str(path), ARRAYS, kind)
+    whole = path.read_bytes()
+    for place in [
+        *range(0, min(400, len(whole)), 3),
+        *range(max(0, len(whole) - 900), len(whole), 7),
+    ]:
+        data = bytearray(whole)
+        data[place] ^= 1 << place % 8
+        path.write_bytes(data)
+        try:
+            read = formats.read(str(path), LAYOUT, 3, kind)
+        except UserError as error:
+            assert "\n" not in str(error)
+        else:
+            assert read["path"].dtype.kind == "U"
+
+
 @pytest.mark.parametrize("kept", [0, 0.5, 0.99])
 def test_a_file_that_was_cut_is_damaged(tmp_path, kind, kept):
     path = tmp_path / "file"

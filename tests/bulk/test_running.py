@@ -162,9 +162,14 @@ def test_whole_names_of_pictures_are_the_same_from_every_folder(model, tmp_path,
 def test_picture_that_is_missing_or_broken(model, tmp_path):
     with pytest.raises(UserError, match="none.png: not found"):
         PictureImages([str(tmp_path / "none.png")], model.image_shape, "digits")
-    (tmp_path / "bad.png").write_text("no picture")
-    images = PictureImages([str(tmp_path / "bad.png")], model.image_shape, "digits")
-    with pytest.raises(UserError, match="bad.png: not an image"):
+    bad = tmp_path / "bad.png"
+    bad.write_text("no picture")
+    with pytest.raises(UserError, match="bad.png: not an image .*; remove what cannot be read"):
+        PictureImages([str(bad)], model.image_shape, "digits")
+    Image.fromarray(RNG.integers(0, 256, (64, 64), np.uint8)).save(bad)
+    bad.write_bytes(bad.read_bytes()[:2000])  # its header is whole
+    images = PictureImages([str(bad)], model.image_shape, "digits")
+    with pytest.raises(UserError, match="bad.png: "):
         running.make(
             tasks.Encode(Coder(model), images),
             shards.Target.of(str(tmp_path / "o"), "", 8),
@@ -178,8 +183,13 @@ def test_out_of_another_job(model, labelled_model, tmp_path):
     encode(model, tmp_path / "out")
     before = files(tmp_path / "out")
     other_images = Split(SPLIT.images[::-1], SPLIT.labels)
+    other_image, other_label = (Split(SPLIT.images.copy(), SPLIT.labels.copy()) for _ in range(2))
+    other_image.images[1, 0, 0, 0] ^= 1
+    other_label.labels[-1] += 1
     for arguments, words in (
-        ((model, tmp_path / "out", other_images), "some_images is "),
+        ((model, tmp_path / "out", other_images), "images is "),
+        ((model, tmp_path / "out", other_image), "images is "),
+        ((model, tmp_path / "out", other_label), "images is "),
         ((model, tmp_path / "out", SPLIT, 8), "batch_size is 8 here and 4 there"),
         ((labelled_model, tmp_path / "out"), "weights is "),
     ):
@@ -257,12 +267,49 @@ def test_target_that_cannot_work(arguments, words):
         shards.Target.of(*arguments)
 
 
-_NO_MANIFESTS = (None, "{", "[]", "{}", '{"job": {}}', '{"job": null}', '{"job": {"task": "x"}}')
+_HEAD = '{"format": "npz", "rows": 1, "rows_of_a_file": 1, '
+_NO_MANIFESTS = (
+    None,
+    "{",
+    "[]",
+    "{}",
+    '{"job": {}}',
+    '{"job": null}',
+    _HEAD + '"arrays": {}, "job": {"task": "x"}}',
+    _HEAD + '"arrays": {"z": 3}, "job": {"task": "x", "weights": "", "step": 1}}',
+)
 
 
 @pytest.mark.parametrize("text", _NO_MANIFESTS)
 def test_no_manifest(tmp_path, text):
     if text is not None:
         (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(UserError, match=r"manifest.json: not (found|a manifest)"):
+    with pytest.raises(UserError, match=r"manifest.json: (not (found|a manifest)|arrays: not)"):
         shards.read(str(tmp_path))
+
+
+def test_a_job_that_began_in_between_is_seen(model, tmp_path, monkeypatch):
+    """Another command writes its manifest after this one looked, and before this one locks."""
+    target = shards.Target.of(str(tmp_path / "out"), "", 8)
+
+    create = shards.Shards.create
+
+    def begun(target, layout, rows, job):
+        create(target, layout, rows, {**job, "seed": 1})
+        return shards.Shards(target, layout, rows, job)
+
+    monkeypatch.setattr(running.Shards, "create", begun)
+    with pytest.raises(UserError, match="is of another job"):
+        running.make(tasks.Sample(Coder(model), 16, seed=2), target, model, 64)
+
+
+def test_what_killed_commands_left_is_removed_in_one_look(tmp_path):
+    target = shards.Target.of(str(tmp_path / "out"), "npz", 1)
+    own = shards.Shards(target, {}, 3, {})
+    (tmp_path / "out").mkdir()
+    left = [own.path(0), own.path(2), target.manifest]
+    for path in left:
+        (tmp_path / f"{path}.12-34.tmp").write_text("half")
+    (tmp_path / "out" / "mine.12-34.tmp").write_text("mine")
+    own.remove_partial()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.12-34.tmp"]

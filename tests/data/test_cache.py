@@ -195,3 +195,18 @@ def test_an_entry_says_what_it_is(folder, names, tmp_path):
     (entry,) = [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
     stored = json.loads((entry / "entry.json").read_text())
     assert stored["count"] == 10 and stored["identity"]["shape"] == [8, 8, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("labels.npy", None), ("labels.npy", "\x93NUMPY"), ("entry.json", "[]")]
+)
+def test_an_entry_without_its_labels_is_decoded_again(folder, names, tmp_path, name, text):
+    job = _job(folder, names)
+    before = cache.load(job, tmp_path / "cache", strict=True)
+    (path,) = (tmp_path / "cache").rglob(name)
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+    again = cache.load(job, tmp_path / "cache", strict=True)
+    np.testing.assert_array_equal(again.labels, before.labels)

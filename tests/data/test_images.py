@@ -9,6 +9,7 @@ from PIL import Image
 from hali_tf.data.crops import central_square
 from hali_tf.data.images import decode
 from hali_tf.errors import BadImage
+from serving.client import pictures as client_pictures
 
 
 def _bytes(image, kind="PNG", **options):
@@ -173,3 +174,12 @@ def test_damage_anywhere_is_reported_or_survived_but_never_another_error():
                 assert decode(data.tobytes(), 16, 3).shape == (16, 16, 3)
             except BadImage:
                 pass
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_a_damaged_exif_tag_says_nothing_of_the_picture(kind):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    with_tag = _bytes(_photograph(), kind, exif=b"Exif\0\0garbage here", **options)
+    plain = decode(_bytes(_photograph(), kind, **options), 16, 3)
+    np.testing.assert_array_equal(decode(with_tag, 16, 3), plain)
+    np.testing.assert_array_equal(client_pictures.decode(with_tag, (16, 16, 3)), plain)

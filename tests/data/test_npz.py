@@ -1,5 +1,7 @@
 """Arrays from .npz files, by all their names and with all their mistakes."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -240,3 +242,21 @@ def test_real_cifar10_and_svhn(shared_data):
         500,
         500,
     ]
+
+
+def test_class_names_that_occur_twice(opened):
+    labels = np.array([[0, 1, 0], [1, 0, 1]], np.uint8)
+    with pytest.raises(UserError, match="class_names: 'a' is there twice"):
+        opened({"x_train": _images(2), "y_train": labels, "class_names": np.array(["a", "b", "a"])})
+
+
+def test_changed_bytes_of_a_head(tmp_path):
+    file = tmp_path / "data.npz"
+    np.savez(file, x_train=_images(60))
+    whole = file.read_bytes()
+    for place in range(60, 200, 3):
+        data = bytearray(whole)
+        data[place] ^= 1 << place % 8
+        file.write_bytes(data)
+        with contextlib.suppress(UserError):
+            open_source("npz", str(file)).load("train")

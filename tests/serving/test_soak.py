@@ -9,6 +9,7 @@ import grpc
 import numpy as np
 import pytest
 
+from scripts import soak
 from scripts.load_testing import soaking
 from tests.serving import toy_models as toy
 from tests.serving.serving_calls import predict_request
@@ -39,6 +40,12 @@ def test_what_is_counted(server):
     wrong = predict_request({"images": toy.images(1)}, "nothing").SerializeToString()
     soaked = soaking.send(server.grpc, [wrong], clients=1, seconds=0.2, seed=1)
     assert soaked.good == soaked.failed > 0 and "FAILED_PRECONDITION" in soaked.examples[0]
+
+
+def test_without_clients_nothing_is_proven(capsys):
+    with pytest.raises(SystemExit) as stop:
+        soak.main(["--model_base_path=.", "--clients=0"])
+    assert stop.value.code == 2 and "--clients" in capsys.readouterr().err
 
 
 @pytest.mark.slow
