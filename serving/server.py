@@ -3,8 +3,8 @@
 python -m serving.server --model_base_path=DIR --model_name=hali --port=8500 --rest_api_port=8501
 
 Serves what `python -m hali_tf.export` wrote, over gRPC and REST, the way TF-Serving does: for
-development and for tests. Production is TF-Serving itself. Exit code: 0 after a drain, 1 for what
-can be mended outside, 2 for flags.
+development and for tests. Production is TF-Serving itself. Exit code: 0 after a drain, 1 for an
+error outside of the program, 2 for a flag that cannot work.
 """
 
 from __future__ import annotations

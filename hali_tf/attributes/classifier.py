@@ -215,7 +215,7 @@ class AttributeClassifier(keras.Model):
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One step of binary cross-entropy on (output of `fixed`, labels uint8 [B, A]).
 
-        Images are varied here (`_varied`); features of frozen blocks are those of varied images.
+        Images are augmented here (`_varied`); precomputed features are of augmented images already.
         """
         x, labels = data
         seed = random.fold([self._seed, 0], self.step)

@@ -36,9 +36,9 @@ class SplitImages:
             self.layout["label"] = Array(str(split.labels.dtype), split.labels.shape[1:])
         digest = hashlib.sha256()
         for part in gen_batches(self.rows, _AT_A_TIME):
-            digest.update(np.ascontiguousarray(split.images[part]))
+            digest.update(split.images[part].tobytes())
         if split.labels is not None:
-            digest.update(np.ascontiguousarray(split.labels))
+            digest.update(split.labels.tobytes())
         self.identity = {**identity, "images": digest.hexdigest()}
 
     def load(self, begin: int, end: int) -> dict[str, np.ndarray]:

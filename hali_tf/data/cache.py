@@ -110,7 +110,7 @@ def load(job: Job, cache_dir: pathlib.Path, strict: bool) -> Split:
 
 
 def fingerprint(folder: pathlib.Path, names: Iterable[str]) -> str:
-    """Digests names, sizes and times of change: another digest, perhaps another content.
+    """Digests names, sizes and times of change: if the digest differs, the content may.
 
     Of remote files, sizes and times of 64 evenly spread ones count.
     """

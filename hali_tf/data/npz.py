@@ -274,19 +274,19 @@ def _label_names(
     attributes = _attributes(headers[keys["train"][1]])
     if "class_names" not in headers:
         return tuple(f"attribute {i}" for i in range(attributes)) if attributes > 1 else None
-    names = _read(file, "class_names")
-    if names.ndim != 1 or names.dtype.kind not in "SU":
+    array = _read(file, "class_names")
+    if array.ndim != 1 or array.dtype.kind not in "SU":
         raise UserError(
-            f"{file}: class_names: expected a list of text; received {names.dtype} of "
-            f"shape {list(names.shape)}"
+            f"{file}: class_names: expected a list of text; received {array.dtype} of "
+            f"shape {list(array.shape)}"
         )
-    if attributes > 1 and len(names) != attributes:
+    if attributes > 1 and len(array) != attributes:
         raise UserError(
             f"{file}: class_names: expected {attributes}, one for each column of "
-            f"{keys['train'][1]}; received {len(names)}"
+            f"{keys['train'][1]}; received {len(array)}"
         )
     try:
-        names = tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
+        names = tuple(name.decode() if isinstance(name, bytes) else str(name) for name in array)
     except UnicodeDecodeError as error:
         raise UserError(f"{file}: class_names: expected UTF-8 ({error})") from error
     check_names(f"{file}: class_names", names)

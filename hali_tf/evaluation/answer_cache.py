@@ -82,7 +82,7 @@ class AnswerCache:
 def _identity(subject):
     """Which run a model is from, when that was begun, and the step of the checkpoint.
 
-    After a way back the run comes to the same step by other draws.
+    After a rollback the run reaches the same step by other random draws.
     """
     return {
         "name": subject.name,

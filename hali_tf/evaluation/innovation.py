@@ -127,8 +127,8 @@ def _result(answer):
     return (
         f"{words} Multiplying the entry of a label by {measured['scalar']:g} changes the "
         f"classifier's decision on it in the entry's direction for {_cell(measured, 'changed')} of "
-        f"the images that can change so{others}; {_cell(measured, 'others_changed')} other "
-        "decisions change with it."
+        f"the images that can change so{others}; on average {_cell(measured, 'others_changed')} "
+        "of the other decisions change as well."
     )
 
 

@@ -45,8 +45,8 @@ multiplied by both ends of its range, on {samples} samples. A map of z_1 is mult
 once; where that changes the tone of large areas, it counts as low frequency. Pixelwise: the share
 that the best affine map of an image's colours makes of the change; of a change of brightness or
 saturation that is all. Strength is the RMS of the change on the scale [0, 1]. At equal strength:
-each component is multiplied by so much less that its strength is {strength:.3g}, which half of the
-components of every level reach (of those that change anything); the others are left out. In
+the factor of each component is reduced until its strength is {strength:.3g}, the smallest of the
+levels' median strengths (over what changes anything); weaker components are left out. In
 brackets 95 % intervals by the bootstrap over samples."""
 
 

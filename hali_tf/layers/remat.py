@@ -13,7 +13,7 @@ def rematerialised(
 ) -> Any:
     """`function(x)`, of which the backward pass finds x alone and computes the rest once more.
 
-    Gradients of gradients are right as well, but need what they would without it.
+    Second derivatives are right as well, but need as much memory as without rematerialisation.
 
     Args:
       function: takes one tensor; equal each time, as explicit seeds make it.

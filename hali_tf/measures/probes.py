@@ -26,9 +26,9 @@ def svm(features: np.ndarray, labels: np.ndarray, others: np.ndarray) -> tuple[n
     """Decides by linear SVMs: L2 regularisation, squared hinge, balanced class weights.
 
     C is chosen on examples held out from those given, by the mean balanced accuracy over the
-    columns: one C for all, since a rare attribute leaves too few examples to choose by. From 1e-3
-    on C grows as long as the accuracy does not fall, since the largest values take longest; if no C
-    above is better, it is searched in the same way below. Finally the SVMs are fitted to all
+    columns: one C for all, since a rare attribute leaves too few examples to choose by. The search
+    starts at 1e-3 and increases C until the accuracy falls, since large values take longest to fit;
+    if no larger C is better, it decreases C in the same way. Finally the SVMs are fitted to all
     examples.
 
     Args:

@@ -50,8 +50,8 @@ class VAE(Autoencoder):
     def _gradients(self, images, seed, replica, scales):
         """Gradients of -ELBO by one draw of z for each image.
 
-        Of its nats an entry of x: those an image overflow mixed_float16. What is logged of the
-        ELBO is nats an image.
+        In nats per entry of x, because nats per image overflow mixed_float16. The logged ELBO is in
+        nats per image.
         """
         x = to_unit(images)
         noise = self._draws(images, seed, replica).normal(self.latent_shapes[0], POSTERIOR, 1)

@@ -109,7 +109,7 @@ def _signed(folder, flag, own):
 
 
 def _wait_for_end(folder, flag, path):
-    """Returns when nobody signs; a process that was killed has left what nobody writes anew."""
+    """Returns once no other process renews the file; that of a killed process is never renewed."""
     signed = _read(path)
     if not signed:
         return

@@ -135,8 +135,8 @@ def check_images(config: Config, train: Split, replicas: int) -> None:
             )
         if start["replicas"] != replicas:
             logging.warning(
-                "%s was begun on %d devices and goes on on %d: its weights will not equal those "
-                "of a run that stayed on as many",
+                "%s was begun on %d devices and continues on %d: its weights will not equal those "
+                "of a run whose number of devices did not change",
                 config.run_dir,
                 start["replicas"],
                 replicas,

@@ -76,7 +76,7 @@ def make_strategy(virtual_devices: int, worker_minutes: float = 10) -> tf.distri
 def resolve_auto(config: Config) -> Config:
     """The config with precision and jit_compile "auto" decided for this machine.
 
-    On CPUs XLA runs this model about 3 times slower than oneDNN, on GPUs faster.
+    On CPUs XLA runs this model about 3 times slower than oneDNN; on GPUs it should be faster.
     """
     gpus = tf.config.get_visible_devices("GPU")
     asked = config.optimisation

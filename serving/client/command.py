@@ -163,7 +163,7 @@ def _add_image(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--celeba",
         action="store_true",
-        help="the model is of CelebA: of aligned pictures (178x218) keep the face, as training did",
+        help="for a model of CelebA: crop aligned pictures (178x218) to the face, as in training",
     )
 
 

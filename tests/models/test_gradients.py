@@ -37,7 +37,7 @@ def _spread_logits(model, images, center):
     logit.bias.assign([center])
 
 
-@pytest.mark.parametrize("center", [-15.0, 0.0, 15.0])
+@pytest.mark.parametrize("center", [-16.0, 0.0, 16.0])
 @pytest.mark.parametrize(
     "settings",
     [
@@ -57,7 +57,7 @@ def test_one_pass_equals_two_passes(make_model, images, center, settings):
     (one, values), (two, expected) = results
     _assert_equal(one, two, 1e-4)
     assert values == pytest.approx(expected, rel=1e-4)
-    if abs(center) == 15:
+    if center:
         assert max(values["d_loss"], values["g_loss"]) > 12  # the logits are where they should be
 
 
@@ -329,7 +329,7 @@ def test_compile_makes_the_optimisers_variables(make_model):
 
 
 def test_no_seed_of_dropout_is_used_twice(make_model, images, monkeypatch):
-    model = make_model(levels=1, compiled=False, image_discriminator=True)
+    model = make_model(levels=2, compiled=False, image_discriminator=True)
     seeds = []
 
     def recorded(self, x, seed):

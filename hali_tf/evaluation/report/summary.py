@@ -22,7 +22,7 @@ otherwise *undecided*. It does not say how another training would turn out."""
 _SEEDS = """\
 Trainings that differ in nothing but the seed; of their mean the 95 % interval (Student's t)."""
 _NOT_MEASURED = "not measured"
-_UNANSWERED = "it takes a HALI, and the baseline, attributes or labels that the claim speaks of"
+_UNANSWERED = "this takes a HALI, and the baseline, attributes or labels that the claim mentions"
 
 
 def section(
