@@ -5,7 +5,7 @@
 
 PyTorch's step is an equivalent of our own from the same layer tables (scripts/benchmarking/
 torch_step.py): eager, channels last, one forward pass and a backward pass for each player. Both are
-measured in turns, --rounds times, each time in a new process; on a machine with other work start
+measured alternately, --rounds times, each time in a new process; on a machine with other work start
 this with `taskset -c 0`, which gives both one thread. A step's seconds, of the clock and of the
 processor, are medians of a round, and those and the ratios medians of the rounds. Beside them
 stands the cheapest step against the convolutions of a step, each run by itself, best of ten: what

@@ -2,7 +2,7 @@
 
     python scripts/load_test.py --model_base_path=export --out=load_test.md
 
-For each signature, in one run and in turns, so that a busy moment of the machine hits all alike:
+For each signature, in one run and alternately, so that a busy moment of the machine hits all alike:
 
   in-process   a bare TensorFlow session, as the servers use it: the median latency of one example,
                and examples a second at the best of several batch sizes

@@ -60,7 +60,7 @@ def memory(
 
     Args:
       table: the whole network.
-      batch_size: images a step.
+      batch_size: images per step.
       bytes_each: of an activation.
       discriminator: whether the model has one, which sees both sides' examples.
       hybrid_joints: shares of h_1, ..., h_L in the batch, whose examples are the decoder's as well.

@@ -89,7 +89,7 @@ class Image:
 
 @dataclasses.dataclass(frozen=True)
 class Logit:
-    """Linear 1x1 projection to one logit an example, dropout before it."""
+    """Linear 1x1 projection to one logit per example, dropout before it."""
 
     dropout: float = 0.0
 

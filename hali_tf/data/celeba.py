@@ -131,7 +131,7 @@ def _read_attributes(file: pathlib.Path) -> tuple[tuple[str, ...], dict[str, np.
     if len(lines) < 3 or not re.fullmatch("[0-9]{1,9}", lines[0].strip()):
         raise UserError(
             f"{file}: expected the number of images, a line of attribute names, and a "
-            f"line an image; received {len(lines)} lines beginning {_start(lines)!r}"
+            f"line per image; received {len(lines)} lines beginning {_start(lines)!r}"
         )
     names = tuple(lines[1].split())
     check_names(f"{file}, line 2", names)

@@ -39,7 +39,7 @@ def positions(count: int, batch_size: int, seed: int) -> Callable[[int], np.ndar
 
     Args:
       count: N, the number of images.
-      batch_size: B, images a step; may be larger than N.
+      batch_size: B, images per step; may be larger than N.
       seed: Any integer; other seeds give other orders.
 
     Returns:
@@ -77,7 +77,7 @@ def train_batches(
 
     Args:
       split: What to train on; at least one image.
-      batch_size: B, images a step over all replicas; may be larger than the split.
+      batch_size: B, images per step over all replicas; may be larger than the split.
       seed: Decides the order; see `positions`.
       first_step: The first step that the dataset yields (0 for a new run).
       last_step: One past the last step.

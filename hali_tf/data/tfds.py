@@ -137,7 +137,7 @@ def _image_key(name: str, builder: tfds.core.DatasetBuilder) -> str:
     if "image" in keys or len(keys) == 1:
         return "image" if "image" in keys else keys[0]
     raise UserError(
-        f"--data={name}: expected a set with one image an example; received features "
+        f"--data={name}: expected a set with one image per example; received features "
         f"{', '.join(features)}"
     )
 

@@ -54,7 +54,7 @@ def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
     """`x` with each entry zero with probability `rate`, the others scaled by 1 / (1 - rate).
 
     Four entries share one 32-bit draw, a byte each, so the probability is `rate` rounded to
-    1/256; the scale follows the rounded one. A float draw an entry took 4 times as long.
+    1/256; the scale follows the rounded one. A float draw for each entry took 4 times as long.
     """
     threshold = round(rate * 256)
     shape = tf.shape(x)

@@ -131,7 +131,7 @@ def _joined(z, others):
 
 
 class Discriminator(keras.layers.Layer):
-    """D(x, z_1, ..., z_L): one logit an example, which depends on no other example.
+    """D(x, z_1, ..., z_L): one logit per example, which depends on no other example.
 
     Args:
       architecture: `rows.Architecture`.

@@ -72,7 +72,7 @@ def join(addresses: Sequence[str], own: int, minutes: float) -> tf.distribute.St
 def _meet(addresses, own, minutes):
     """Answers at the own port until each of the others has answered once.
 
-    TensorFlow itself would wait for ever and not say for whom.
+    TensorFlow itself would wait forever and not say for whom.
     """
     until, missing = time.monotonic() + 60 * minutes, set(addresses) - {addresses[own]}
     port = int(addresses[own].rpartition(":")[2])

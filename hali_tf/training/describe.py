@@ -17,7 +17,7 @@ def parameters(layer: keras.layers.Layer) -> int:
 
 
 def summary(model: Autoencoder) -> str:
-    """The model as text: a line a layer with its output's shape and its parameters; totals."""
+    """The model as text: one line per layer with its output's shape and its parameters; totals."""
     lines = []
     for title, layers in _tables(model):
         lines.append(title)

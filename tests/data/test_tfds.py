@@ -181,7 +181,7 @@ def test_sets_that_need_a_size_or_have_no_images(tmp_path):
     with pytest.raises(UsageError, match="--image_size"):
         open_source("tfds:caltech101", str(tmp_path))
     assert open_source("tfds:caltech101", str(tmp_path), image_size=64).image_shape == (64, 64, 3)
-    with pytest.raises(UserError, match="one image an example; received features"):
+    with pytest.raises(UserError, match="one image per example; received features"):
         open_source("tfds:imdb_reviews", str(tmp_path))
 
 

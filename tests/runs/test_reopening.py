@@ -20,7 +20,7 @@ GAME = {
     "gradient_penalty": 2.0,
     "cycle_latents": 3.0,
     "cycle_contrast": 4.0,
-    "image_discriminator": True,
+    "image_discriminator": 2.0,
 }
 JOINTS, SHARES = {"hybrid_joints": "0.5,0.25"}, {"hybrid_joints": (0.5, 0.25)}
 LABELS = {"labels_per_class": 5, "classes": 10, **LEARNING}
@@ -42,15 +42,23 @@ LABELS = {"labels_per_class": 5, "classes": 10, **LEARNING}
 def test_every_flag_of_a_model_reaches_it(monkeypatch, kind, flags, own):
     monkeypatch.setattr(reopening, kind, lambda table, **settings: settings)
     config = Config.of(run_dir="x", channels=1, **OF_ALL, **flags).validate()
-    expected = {**OF_ALL, "jit_compile": False, "sync_batch_norm": False, **own}
+    switches = {"jit_compile": False, "sync_batch_norm": False, "from_noise": True}
+    expected = {**OF_ALL, **switches, **own}
     assert reopening.make_model(config) == expected
 
 
-@pytest.mark.parametrize("flag, value", [("jit_compile", "true"), ("sync_batch_norm", True)])
-def test_xla_and_synchronised_statistics_reach_it(monkeypatch, flag, value):
+@pytest.mark.parametrize(
+    "flag, value, name, expected",
+    [
+        ("jit_compile", "true", "jit_compile", True),
+        ("sync_batch_norm", True, "sync_batch_norm", True),
+        ("init_from", "other", "from_noise", False),
+    ],
+)
+def test_a_switch_reaches_it(monkeypatch, flag, value, name, expected):
     monkeypatch.setattr(reopening, "HALI", lambda table, **settings: settings)
     config = Config.of(run_dir="x", channels=1, **{flag: value}).validate()
-    assert reopening.make_model(config)[flag] is True
+    assert reopening.make_model(config)[name] is expected
 
 
 def test_data_that_moved_are_read_where_they_are_now(tmp_path):
