@@ -65,10 +65,10 @@ def test_defaults_resolve_to_digits():
         ({"cycle_contrast": 1.0, "model": "vae"}, "--model=vae"),
         ({"cycle_latents": 1.0, "model": "vae"}, "--model=vae"),
         ({"cycle_latents": 1.0, "labels_per_class": 5, "encoder_only": True}, "--encoder_only"),
-        ({"image_discriminator": 2.0, "model": "vae"}, "--image_discriminator=2.0 with --model"),
+        ({"image_discriminator": True, "model": "vae"}, "--image_discriminator=True with --model"),
         (
-            {"image_discriminator": 2.0, "labels_per_class": 5, "encoder_only": True},
-            "--image_discriminator=2.0 with --encoder_only",
+            {"image_discriminator": True, "labels_per_class": 5, "encoder_only": True},
+            "--image_discriminator=True with --encoder_only",
         ),
         ({"steps": 0}, "--steps=0"),
         ({"batch_size": 0}, "--batch_size=0"),

@@ -16,7 +16,7 @@ from tests.test_architectures import PARAMETERS
     "flags",
     [
         {"architecture": "hali16"},
-        {"architecture": "hali16", "image_discriminator": 1.0},
+        {"architecture": "hali16", "image_discriminator": True},
         {"architecture": "hali32", "labels_per_class": 1, "classes": 10},
         {"architecture": "ali32", "model": "ali"},
         {"architecture": "ali64", "model": "vae"},

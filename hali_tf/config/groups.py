@@ -110,12 +110,10 @@ class ObjectiveConfig(Settings):
         "nearest to it; 0: the paper's objective.",
         at_least=0,
     )
-    image_discriminator: float = setting(
-        0.0,
-        "Weight, for HALI's and ALI's encoder and decoder, of a game against a second "
-        "discriminator, which sees the images alone, beside a weight of 1 of the joint game; 0: no "
-        "such game, the paper's objective.",
-        at_least=0,
+    image_discriminator: bool = setting(
+        False,
+        "Whether HALI and ALI also play against a second discriminator, which sees the images "
+        "alone; false: the paper's objective.",
     )
 
     def hybrid_shares(self) -> tuple[float, ...]:

@@ -31,12 +31,10 @@ class Game(NamedTuple):
     Attributes:
       discriminator: `Discriminator`.
       parts: how many of x, z_1, ..., z_L it sees.
-      weight: of its loss for encoder and decoder.
     """
 
     discriminator: Discriminator
     parts: int
-    weight: float
 
     def score(
         self, example: Side, training: bool = False, seed: tf.Tensor | None = None
@@ -63,7 +61,7 @@ class Game(NamedTuple):
         variables = keras_versions.trained(self.discriminator)
         gradients, *sides = tape.gradient(loss, [variables, seen_q, seen_p])
         of_generator = [
-            tf.reshape(self.weight * factor, [-1] + [1] * (len(gradient.shape) - 1)) * gradient
+            tf.reshape(factor, [-1] + [1] * (len(gradient.shape) - 1)) * gradient
             for factor, side in zip(losses.generator_over_discriminator(s_q, s_p), sides)
             for gradient in side
         ]
@@ -76,20 +74,15 @@ class Games:
     Args:
       discriminator: `Discriminator` of x, z_1, ..., z_L.
       image_discriminator: `Discriminator` of x, or None.
-      image_weight: of the loss of the game of the images alone for encoder and decoder.
       gamma: as of `losses.slope_penalty`; 0 is none.
     """
 
     def __init__(
-        self,
-        discriminator: Discriminator,
-        image_discriminator: Discriminator | None,
-        image_weight: float,
-        gamma: float,
+        self, discriminator: Discriminator, image_discriminator: Discriminator | None, gamma: float
     ):
-        self._games = [Game(discriminator, 1 + len(discriminator.levels), 1.0)]
+        self._games = [Game(discriminator, 1 + len(discriminator.levels))]
         if image_discriminator is not None:
-            self._games.append(Game(image_discriminator, 1, image_weight))
+            self._games.append(Game(image_discriminator, 1))
         self._gamma = gamma
 
     @property
@@ -112,14 +105,6 @@ class Games:
     def logits(self, of_q: Side, of_p: Side, seed: tf.Tensor) -> list[Logits]:
         """The logits of each game; `seed`, int32 [2], is of the dropout."""
         return [game.logits(of_q, of_p, seed) for game, seed in self._seeded(seed)]
-
-    def generator_losses(self, logits: list[Logits]) -> list[tf.Tensor]:
-        """The weighted terms of the loss of encoder and decoder, of each example of both sides."""
-        return [
-            game.weight * loss
-            for game, pair in zip(self._games, logits)
-            for loss in losses.generator_loss(*pair)
-        ]
 
     def _seeded(self, seed):
         """Pairs of a game and the seed of its dropout."""

@@ -35,10 +35,10 @@ class HALI(Autoencoder):
       cycle_latents: weight of `losses.latent_loss` of generated images, a further term of the loss
         of encoder and decoder, which the paper does not have.
       cycle_contrast: weight of `losses.latent_contrast` of them, likewise.
-      image_discriminator: weight of a second game, which the paper does not have: a discriminator
-        with the rows of D, but without the latents, tells the images x of both sides apart
-        (BigBiGAN's unary term of x: Donahue and Simonyan, arXiv 1907.02544, section 2). Its loss
-        joins that of the discriminators, and times the weight that of encoder and decoder.
+      image_discriminator: whether there is a second game, which the paper does not have: a
+        discriminator with the rows of D, but without the latents, tells the images x of both sides
+        apart (BigBiGAN's unary term of x: Donahue and Simonyan, arXiv 1907.02544, section 2). Its
+        losses join those of both players.
       one_pass: gradients of both players from one backward pass; two passes are the reference
         and what mixed_float16 uses, since the factors between the losses overflow it.
       precision, remat, **settings: of `Autoencoder`.
@@ -56,7 +56,7 @@ class HALI(Autoencoder):
         gradient_penalty=0.0,
         cycle_latents=0.0,
         cycle_contrast=0.0,
-        image_discriminator=0.0,
+        image_discriminator=False,
         one_pass=True,
         precision="float32",
         remat=False,
@@ -80,9 +80,7 @@ class HALI(Autoencoder):
         if image_discriminator:
             of_images = architecture.of_images_alone()
             self.image_discriminator = Discriminator(of_images, precision, remat)
-        self._games = Games(
-            self.discriminator, self.image_discriminator, image_discriminator, gradient_penalty
-        )
+        self._games = Games(self.discriminator, self.image_discriminator, gradient_penalty)
         self._build()
 
     def _build_further(self, x, zs):
@@ -201,7 +199,7 @@ class HALI(Autoencoder):
             logits = self._games.logits(of_q, of_p, dropout)
             d_terms = [loss for pair in logits for loss in losses.discriminator_loss(*pair)]
             d_loss = scales[0] * sum(map(self._mean, d_terms))
-            g_terms = self._games.generator_losses(logits)
+            g_terms = [loss for pair in logits for loss in losses.generator_loss(*pair)]
             g_loss = scales[1] * sum(map(self._mean, [*g_terms, *terms.values()]))
         d_gradients, penalty = self._games.penalised(
             tape.gradient(d_loss, self._games.variables),

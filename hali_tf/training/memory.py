@@ -30,7 +30,7 @@ def needed(config: Config, images: int) -> int:
         config.model.kind != "vae" and not config.labels.encoder_only,
         config.objective.hybrid_shares(),
         bool(config.objective.cycle_latents or config.objective.cycle_contrast),
-        bool(config.objective.image_discriminator),
+        config.objective.image_discriminator,
         optimisation.accumulate,
         optimisation.remat,
     )

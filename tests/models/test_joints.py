@@ -169,7 +169,7 @@ def test_label_of_the_encoder_keeps_its_gradient_on_the_way_down(make_model, ima
         {"levels": 3, "hybrid_joints": (0.5, 0.0, 1.0), "gradient_penalty": 1.0},
         {"hybrid_joints": (1.0, 0.5), "precision": "mixed_bfloat16"},
         {"hybrid_joints": (1.0, 0.5), "precision": "mixed_float16", "loss_scaling": True},
-        {"hybrid_joints": (0.5,), "image_discriminator": 2.0, "precision": "mixed_bfloat16"},
+        {"hybrid_joints": (0.5,), "image_discriminator": True, "precision": "mixed_bfloat16"},
     ],
 )
 def test_trains_at_any_setting(make_model, images, settings):

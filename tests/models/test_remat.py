@@ -15,7 +15,7 @@ from tests.models.halves import assert_trains_equally
         {
             "gradient_penalty": 3.0,
             "hybrid_joints": (0.5,),
-            "image_discriminator": 2.0,
+            "image_discriminator": True,
             "levels": 1,
         },
         {"accumulate": 2, "precision": "mixed_bfloat16", "levels": 1},

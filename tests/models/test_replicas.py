@@ -28,7 +28,9 @@ def _replicated(two_replicas, make_model, **settings):
         return make_model(**settings)
 
 
-@pytest.mark.parametrize("further", [{}, {"hybrid_joints": (1.0, 1.0), "image_discriminator": 2.0}])
+@pytest.mark.parametrize(
+    "further", [{}, {"hybrid_joints": (1.0, 1.0), "image_discriminator": True}]
+)
 def test_synchronised_replicas_equal_one_device(make_model, two_replicas, images, further):
     settings = {**PLAIN, "sync_batch_norm": True, "gradient_penalty": 1.0, **further}
     one = make_model(**settings)

@@ -194,7 +194,7 @@ def test_networks_that_the_other_run_lacks_are_initialised_from_data(tmp_path):
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
     source = random_run(config_of(tmp_path / "old"), 0)
-    config = config_of(tmp_path / "new", image_discriminator=2.0, init_from=str(tmp_path / "old"))
+    config = config_of(tmp_path / "new", image_discriminator=True, init_from=str(tmp_path / "old"))
     model = build(config, devices.make_strategy(1))
     train = open_data(config).load("train")
     _begin(config, model, train, Checkpoints(config.run_dir, model), ALONE)
