@@ -41,7 +41,7 @@ def photos(tmp_path_factory):
     """A folder of pictures in two classes."""
     folder = tmp_path_factory.mktemp("data") / "photos"
     rng = np.random.default_rng(0)
-    for number in range(24):
+    for number in range(40):
         path = folder / "ab"[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (20, 20, 3), np.uint8)).save(path)
@@ -106,9 +106,9 @@ def test_everything_that_is_done_with_a_run_is_done_on_a_store(tmp_path, photos)
     for name in ("r.png", "f.gif", "runs/comparison/curves.png"):
         with Image.open(bucket / name) as picture:
             picture.load()
-    assert "3 of which were there" in answers[9][1]
-    assert len(read(str(bucket / "latents"))["z_1"]) == 24
-    assert len(read(str(bucket / "i.tfrecord"))["image"]) == 24
+    assert "5 of which were there" in answers[9][1]
+    assert len(read(str(bucket / "latents"))["z_1"]) == 40
+    assert len(read(str(bucket / "i.tfrecord"))["image"]) == 40
     assert len(read(str(bucket / "s.npz"))["image"]) == 3
 
 

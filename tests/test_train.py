@@ -234,15 +234,6 @@ def test_dry_run_refuses_what_a_start_would(tmp_path, flag, words):
     assert not (tmp_path / "run").exists()
 
 
-def test_full_memory_of_a_device_is_one_line(monkeypatch):
-    def full(*_):
-        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nhints")
-
-    monkeypatch.setattr("hali_tf.training.fit.fit", full)
-    with pytest.raises(UserError, match="^--batch_size=64: .* too little memory .OOM when allo"):
-        training_command.train(Config.of(run_dir="x"), None, None)
-
-
 @pytest.mark.parametrize(
     "model, architecture, last",
     [
@@ -272,8 +263,14 @@ def test_folder_that_cannot_be_written_is_named(tmp_path):
 @pytest.mark.parametrize(
     "message, expected",
     [
-        ("logs/events: No space left on device\n\tFailed to flush 11 events", UserError),
-        ("OOM when allocating tensor", tf.errors.ResourceExhaustedError),
+        (
+            "logs/events: No space left on device\n\tFailed to flush 11 events",
+            "^--run_dir=x: .*No space left on device.; make room",
+        ),
+        (
+            "OOM when allocating tensor\nhints",
+            "^--batch_size=64: the device has too little memory .OOM when allocating tensor.;",
+        ),
     ],
 )
 def test_full_disk_under_tensorboards_files_is_told_from_a_full_device(
@@ -283,10 +280,8 @@ def test_full_disk_under_tensorboards_files_is_told_from_a_full_device(
         raise tf.errors.ResourceExhaustedError(None, None, message)
 
     monkeypatch.setattr("hali_tf.training.fit.fit", fit)
-    with pytest.raises(expected) as caught:
-        training_command.train(Config(), None, None)
-    if expected is UserError:
-        assert "No space left on device); make room" in str(caught.value)
+    with pytest.raises(UserError, match=expected):
+        training_command.train(Config.of(run_dir="x"), None, None)
 
 
 def test_missing_run_and_missing_checkpoint(tmp_path):

@@ -144,7 +144,8 @@ class Checkpoints:
         if self._restore(which)[0] is None:
             if which != "last" and _steps(self._folders["last"], whole=False):
                 raise UserError(
-                    f"{self._folders[which]}: this run has no {which} checkpoint; use the last one"
+                    f"{self._folders[which]}: no checkpoint; this run has kept none as its best, "
+                    "so use the last one"
                 )
             raise UserError(
                 f"{self._folders[which]}: no checkpoint; train the run first "

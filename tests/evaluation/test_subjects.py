@@ -78,7 +78,7 @@ def test_baseline_without_a_run_folder_is_refused(runs, tmp_path):
 
 
 def test_run_without_a_checkpoint_is_refused(runs):
-    with pytest.raises(UserError, match="best: no checkpoint; train the run first"):
+    with pytest.raises(UserError, match="best: no checkpoint; .* use the last one"):
         load_subjects(runs["hali"], [], "best")
 
 

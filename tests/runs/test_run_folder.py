@@ -59,7 +59,7 @@ def test_another_number_of_devices_is_said(tmp_path, said):
     check_images(config, images(0), 2)
     assert said() == ""
     check_images(config, images(0), 1)
-    assert "begun on 2 devices and goes on on 1" in said()
+    assert "begun on 2 devices and continues on 1" in said()
 
 
 @pytest.mark.parametrize("left", ["metrics.jsonl", "summary.json", "checkpoints/ckpt-4.index"])

@@ -25,7 +25,7 @@ def test_what_holds_what_does_not_and_what_is_not_known():
     assert text.startswith("Of the paper's 3 claims: holds 1, not measured 1, undecided 1.\n")
     assert "| 9.1 | It flies | 2 and 1 | [0.5, 1.5] | holds |" in text
     assert "| 9.1 | It swims | 1 and 2 | [-1.5, 0.5] | undecided |" in text
-    assert "| 9.1 | It sings | – | – | not measured: it takes a HALI, and" in text
+    assert "| 9.1 | It sings | – | – | not measured: this takes a HALI, and" in text
     text = summary.claims({"toy": Toy()}, {}, {"toy": "failed: no way"})
     assert text.count("not measured: failed: no way") == 3
 
