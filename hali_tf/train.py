@@ -89,13 +89,14 @@ def train(
                 "checkpoint"
             ) from error
         reason = str(error).partition("\n")[0]
-        if isinstance(error, tf.errors.ResourceExhaustedError) and "No space left" not in reason:
+        # That of a full disk is of TensorBoard's files.
+        if isinstance(error, tf.errors.OpError) and "No space left" not in str(error):
+            if not isinstance(error, tf.errors.ResourceExhaustedError):
+                raise
             raise UserError(
                 f"--batch_size={config.optimisation.batch_size}: the device has too little memory "
                 f"({reason}); choose a smaller batch, or see --accumulate and --remat"
             ) from error
-        if isinstance(error, tf.errors.OpError) and "No space left" not in reason:
-            raise  # not of the disk under TensorBoard's files
         raise UserError(
             f"--run_dir={config.run_dir}: cannot be written ({reason}); make room, and the same "
             "command goes on from the last checkpoint"

@@ -268,6 +268,10 @@ def test_folder_that_cannot_be_written_is_named(tmp_path):
             "^--run_dir=x: .*No space left on device.; make room",
         ),
         (
+            "Failed to flush 11 events\n\tlogs/events: No space left on device",
+            "^--run_dir=x: cannot be written .Failed to flush 11 events.; make room",
+        ),
+        (
             "OOM when allocating tensor\nhints",
             "^--batch_size=64: the device has too little memory .OOM when allocating tensor.;",
         ),

@@ -35,7 +35,7 @@ class SplitImages:
         if split.labels is not None:
             self.layout["label"] = Array(str(split.labels.dtype), split.labels.shape[1:])
         digest = hashlib.sha256()
-        for part in gen_batches(self.rows, _AT_A_TIME):
+        for part in progress_bar(list(gen_batches(self.rows, _AT_A_TIME)), "look at the images"):
             digest.update(split.images[part].tobytes())
         if split.labels is not None:
             digest.update(split.labels.tobytes())

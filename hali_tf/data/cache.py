@@ -147,9 +147,9 @@ def _is_complete(job: Job, entry: pathlib.Path) -> bool:
         count = stored["count"]
         size = (entry / "images.uint8").stat().st_size
         # Entries of version 0.1.0 do not say whether there are labels.
-        if stored.get("labels", labels.is_file()) and len(np.load(labels)) != count:
+        if stored.get("labels", labels.is_file()) and len(np.load(labels, mmap_mode="r")) != count:
             return False
-    except (*files.DAMAGE, KeyError, TypeError, AttributeError):
+    except (*files.DAMAGE, KeyError, TypeError):
         return False
     return size == count * int(np.prod(job.image_shape))
 

@@ -16,7 +16,6 @@ from hali_tf.errors import UsageError
 _UNSUPPORTED = {
     **keras_versions.UNSUPPORTED_OPTIMIZERS,
     "COCOB": "has no learning rate",
-    "ConditionalGradient": "has no use for a learning rate that falls",
     "MultiOptimizer": "needs more than a learning rate and betas",
 }
 
@@ -56,6 +55,11 @@ def make_optimizer(settings: OptimisationConfig) -> keras.optimizers.Optimizer:
         "beta_2": settings.beta_2,
     }
     kind = _find(settings.optimizer)
+    if fall and kind.__name__ == "ConditionalGradient":
+        raise UsageError(
+            f"--optimizer={settings.optimizer}: cannot follow a learning rate that falls; drop "
+            "--learning_rate_fall, or choose another, such as Adam"
+        )
     parameters = inspect.signature(kind.__init__).parameters
     try:
         if "optimizer" in parameters:

@@ -119,13 +119,21 @@ def test_unknown_name_is_refused(name):
     [
         pytest.param("Adafactor", "refuses the names", marks=ONLY_KERAS_3),
         of_addons("addons/COCOB", "has no learning rate"),
-        of_addons("addons/ConditionalGradient", "learning rate that falls"),
         of_addons("addons/MultiOptimizer", "needs more"),
     ],
 )
 def test_one_that_cannot_train_here_is_refused(name, reason):
     with pytest.raises(UsageError, match=f"--optimizer={name}: .*{reason}"):
         make(name)
+
+
+@pytest.mark.parametrize("name", [of_addons("addons/ConditionalGradient")])
+def test_one_that_cannot_follow_a_falling_rate_trains_without(name):
+    with pytest.raises(UsageError, match=f"--optimizer={name}: .* learning rate that falls"):
+        make(name, learning_rate_fall="3,6")
+    variable = tf.Variable([1.0, -2.0])
+    make(name).apply_gradients([(2 * variable, variable)])
+    assert variable.numpy().tolist() != [1.0, -2.0]
 
 
 @pytest.mark.parametrize(
