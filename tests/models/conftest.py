@@ -65,7 +65,10 @@ def make_model(
     if compiled:
         players = [keras.optimizers.Adam(1e-3, 0.5, epsilon=epsilon) for _ in kind.NORMS]
         if loss_scaling:
-            players = [keras.mixed_precision.LossScaleOptimizer(player) for player in players]
+            players = [
+                keras.mixed_precision.LossScaleOptimizer(player, initial_scale=1024.0)
+                for player in players
+            ]
         model.compile(*players)
     return model
 
