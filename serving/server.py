@@ -21,6 +21,8 @@ from hali_tf.errors import UserError
 from serving.embedded.flags import define_flags
 
 if TYPE_CHECKING:
+    from tensorflow_serving.config.model_server_config_pb2 import ModelConfigList
+
     from serving.embedded.server import EmbeddedServer
 
 _log = logging.getLogger("serving")
@@ -53,13 +55,15 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    server = EmbeddedServer(options_of(values))
+    options = options_of(values)
+    server = EmbeddedServer(options)
     failures: list[Exception] = []
     try:
         server.listen()
         threading.Thread(target=_start_up, args=(server, stop, failures), daemon=True).start()
         if values.model_config_file and values.model_config_file_poll_wait_seconds:
-            threading.Thread(target=_poll_config, args=(server, values, stop), daemon=True).start()
+            poll = (server, options.models, values, stop)
+            threading.Thread(target=_poll_config, args=poll, daemon=True).start()
         stop.wait()
         _log.info("draining")
     finally:
@@ -77,13 +81,17 @@ def _start_up(server: EmbeddedServer, stop: threading.Event, failures: list) -> 
             stop.set()
 
 
-def _poll_config(server: EmbeddedServer, values: flags.FlagValues, stop: threading.Event) -> None:
-    """Applies --model_config_file whenever it has changed."""
+def _poll_config(
+    server: EmbeddedServer,
+    current: ModelConfigList,
+    values: flags.FlagValues,
+    stop: threading.Event,
+) -> None:
+    """Applies --model_config_file whenever it has changed from the `current` configuration."""
     from serving.embedded.configuration import read_models
     from serving.embedded.status import ServingError
 
     path = values.model_config_file
-    current = server.models
     while not stop.wait(values.model_config_file_poll_wait_seconds):
         try:
             models = read_models(path)

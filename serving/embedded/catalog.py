@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from grpc import StatusCode
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
@@ -17,11 +17,15 @@ from serving.embedded.versions import State, Version
 
 _log = logging.getLogger("serving.manager")
 
+# Every request asks for it, and an enum of protobuf looks its names up at each access.
+_AVAILABLE = State.AVAILABLE
+
 
 class Catalog:
     """The models, their versions and labels: what requests ask for.
 
-    The lock guards the configuration, and what it means that a version is AVAILABLE no more.
+    The lock guards the configuration. A version stops being AVAILABLE only under it, so that no
+    request leases one that unloads.
     """
 
     def __init__(self) -> None:
@@ -42,15 +46,11 @@ class Catalog:
     def available(self, name: str) -> dict[int, Version]:
         """Number -> version of those that serve."""
         versions = self.versions.get(name, {})
-        return {key: each for key, each in versions.items() if each.state == State.AVAILABLE}
+        return {key: each for key, each in versions.items() if each.state == _AVAILABLE}
 
     def aspired(self, name: str) -> list[Version]:
         """The versions of a model that should serve."""
         return [version for version in self.versions.get(name, {}).values() if version.aspired]
-
-    def is_configured(self, name: str) -> bool:
-        """Whether the configuration has a model of this name."""
-        return name in self.configs
 
     def ready(self) -> bool:
         """Whether every configured model has a version that answers."""
@@ -113,13 +113,38 @@ class Catalog:
             versions[key].fill_status(response.model_version_status.add())
         return response
 
-    def check_labels(self, config: model_server_config_pb2.ModelConfig, allow: bool) -> None:
-        """A label may move to what serves; a new one, if allowed, to any version.
+    def configure(
+        self, configs: Sequence[model_server_config_pb2.ModelConfig], allow: bool
+    ) -> set[str]:
+        """Replaces the whole configuration; the caller holds the lock.
+
+        Args:
+          configs: one per model.
+          allow: whether a new label may name a version that does not serve.
+
+        Returns:
+          The names of the new models.
 
         Raises:
-          ServingError: FAILED_PRECONDITION. Labels are checked before anything is loaded, as
-            by the stock server.
+          ServingError: FAILED_PRECONDITION for a label, and nothing changed. Labels are checked
+            before anything is loaded, as by the stock server.
         """
+        for config in configs:
+            self._check_labels(config, allow)
+        for config in configs:
+            if config.base_path != self.configs.get(config.name, config).base_path:
+                _log.warning(
+                    "%s has another base path: a version that is loaded stays as it is where one "
+                    "of its number is there",
+                    config.name,
+                )
+        new = {config.name for config in configs} - set(self.configs)
+        self.configs = {config.name: config for config in configs}
+        self.labels = {config.name: dict(config.version_labels) for config in configs}
+        return new
+
+    def _check_labels(self, config: model_server_config_pb2.ModelConfig, allow: bool) -> None:
+        """A label may move to a version that serves; a new one, if allowed, to any version."""
         labels = self.labels.get(config.name, {})
         for label, number in config.version_labels.items():
             may_stay = labels.get(label) == number
@@ -132,7 +157,7 @@ class Catalog:
                 )
 
     def aspire(self, name: str, found: dict[int, str]) -> None:
-        """Says which versions of a model should serve, number -> path; no others should."""
+        """Notes which versions of a model, number -> path, should serve; no others should."""
         known = self.versions.setdefault(name, {})
         for number, path in found.items():
             version = known.get(number)

@@ -20,7 +20,6 @@ from tensorflow_serving.apis import (
 from serving.embedded import inference
 from serving.embedded.manager import ModelManager
 from serving.embedded.metrics import Metrics
-from serving.embedded.servable import Servable
 from serving.embedded.status import ServingError, as_serving_error, invalid
 
 _SIGNATURE_DEF = "signature_def"
@@ -28,6 +27,9 @@ _SIGNATURE_DEF = "signature_def"
 
 class Core:
     """Answers requests with what a manager has loaded; every call may raise a ServingError.
+
+    Attributes:
+      lease: see `Catalog.lease`.
 
     Args:
       manager: has the models.
@@ -37,16 +39,15 @@ class Core:
 
     def __init__(self, manager: ModelManager, metrics: Metrics, with_reload: bool):
         self._manager = manager
+        self.lease = manager.lease
         self._metrics = metrics
         self._with_reload = with_reload
         self.is_draining = False  # then nothing new is taken
         self.last_call = 0.0  # when one began or ended, by time.monotonic()
 
     @contextlib.contextmanager
-    def inference(
-        self, spec: model_pb2.ModelSpec, api: str, entrypoint: str
-    ) -> Iterator[contextlib.AbstractContextManager[Servable]]:
-        """Counts what happens inside the `with`; gives the lease of the servable.
+    def counted(self, spec: model_pb2.ModelSpec, api: str, entrypoint: str) -> Iterator[None]:
+        """Counts the request that is answered inside the `with`.
 
         Args:
           spec: of the request; it may be filled in inside the `with`.
@@ -58,7 +59,7 @@ class Core:
         try:
             if self.is_draining:
                 raise ServingError(StatusCode.UNAVAILABLE, "the server is shutting down")
-            yield self._manager.lease(spec)
+            yield
         except BaseException as error:
             status = as_serving_error(error).code
             raise
@@ -72,7 +73,7 @@ class Core:
     def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         """Answers a PredictRequest."""
         spec = _model_spec(request)
-        with self.inference(spec, "Predict", "GRPC") as lease, lease as servable:
+        with self.counted(spec, "Predict", "GRPC"), self.lease(spec) as servable:
             return inference.predict(servable, request)
 
     def classify(
@@ -80,7 +81,7 @@ class Core:
     ) -> classification_pb2.ClassificationResponse:
         """Answers a ClassificationRequest."""
         spec = _model_spec(request)
-        with self.inference(spec, "Classify", "GRPC") as lease, lease as servable:
+        with self.counted(spec, "Classify", "GRPC"), self.lease(spec) as servable:
             return inference.classify(servable, request)
 
     def metadata(
@@ -95,7 +96,7 @@ class Core:
                 raise invalid(f"Metadata field {field} is not supported")
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         signatures = get_model_metadata_pb2.SignatureDefMap()
-        with self._manager.lease(spec) as servable:
+        with self.lease(spec) as servable:
             response.model_spec.name = servable.name
             response.model_spec.version.value = servable.version
             signatures.ParseFromString(servable.definitions)
@@ -123,7 +124,8 @@ class Core:
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. Only "
                 "ModelConfigList is currently supported"
             )
-        self._manager.reload(request.config.model_config_list)
+        new = self._manager.apply(request.config.model_config_list)
+        self._manager.wait_until_settled(new)
         return model_management_pb2.ReloadConfigResponse()
 
     def _known_names(self, spec: model_pb2.ModelSpec) -> tuple[str, str]:
@@ -132,9 +134,9 @@ class Core:
         No client can make up values of labels without end.
         """
         name, key = _names(spec)
-        name = name if self._manager.is_configured(name) else ""
+        name = name if name in self._manager.configs else ""
         try:
-            with self._manager.lease(spec) as servable:
+            with self.lease(spec) as servable:
                 return name, key if key in servable.signatures else ""
         except ServingError:
             return name, ""

@@ -5,20 +5,26 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
-import threading
 from concurrent import futures
-from typing import Callable
+from typing import Any, Callable
 
 import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_management_pb2,
+    predict_pb2,
+)
 
+from serving.embedded.call_threads import CallThreads
 from serving.embedded.core import Core
 from serving.embedded.limits import Limits
 from serving.embedded.scheduler import when_caller_goes
-from serving.embedded.status import answer_to
+from serving.embedded.status import answer_to, invalid
 
 _log = logging.getLogger("serving.grpc")
 
@@ -35,53 +41,66 @@ _REFLECTIONS = 8  # streams of reflection at a time
 _SENDING_SECONDS = 5.0  # for the last answers to leave, at the end
 
 
-def _answering(name: str) -> Callable:
-    """A method of a service that answers with the Core's method of this name."""
+def _methods(core: Core) -> dict[str, tuple[Callable, Any]]:
+    """Full name of each method -> (what answers, the class of its requests)."""
+    prediction, model = (f"/{name}/" for name in _SERVICES)
+    return {
+        f"{prediction}Predict": (core.predict, predict_pb2.PredictRequest),
+        f"{prediction}Classify": (core.classify, classification_pb2.ClassificationRequest),
+        f"{prediction}GetModelMetadata": (
+            core.metadata,
+            get_model_metadata_pb2.GetModelMetadataRequest,
+        ),
+        f"{model}GetModelStatus": (core.status, get_model_status_pb2.GetModelStatusRequest),
+        f"{model}HandleReloadConfigRequest": (
+            core.reload,
+            model_management_pb2.ReloadConfigRequest,
+        ),
+    }
 
-    def answer(self, request, context):
+
+def _handler(answer: Callable, request_class: Any) -> grpc.RpcMethodHandler:
+    """Takes bytes and gives bytes, so that messages are parsed on the call's own thread.
+
+    gRPC would parse them on the one thread that all calls and health checks pass through, and would
+    answer INTERNAL to bytes that are no message.
+    """
+    parse = request_class.FromString
+
+    def call(data, context):
         if not context.is_active():  # it waited for a thread, and its caller has gone
             context.abort(grpc.StatusCode.CANCELLED, "the caller has gone")
         # `add_callback` refuses where the call is over already.
         when_caller_goes.set(lambda forget: context.add_callback(forget) or forget())
         try:
-            return getattr(self.core, name)(request)
+            return answer(parse(data)).SerializeToString()
+        except DecodeError:
+            failure = invalid("Error parsing the request")
         except Exception as error:
             failure = answer_to(error, _log)
         context.abort(failure.code, failure.short)
 
-    return answer
+    return grpc.unary_unary_rpc_method_handler(call)
 
 
-def _refusing(name: str) -> Callable:
-    """A method of a service for what nothing that the project exports needs."""
+class _Services(grpc.GenericRpcHandler):
+    """The prediction and the model service; what is not in `_methods` is UNIMPLEMENTED."""
 
-    def refuse(self, request, context):
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name} is not implemented")
+    def __init__(self, core: Core, threads: CallThreads):
+        self._handlers = {name: _handler(*row) for name, row in _methods(core).items()}
+        self._threads = threads
 
-    return refuse
-
-
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """tensorflow.serving.PredictionService."""
-
-    def __init__(self, core: Core):
-        self.core = core
-
-    Predict = _answering("predict")
-    Classify = _answering("classify")
-    GetModelMetadata = _answering("metadata")
-    Regress = _refusing("Regress")
-    MultiInference = _refusing("MultiInference")
+    def service(self, handler_call_details):
+        handler = self._handlers.get(handler_call_details.method)
+        return _REFUSAL if handler and self._threads.is_full else handler
 
 
-class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """tensorflow.serving.ModelService."""
+def _refuse(data, context):
+    context.abort(grpc.StatusCode.UNAVAILABLE, "too many requests wait already; try again later")
 
-    def __init__(self, core: Core):
-        self.core = core
 
-    GetModelStatus = _answering("status")
-    HandleReloadConfigRequest = _answering("reload")
+_refuse.experimental_thread_pool = futures.ThreadPoolExecutor(1, "refuse")  # type: ignore
+_REFUSAL = grpc.unary_unary_rpc_method_handler(_refuse)
 
 
 class _Health(health.HealthServicer):
@@ -104,67 +123,6 @@ class _Reflection(reflection.ReflectionServicer):
     )
 
 
-class _Threads(futures.ThreadPoolExecutor):
-    """Threads that say how many calls they have, and how many of these wait for one."""
-
-    def __init__(self, threads: int):
-        super().__init__(threads, "grpc")
-        self._lock = threading.Lock()
-        self.calls = self.waiting = 0
-
-    def submit(self, fn, /, *args, **kwargs):
-        def begin():
-            self._count(waiting=-1)
-            try:
-                return fn(*args, **kwargs)
-            finally:
-                self._count(calls=-1)
-
-        self._count(calls=1, waiting=1)
-        return super().submit(begin)
-
-    def _count(self, calls: int = 0, waiting: int = 0) -> None:
-        with self._lock:
-            self.calls += calls
-            self.waiting += waiting
-
-
-class _Guard(grpc.ServerInterceptor):
-    """Refuses what cannot be taken in, before anything is parsed.
-
-    Messages are parsed on the call's own thread: gRPC would do it on the one that all calls and
-    health checks pass through, and would answer INTERNAL to bytes that are no message.
-    """
-
-    def __init__(self, threads: _Threads, max_waiting: int):
-        self._threads = threads
-        self._max_waiting = max_waiting
-
-    def intercept_service(self, continuation, handler_call_details):
-        handler = continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith("/tensorflow.serving."):
-            return handler
-
-        def answer(data, context):
-            try:
-                request = handler.request_deserializer(data)
-            except DecodeError:
-                context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Error parsing the request")
-            return handler.unary_unary(request, context)
-
-        is_full = self._threads.waiting >= self._max_waiting
-        return grpc.unary_unary_rpc_method_handler(
-            _refuse_call if is_full else answer, None, handler.response_serializer
-        )
-
-
-def _refuse_call(data, context):
-    context.abort(grpc.StatusCode.UNAVAILABLE, "too many requests wait already; try again later")
-
-
-_refuse_call.experimental_thread_pool = futures.ThreadPoolExecutor(1, "refuse")  # type: ignore
-
-
 class GrpcEndpoint:
     """The gRPC server.
 
@@ -177,12 +135,11 @@ class GrpcEndpoint:
     """
 
     def __init__(
-        self, core: Core, limits: Limits, threads: int, max_waiting: int, with_health: bool = True
+        self, core: Core, limits: Limits, threads: int, max_waiting: int, with_health: bool
     ):
-        self._threads = _Threads(threads)
+        self._threads = CallThreads(threads, max_waiting, "grpc")
         self._server = grpc.server(
             self._threads,
-            interceptors=[_Guard(self._threads, max_waiting)],
             options=[
                 ("grpc.max_receive_message_length", limits.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
@@ -191,10 +148,7 @@ class GrpcEndpoint:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionService(core), self._server
-        )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(core), self._server)
+        self._server.add_generic_rpc_handlers([_Services(core, self._threads)])
         self._health = _Health()
         self.set_health(False)
         names = [*_SERVICES, reflection.SERVICE_NAME]
@@ -203,7 +157,7 @@ class GrpcEndpoint:
             names.append(health.SERVICE_NAME)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(_Reflection(names), self._server)
 
-    def start(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
+    def start(self, address: str, credentials: grpc.ServerCredentials | None) -> int:
         """Takes the port and begins to answer.
 
         Returns:

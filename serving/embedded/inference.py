@@ -90,8 +90,8 @@ def _inputs(
     signature: Signature, inputs: Mapping[str, tensor_pb2.TensorProto]
 ) -> dict[str, np.ndarray]:
     """Alias -> array for exactly the inputs of a signature."""
-    wanted, sent = set(signature.inputs), set(inputs)
-    if len(sent) != len(wanted):
+    if len(inputs) != len(signature.inputs):
+        wanted, sent = set(signature.inputs), set(inputs)
         raise invalid(
             f"input size does not match signature: {len(sent)}!={len(wanted)} "
             f"len({_listing(sent)}) != len({_listing(wanted)}). "
@@ -100,14 +100,15 @@ def _inputs(
         )
     arrays = {}
     for position, (alias, info) in enumerate(signature.inputs.items()):
-        if alias not in sent:
+        if alias not in inputs:
             raise invalid(
                 f"Signature input alias: {alias}(feed name: {info.name}) not found in request "
                 f"and no default value provided. Inputs expected to be in the request "
-                f"{_listing(sent)}, or default input alias set: "
+                f"{_listing(inputs)}, or default input alias set: "
             )
-        tensors.check_dtype(inputs[alias].dtype, info.dtype, position, alias)
-        arrays[alias] = tensors.to_array(inputs[alias], alias)
+        proto = inputs[alias]
+        tensors.check_dtype(proto.dtype, info.dtype, position, alias)
+        arrays[alias] = tensors.to_array(proto, alias)
     return arrays
 
 
@@ -220,9 +221,9 @@ def _fill_classifications(
     classes = outputs["classes"].tolist() if "classes" in outputs else None
     scores = outputs["scores"].tolist() if "scores" in outputs else None
     for row in range(rows):
-        classifications = result.classifications.add()
+        add_class = result.classifications.add().classes.add
         for column in range(widths[0]):
-            entry = classifications.classes.add()
+            entry = add_class()
             if classes:
                 entry.label = classes[row][column].decode("utf-8", "replace")
             if scores:

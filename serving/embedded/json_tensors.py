@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,9 @@ from serving.embedded.status import ServingError, invalid
 
 _INTEGERS = {"uint8", "int8", "int16", "int32", "int64", "uint32", "uint64"}
 _FLOATS = {"float32", "float64"}
+_NUMBERS = _INTEGERS | _FLOATS
+_WRITTEN_AS_THEY_ARE = _INTEGERS | {"float64", "bool"}
+_EXCERPT = 256  # characters
 
 Arrays = dict[str, np.ndarray]
 Infos = Mapping[str, Tensor]
@@ -59,12 +63,12 @@ def read_inputs(document: dict[str, Any], infos: Infos, with_booleans: bool) -> 
 
 
 def _read_rows(instances: list, infos: Infos, with_booleans: bool) -> Arrays:
-    if not isinstance(instances[0], dict) and len(infos) > 1:
+    with_names = _is_object(instances[0])
+    if not with_names and len(infos) > 1:
         raise invalid(
             "instances is a plain list, but expecting list of objects as multiple input tensors "
             "required as per tensorinfo_map"
         )
-    with_names = _is_object(instances[0])
     for index, item in enumerate(instances):
         if with_names and not _is_object(item):
             raise invalid(f"Expecting object but got list at item {index} of input list")
@@ -115,7 +119,7 @@ def _is_object(value: Any) -> bool:
 def _tensor(value: Any, enum: int, with_booleans: bool) -> np.ndarray:
     """A nested list as an array of a signature's dtype."""
     dtype = tf.dtypes.as_dtype(enum)
-    if dtype.name in _INTEGERS | _FLOATS and not with_booleans:
+    if dtype.name in _NUMBERS and not with_booleans:
         array = _numbers(value, dtype)
         if array is not None:
             return array
@@ -215,7 +219,8 @@ def _decode_base64(value: Any) -> bytes:
 
 def excerpt(value: Any) -> str:
     """The beginning of a JSON value, for messages."""
-    return json.dumps(value)[:256]
+    pieces = json.JSONEncoder().iterencode(value)  # a document may have millions of numbers
+    return "".join(itertools.islice(pieces, _EXCERPT))[:_EXCERPT]
 
 
 def write_outputs(outputs: Arrays, by_row: bool) -> dict[str, Any]:
@@ -255,7 +260,7 @@ def _values(alias: str, array: np.ndarray) -> list:
     if array.dtype == np.float32:
         # Through the shortest text that gives the same float32: 0.1, not 0.10000000149011612.
         return array.astype(str).astype(np.float64).tolist()
-    if array.dtype.name in _INTEGERS | {"float64", "bool"}:
+    if array.dtype.name in _WRITTEN_AS_THEY_ARE:
         return array.tolist()
     raise invalid(f"Failed to write JSON value for tensor type: {array.dtype.name}")
 

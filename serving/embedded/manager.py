@@ -21,6 +21,8 @@ from serving.embedded.versions import State, aspired_versions, check_config
 
 _log = logging.getLogger("serving.manager")
 
+_NEVER = float("inf")
+
 
 class ModelManager(Catalog):
     """Loads, serves by name and version or label, and unloads.
@@ -52,7 +54,7 @@ class ModelManager(Catalog):
         self._on_change = on_change
         self._generation = 0  # of the configuration
         self._looked_at = 0  # the newest generation whose base paths have been looked at
-        self._next_poll = 0.0 if poll_seconds >= 0 else float("inf")
+        self._next_poll = 0.0 if poll_seconds >= 0 else _NEVER
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="model-manager", daemon=True)
@@ -66,16 +68,8 @@ class ModelManager(Catalog):
         self.apply(config_list)
         self._thread.start()
 
-    def reload(self, config_list: model_server_config_pb2.ModelConfigList) -> None:
-        """Replaces the whole configuration and waits until it is in force, or replaced itself.
-
-        Raises:
-          ServingError: as `apply` and `wait_until_settled`.
-        """
-        self.wait_until_settled(self.apply(config_list))
-
     def wait_until_settled(self, new: set[str] | None = None) -> None:
-        """Waits until each new model has its versions loaded or given up.
+        """Waits until each new model has its versions loaded or given up, or is replaced itself.
 
         A new model without any version on disk is waited for, as the stock server does. Models
         that serve already do not hold up the rest: their versions are tried once.
@@ -135,19 +129,7 @@ class ModelManager(Catalog):
         """
         check_config(config_list)
         with self.lock:
-            for config in config_list.config:
-                self.check_labels(config, self._allow_labels_for_unavailable)
-            new = {config.name for config in config_list.config} - set(self.configs)
-            for config in config_list.config:
-                before = self.configs.get(config.name, config)
-                if config.base_path != before.base_path:
-                    _log.warning(
-                        "%s has another base path: a version that is loaded stays as it is where "
-                        "one of its number is there",
-                        config.name,
-                    )
-            self.configs = {config.name: config for config in config_list.config}
-            self.labels = {c.name: dict(c.version_labels) for c in config_list.config}
+            new = self.configure(config_list.config, self._allow_labels_for_unavailable)
             self._generation += 1
             self.lock.notify_all()
         self._wake.set()
@@ -183,7 +165,7 @@ class ModelManager(Catalog):
         is_due = now >= self._next_poll or self._looked_at != self._generation
         if self._poll_seconds >= 0 and is_due:
             self._look()
-            self._next_poll = now + self._poll_seconds if self._poll_seconds else float("inf")
+            self._next_poll = now + self._poll_seconds if self._poll_seconds else _NEVER
         for version in self.all_versions():
             if version.waiting and version.next_attempt <= now and not self._closing:
                 version.load(self._load, self._max_retries, self._retry_seconds)
@@ -191,7 +173,7 @@ class ModelManager(Catalog):
         self._unload_unwanted()
         due = [version.next_attempt for version in self.all_versions() if version.waiting]
         pause = min([self._next_poll, *due]) - time.monotonic()
-        self._wake.wait(None if pause == float("inf") else max(0.0, pause))
+        self._wake.wait(None if pause == _NEVER else max(0.0, pause))
 
     def _announce(self) -> None:
         with self.lock:

@@ -14,7 +14,7 @@ import socket
 import threading
 from collections.abc import Awaitable
 from concurrent import futures
-from typing import Any, Callable
+from typing import Callable
 
 import tornado.httpserver
 import tornado.iostream
@@ -30,6 +30,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.embedded import inference, json_tensors
+from serving.embedded.call_threads import CallThreads
 from serving.embedded.core import Core
 from serving.embedded.metrics import Metrics
 from serving.embedded.scheduler import when_caller_goes
@@ -90,24 +91,21 @@ class RestApi:
         if method == "regress":
             raise ServingError(StatusCode.UNIMPLEMENTED, "regress is not implemented")
         spec = model_pb2.ModelSpec()
-        with self._core.inference(spec, method.capitalize(), "REST") as lease:
+        with self._core.counted(spec, method.capitalize(), "REST"):
             document = _read_request(body, match, spec)
             if method == "classify":
-                return self._classify(lease, spec, document)
-            with_booleans = b"true" in body or b"false" in body
-            return self._predict(lease, spec, document, with_booleans)
+                return self._classify(spec, document)
+            return self._predict(spec, document, b"true" in body or b"false" in body)
 
-    def _classify(self, lease: Any, spec: model_pb2.ModelSpec, document: dict) -> str:
+    def _classify(self, spec: model_pb2.ModelSpec, document: dict) -> str:
         request = classification_pb2.ClassificationRequest(model_spec=spec)
         json_tensors.fill_examples(request.input, document)
-        with lease as servable:
+        with self._core.lease(spec) as servable:
             return _classifications_json(inference.classify(servable, request).result)
 
-    def _predict(
-        self, lease: Any, spec: model_pb2.ModelSpec, document: dict, with_booleans: bool
-    ) -> str:
+    def _predict(self, spec: model_pb2.ModelSpec, document: dict, with_booleans: bool) -> str:
         key = inference.signature_key(spec)
-        with lease as servable:
+        with self._core.lease(spec) as servable:
             signature = servable.signatures.get(key)
             if signature is None:
                 raise invalid(f'Serving signature name: "{key}" not found in signature def')
@@ -242,17 +240,15 @@ class RestEndpoint:
         metrics: Metrics,
         threads: int,
         max_waiting: int,
-        timeout_seconds: float = 30.0,
-        metrics_path: str = METRICS_PATH,
+        timeout_seconds: float,
+        metrics_path: str,
     ):
         self.api = RestApi(core)
         self.metrics = metrics
         self.metrics_path = metrics_path
         self._timeout = timeout_seconds or None
-        self._threads = futures.ThreadPoolExecutor(threads, "rest")
-        self._most = threads + max_waiting
+        self._threads = CallThreads(threads, max_waiting, "rest")  # calls outlive their callers
         self._open: set[asyncio.Task] = set()
-        self._work: set[futures.Future] = set()  # it may go on when its caller has gone
 
     def start(self, host: str, port: int) -> int:
         """Takes the port and begins to answer; returns the port's number."""
@@ -278,14 +274,12 @@ class RestEndpoint:
 
     async def submit(self, call: futures.Future, path: str, body: bytes) -> str:
         """Answers a POST on a thread. Raises a ServingError."""
-        if len(self._work) >= self._most:
+        if self._threads.is_full:
             raise ServingError(StatusCode.UNAVAILABLE, "too many requests wait already")
         task = asyncio.current_task()
         assert task
         self._open.add(task)
         work = self._threads.submit(self._post, call, path, body)
-        self._work.add(work)
-        work.add_done_callback(self._work.discard)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(work), self._timeout)
         except asyncio.TimeoutError:

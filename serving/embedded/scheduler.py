@@ -1,8 +1,8 @@
 """Batching across requests, as in the stock server.
 
-A queue is keyed by its servable and its input and output tensors, tasks with rows of other shapes
-fail the batch they meet in, a kernel's error is the error of every task in the batch, and padding
-repeats the first row of the batch's last task.
+Requests share a queue if they ask the same servable for the same tensors. A batch whose rows have
+different shapes fails as a whole, and so does one that a kernel refuses. Padding repeats the first
+row of the last task.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ when_caller_goes: contextvars.ContextVar[Callable[[Callable[[], object]], object
 
 @dataclasses.dataclass
 class _Piece:
-    """Rows `start` to `stop` of a task, and the future of their outputs."""
+    """Rows `start` to `stop` of a task, and a future of their outputs."""
 
     feeds: Arrays
     start: int
     stop: int
-    outputs: futures.Future = dataclasses.field(default_factory=futures.Future)
+    future: futures.Future = dataclasses.field(default_factory=futures.Future)
 
     @property
     def rows(self) -> int:
@@ -62,7 +62,7 @@ class BatchScheduler:
         self._timeout = options.batch_timeout_micros / 1e6
         self._changed = threading.Condition()
         # Only those with batches; oldest turn first.
-        self._queues: dict[tuple, collections.deque[_Batch]] = {}
+        self._queues: dict[Compute, collections.deque[_Batch]] = {}
         self._closed = False
         self._threads = [
             threading.Thread(target=self._work, name=f"batch-{i}", daemon=True)
@@ -71,11 +71,10 @@ class BatchScheduler:
         for thread in self._threads:
             thread.start()
 
-    def run(self, key: tuple, compute: Compute, feeds: Arrays) -> list[np.ndarray]:
-        """Computes outputs of at least one row, together with other callers of the same key.
+    def run(self, compute: Compute, feeds: Arrays) -> list[np.ndarray]:
+        """Computes outputs of at least one row, together with other callers of the same function.
 
         Args:
-          key: what may run together.
           compute: feeds -> outputs, each with the batch in dimension 0.
           feeds: tensor name -> array.
 
@@ -87,15 +86,15 @@ class BatchScheduler:
         with self._changed:
             if self._closed:
                 raise ServingError(StatusCode.UNAVAILABLE, "The batch scheduler is shut down")
-            queue = self._queues.get(key) or collections.deque()
+            queue = self._queues.get(compute) or collections.deque()
             self._check_capacity(queue, rows)
             pieces = self._enqueue(queue, compute, feeds, rows)
-            self._queues[key] = queue
+            self._queues[compute] = queue
             self._changed.notify()
         for piece in pieces:
-            when_caller_goes.get()(piece.outputs.cancel)
+            when_caller_goes.get()(piece.future.cancel)
         try:
-            parts = [piece.outputs.result() for piece in pieces]
+            parts = [piece.future.result() for piece in pieces]
         except futures.CancelledError:
             raise ServingError(StatusCode.CANCELLED, "the caller has gone") from None
         return parts[0] if len(parts) == 1 else [np.concatenate(column) for column in zip(*parts)]
@@ -165,28 +164,28 @@ class BatchScheduler:
                 _compute(batch, self._options)
             except BaseException as error:  # the thread outlives whatever a request brings
                 for piece in batch.pieces:
-                    if not piece.outputs.done():
-                        piece.outputs.set_exception(error)
+                    if not piece.future.done():
+                        piece.future.set_exception(error)
 
     def _take(self) -> _Batch | None:
         """Waits for a batch that may run; None when the scheduler is closed and empty."""
         while True:
             wait = None
-            for key, queue in self._queues.items():
-                due = self._due(queue)
-                if due <= 0:
+            for compute, queue in self._queues.items():
+                seconds = self._seconds_until_due(queue)
+                if seconds <= 0:
                     batch = queue.popleft()
-                    del self._queues[key]
+                    del self._queues[compute]
                     if queue:  # to the end of the line: the other queues have their turn
-                        self._queues[key] = queue
+                        self._queues[compute] = queue
                     return batch
-                wait = due if wait is None else min(wait, due)
+                wait = seconds if wait is None else min(wait, seconds)
             if self._closed and not self._queues:
                 return None
             self._changed.wait(wait)
 
-    def _due(self, queue: collections.deque[_Batch]) -> float:
-        """Seconds until the first batch may run."""
+    def _seconds_until_due(self, queue: collections.deque[_Batch]) -> float:
+        """Until the first batch may run."""
         first = queue[0]
         if len(queue) > 1 or first.size >= self._options.execution_limit or self._closed:
             return 0
@@ -206,7 +205,7 @@ def _count_rows(feeds: Arrays) -> int:
 
 def _compute(batch: _Batch, options: BatchingOptions) -> None:
     """Runs one batch and gives each piece its own rows; without those whose callers have gone."""
-    pieces = [piece for piece in batch.pieces if piece.outputs.set_running_or_notify_cancel()]
+    pieces = [piece for piece in batch.pieces if piece.future.set_running_or_notify_cancel()]
     if not pieces:
         return
     size = sum(piece.rows for piece in pieces)
@@ -215,7 +214,7 @@ def _compute(batch: _Batch, options: BatchingOptions) -> None:
     _check_rows(outputs, padded)
     offset = 0
     for piece in pieces:
-        piece.outputs.set_result([output[offset : offset + piece.rows] for output in outputs])
+        piece.future.set_result([output[offset : offset + piece.rows] for output in outputs])
         offset += piece.rows
 
 

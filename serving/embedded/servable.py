@@ -11,7 +11,7 @@ from grpc import StatusCode
 from tensorflow.core.protobuf import config_pb2
 
 from serving.embedded.limits import Limits
-from serving.embedded.scheduler import BatchScheduler
+from serving.embedded.scheduler import Arrays, BatchScheduler, Compute
 from serving.embedded.signatures import read_signature, serialized_definitions
 from serving.embedded.status import ServingError, invalid
 
@@ -50,11 +50,12 @@ class Servable:
         }
         self._session = session
         inputs = [each for one in self.signatures.values() for each in one.inputs.values()]
+        # As tuples, None for any rank: a TensorShape takes longer to compare with.
         self._shapes = {
-            each.name: session.graph.get_tensor_by_name(each.name).shape for each in inputs
+            each.name: _dimensions(session.graph.get_tensor_by_name(each.name)) for each in inputs
         }
         self._scheduler = scheduler
-        self._callables: dict[tuple, Callable] = {}
+        self._computations: dict[tuple, Compute] = {}
         self._lock = threading.Lock()
         self._leases = 0
         self._on_idle: Callable[[], None] | None = None
@@ -87,7 +88,7 @@ class Servable:
             session.close()
             raise
 
-    def run(self, feeds: dict[str, np.ndarray], fetches: tuple[str, ...]) -> list[np.ndarray]:
+    def run(self, feeds: Arrays, fetches: tuple[str, ...]) -> list[np.ndarray]:
         """Computes tensors, perhaps together with other callers' rows.
 
         Args:
@@ -101,35 +102,38 @@ class Servable:
           ServingError: the request cannot be run or queued.
           tf.errors.OpError: the graph failed.
         """
-        names = tuple(sorted(feeds))
-        for name in names:
-            self._check_shape(name, feeds[name].shape)
-        call = self._callable(names, fetches)
-
-        def compute(arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
-            return [np.asarray(output) for output in call(*(arrays[name] for name in names))]
-
+        for name, array in feeds.items():
+            self._check_shape(name, array.shape)
+        compute = self._computation(tuple(sorted(feeds)), fetches)
         # Without rows there is nothing to batch.
         if self._scheduler and not any(array.shape[:1] == (0,) for array in feeds.values()):
-            return self._scheduler.run((self, names, fetches), compute, feeds)
+            return self._scheduler.run(compute, feeds)
         return compute(feeds)
 
-    def _callable(self, names: tuple[str, ...], fetches: tuple[str, ...]) -> Callable:
+    def _computation(self, names: tuple[str, ...], fetches: tuple[str, ...]) -> Compute:
+        """Feeds -> outputs: the same function for the same tensors, so that they share a queue."""
         key = (names, fetches)
-        if key not in self._callables:
-            with self._lock:
-                options = config_pb2.CallableOptions(feed=names, fetch=fetches)
-                # `make_callable` would look every name up again in each call.
-                self._callables[key] = self._session._make_callable_from_options(options)
-        return self._callables[key]
+        if key not in self._computations:
+            options = config_pb2.CallableOptions(feed=names, fetch=fetches)
+            # `make_callable` would look every name up again in each call.
+            call = self._session._make_callable_from_options(options)
+
+            def compute(feeds: Arrays) -> list[np.ndarray]:
+                return [np.asarray(output) for output in call(*(feeds[name] for name in names))]
+
+            self._computations.setdefault(key, compute)  # of two threads at once the first one's
+        return self._computations[key]
 
     def _check_shape(self, name: str, shape: tuple[int, ...]) -> None:
         """Takes what fits the placeholder; the stock server leaves that to the kernels."""
         expected = self._shapes[name]
-        if not expected.is_compatible_with(shape):
-            raise invalid(
-                f"Cannot feed value of shape {shape} for Tensor {name}, which has shape {expected}"
-            )
+        if expected is None or len(expected) == len(shape):
+            if all(size in (None, sent) for size, sent in zip(expected or (), shape)):
+                return
+        raise invalid(
+            f"Cannot feed value of shape {shape} for Tensor {name}, which has shape "
+            f"{tf.TensorShape(expected)}"
+        )
 
     def acquire(self) -> None:
         """Takes a lease."""
@@ -156,8 +160,12 @@ class Servable:
 
     def close(self) -> None:
         """Frees the session; nobody may hold a lease."""
-        self._callables.clear()
+        self._computations.clear()
         self._session.close()
+
+
+def _dimensions(tensor: tf.Tensor) -> tuple[int | None, ...] | None:
+    return None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
 
 
 def _refuse_what_stock_refuses(graph_def: tf.compat.v1.GraphDef) -> None:

@@ -18,6 +18,7 @@ from serving.embedded import inference, rest
 from serving.embedded.batching import BatchingOptions
 from serving.embedded.core import Core
 from serving.embedded.endpoints import GrpcEndpoint
+from serving.embedded.flags import DEFAULT_THREADS
 from serving.embedded.limits import Limits
 from serving.embedded.manager import ModelManager
 from serving.embedded.metrics import Metrics
@@ -27,7 +28,6 @@ from serving.embedded.status import ServingError
 
 _log = logging.getLogger("serving")
 
-_DEFAULT_THREADS = 4 * (os.cpu_count() or 1)
 _MAX_THREADS = 256  # that wait for batches
 _QUIET_SECONDS = 0.5  # the ports close when no call began or ended for so long
 _UNLOAD_SECONDS = 5.0
@@ -50,8 +50,8 @@ class ServerOptions:
     file_system_poll_wait_seconds: float = 1.0
     max_num_load_retries: int = 5
     load_retry_interval_micros: int = 60_000_000
-    grpc_max_threads: int = _DEFAULT_THREADS
-    rest_api_num_threads: int = _DEFAULT_THREADS
+    grpc_max_threads: int = DEFAULT_THREADS
+    rest_api_num_threads: int = DEFAULT_THREADS
     rest_api_timeout_in_ms: int = 30_000
     tensorflow_intra_op_parallelism: int = 0
     tensorflow_inter_op_parallelism: int = 0
@@ -121,11 +121,6 @@ class EmbeddedServer:
         )
         self.port: int | None = None
         self.rest_api_port: int | None = None
-
-    @property
-    def models(self) -> model_server_config_pb2.ModelConfigList:
-        """The configuration that it began with."""
-        return self._options.models
 
     def __enter__(self) -> EmbeddedServer:
         self.start()

@@ -54,6 +54,8 @@ def to_array(proto: tensor_pb2.TensorProto, alias: str) -> np.ndarray:
             raise ValueError(shape)
         if 0 in shape:
             return np.empty(shape, dtype.as_numpy_dtype)
+        if proto.tensor_content and dtype.size:  # as clients send it; `make_ndarray` would copy
+            return np.frombuffer(proto.tensor_content, dtype.as_numpy_dtype).reshape(shape)
         size = math.prod(shape) * (dtype.size or 8)  # strings: of a pointer
         if proto.string_val:  # the last one stands for all that are missing
             missing = math.prod(shape) - len(proto.string_val)
@@ -71,8 +73,9 @@ def fill_proto(proto: tensor_pb2.TensorProto, array: np.ndarray, enum: int) -> N
     `tf.make_tensor_proto` takes three times as long.
     """
     proto.dtype = enum
+    add = proto.tensor_shape.dim.add
     for size in array.shape:
-        proto.tensor_shape.dim.add(size=size)
+        add().size = size
     if array.dtype == object:
         proto.string_val.extend(array.ravel().tolist())
     else:

@@ -212,7 +212,9 @@ def test_a_configuration_file_that_is_corrected(toy_base, tmp_path, monkeypatch)
     values = types.SimpleNamespace(
         model_config_file=str(file), model_config_file_poll_wait_seconds=0.02
     )
-    poll = threading.Thread(target=server_command._poll_config, args=(embedded, values, stop))
+    poll = threading.Thread(
+        target=server_command._poll_config, args=(embedded, models, values, stop)
+    )
     with embedded:
         write(models)
         poll.start()
@@ -220,11 +222,11 @@ def test_a_configuration_file_that_is_corrected(toy_base, tmp_path, monkeypatch)
         more = one_model("toy", toy_base)
         more.config.add().CopyFrom(one_model("empty", empty).config[0])
         write(more)
-        wait_for(lambda: embedded.manager.is_configured("empty"))
+        wait_for(lambda: "empty" in embedded.manager.configs)
         file.write_text("nonsense {")
         more.config[1].name = "corrected"
         write(more)
-        wait_for(lambda: embedded.manager.is_configured("corrected"))
+        wait_for(lambda: "corrected" in embedded.manager.configs)
         stop.set()
         poll.join(30)
 

@@ -140,6 +140,12 @@ IMAGE = toy.images(1).tolist()
         (PREDICT, {"inputs": {"x": 1}}, 400, "Missing named input: images in 'inputs' object."),
         (PREDICT, {"instances": [{"x": 1}]}, 400, ""),
         (PREDICT, {"signature_name": "add", "instances": [1]}, 400, "instances is a plain list"),
+        (
+            PREDICT,
+            {"signature_name": "add", "instances": [{"b64": "AA=="}]},
+            400,
+            "instances is a plain list",
+        ),
         (PREDICT, {"signature_name": "add", "inputs": [1]}, 400, "inputs is a plain value/list"),
         (
             PREDICT,

@@ -1,6 +1,7 @@
-"""A model's signatures as plain data, which threads may share."""
+"""A loaded version: its signatures as plain data, which threads may share, and its leases."""
 
 import gc
+import threading
 
 import tensorflow as tf
 from google.protobuf.message import Message
@@ -37,4 +38,30 @@ def test_who_asks_for_the_definitions_gets_a_copy(toy_base):
     table = get_model_metadata_pb2.SignatureDefMap.FromString(servable.definitions)
     assert set(table.signature_def) == set(servable.signatures)
     assert str(table.signature_def["add"]) == servable.signatures["add"].text
+    servable.close()
+
+
+def test_an_executor_that_is_being_built_holds_up_no_lease(toy_base, monkeypatch):
+    """The first request for other outputs waits for it alone."""
+    servable = Servable.load("toy", 1, f"{toy_base}/1", Limits())
+    encode = servable.signatures["encode"]
+    build = servable._session._make_callable_from_options
+    building, leased = threading.Event(), threading.Event()
+
+    def build_slowly(options):
+        building.set()
+        assert leased.wait(30)
+        return build(options)
+
+    monkeypatch.setattr(servable._session, "_make_callable_from_options", build_slowly)
+    feeds, fetches = {encode.inputs["images"].name: toy.images(2)}, (encode.outputs["z_2"].name,)
+    first = threading.Thread(target=servable.run, args=(feeds, fetches))
+    first.start()
+    assert building.wait(30)
+    other = threading.Thread(target=lambda: (servable.acquire(), leased.set()))
+    other.start()
+    other.join(10)
+    assert leased.is_set()
+    first.join()
+    servable.release()
     servable.close()

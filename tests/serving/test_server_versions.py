@@ -281,7 +281,7 @@ def test_a_pending_reload_does_not_hold_up_the_end(toy_base, tmp_path):
         request = model_management_pb2.ReloadConfigRequest()
         request.config.model_config_list.CopyFrom(models)
         call = target_of(embedded).model.HandleReloadConfigRequest.future(request, timeout=60)
-        wait_for(lambda: embedded.manager.is_configured("empty"))
+        wait_for(lambda: "empty" in embedded.manager.configs)
         embedded.manager.interrupt()
         assert call.code() == StatusCode.UNAVAILABLE
 
