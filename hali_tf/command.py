@@ -45,7 +45,7 @@ def _parse(arguments, positional):
         _complain(" ".join(str(error).split()))
         sys.exit(2)
     for name, value in flags.FLAGS.flag_values_dict().items():
-        if isinstance(value, str) and value.startswith("~"):  # neither shells nor flagfiles do it
+        if isinstance(value, str) and "~" in value:  # neither shells nor flagfiles do it
             flags.FLAGS[name].value = ",".join(map(os.path.expanduser, value.split(",")))
     if len(rest) > 1 and not positional:
         _complain(f"{rest[1]}: not a flag; expected --name=value (see --help)")

@@ -14,6 +14,7 @@ z_1, z_2, ..., reconstruction_1, ..., and index and label, or path.
 from __future__ import annotations
 
 from hali_tf import command
+from hali_tf import config as configuration
 from hali_tf.bulk import flags as bulk_flags
 from hali_tf.errors import UsageError
 
@@ -23,8 +24,7 @@ _SPLITS = ("train", "validation", "test")
 def main(*pictures: str) -> None:
     """Reads the flags, encodes, says where."""
     flags, target = bulk_flags.read()
-    if flags.split not in _SPLITS:
-        raise UsageError(f"--split={flags.split}: expected one of {', '.join(_SPLITS)}")
+    configuration.check("split", flags.split, {"one_of": _SPLITS})
     for name in ("data", "data_dir", "split"):
         if pictures and flags[name].present:
             raise UsageError(f"--{name}: {pictures[0]} is named too; choose one")

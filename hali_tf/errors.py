@@ -19,5 +19,10 @@ def in_one_line(error: Exception) -> str:
     return text if len(text) <= 200 else f"{text[:197]}..."
 
 
+def reason(error: OSError) -> str:
+    """Why a file cannot be read or written, in one line: the system's words where it has some."""
+    return error.strerror or in_one_line(error)
+
+
 class BadImage(Exception):
     """Says in a few words why an image cannot be used; its name is known to the caller."""

@@ -65,7 +65,6 @@ def main() -> None:
 if __name__ == "__main__":
     configuration.define_run_flags(
         "hali_tf.explore",
-        checkpoint=("last", "With --run_dir: last or best."),
         data_dir=("", "Where the run's data are now, if no longer where they were in training."),
         target=("", "Instead of --run_dir: host:port of a server's gRPC port."),
         model=("hali", "With --target: the model's name on the server."),

@@ -134,7 +134,6 @@ if __name__ == "__main__":
         "hali_tf.export",
         export_dir=("", "Folder that the server watches; the version becomes a folder in it."),
         version=(0, "Number of the version; 0 takes the next free one."),
-        checkpoint=("last", "last or best."),
         data_dir=("", "Where the run's data are now, if no longer where they were in training."),
         classify=(
             "auto",

@@ -201,7 +201,7 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
 
 @contextlib.contextmanager
 def workplace(path: str | os.PathLike) -> Iterator[str]:
-    """Yields a new local folder, removed in the end: `path` itself, or a temporary one."""
+    """Yields a new local folder, removed at the end: `path` itself, or a temporary one."""
     if scheme(path):
         with tempfile.TemporaryDirectory(prefix="hali_tf_") as folder:
             yield folder

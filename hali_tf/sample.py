@@ -12,6 +12,7 @@ Formats and shards are those of hali_tf.encode. Arrays: image, the seed that it 
 from __future__ import annotations
 
 from hali_tf import command
+from hali_tf import config as configuration
 from hali_tf.bulk import flags as bulk_flags
 from hali_tf.errors import UsageError
 
@@ -19,10 +20,8 @@ from hali_tf.errors import UsageError
 def main() -> None:
     """Reads the flags, samples, says where."""
     flags, target = bulk_flags.read()
-    if flags.count < 1:
-        raise UsageError(f"--count={flags.count}: expected at least 1")
-    if flags.seed < 0:
-        raise UsageError(f"--seed={flags.seed}: expected at least 0")
+    configuration.check("count", flags.count, {"at_least": 1})
+    configuration.check("seed", flags.seed, {"at_least": 0})
     command.import_tensorflow().get_logger().setLevel("ERROR")
     from hali_tf.bulk import running, tasks
     from hali_tf.models.coder import Coder

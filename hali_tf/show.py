@@ -30,7 +30,7 @@ import os
 
 from hali_tf import command, files
 from hali_tf import config as configuration
-from hali_tf.errors import UsageError, UserError
+from hali_tf.errors import UsageError, UserError, reason
 
 # Of each verb: the fewest pictures, the most, the flags of its own, and what it writes.
 _VERBS = {
@@ -62,7 +62,7 @@ def main(verb: str = "", *pictures: str) -> None:
         else:
             save_picture(flags.out, frames[0])
     except OSError as error:
-        raise UserError(f"--out={flags.out}: cannot be written ({error.strerror})") from error
+        raise UserError(f"--out={flags.out}: cannot be written ({reason(error)})") from error
     print(f"written to {flags.out}")
 
 
@@ -102,8 +102,7 @@ def _check(verb, pictures, flags):
     for name in ("seed", "mask", "level", "component"):
         if flags[name].present and name not in own:
             raise UsageError(f"--{name}: {verb} has no use for it; drop it (see --help)")
-    if flags.seed < 0:
-        raise UsageError(f"--seed={flags.seed}: expected at least 0")
+    configuration.check("seed", flags.seed, {"at_least": 0})
     endings = [f".{name}" for name in formats]
     if not flags.out.lower().endswith(tuple(endings)):
         raise UsageError(
@@ -130,6 +129,5 @@ if __name__ == "__main__":
             "that change the pictures most.",
         ),
         seed=(0, "sample: other samples for another number."),
-        checkpoint=("last", "last or best."),
     )
     command.run(main, __doc__, positional=True)

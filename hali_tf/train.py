@@ -2,7 +2,7 @@
 
 python -m hali_tf.train --flagfile=configs/digits.cfg [--steps=... and any other flag]
 
-The same command again goes on from the last checkpoint. Exit code: 0 done, 1 an error of data,
+The same command again resumes from the last checkpoint. Exit code: 0 done, 1 an error of data,
 disk or numbers, 2 a flag that cannot work, 75 another worker was lost, 130 and 143 stopped by
 SIGINT and SIGTERM and saved.
 """
@@ -80,12 +80,12 @@ def train(
     try:
         return fit(config, source, strategy)
     except callbacks.Interrupted as stop:
-        print(f"hali_tf: {stop}; the same command goes on", file=sys.stderr)
+        print(f"hali_tf: {stop}; the same command resumes", file=sys.stderr)
         sys.exit(stop.exit_code)
     except (OSError, tf.errors.OpError) as error:
         if cluster.lost(error):
             raise cluster.WorkerLost(
-                "another worker has ended; start all of them again, and they go on from the last "
+                "another worker has ended; start all of them again, and they resume from the last "
                 "checkpoint"
             ) from error
         reason = str(error).partition("\n")[0]
@@ -99,7 +99,7 @@ def train(
             ) from error
         raise UserError(
             f"--run_dir={config.run_dir}: cannot be written ({reason}); make room, and the same "
-            "command goes on from the last checkpoint"
+            "command resumes from the last checkpoint"
         ) from error
 
 

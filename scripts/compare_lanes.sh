@@ -13,7 +13,7 @@ TIMEFORMAT=%R
 for ((round = 1; round <= rounds; round++)); do
   for python in "$1" "$2"; do
     name="$("$python" -c 'from importlib.metadata import version; print("TensorFlow", version("tensorflow"))')"
-    # A folder of its own: runs/digits may hold a run that only one of the lanes goes on with.
+    # A folder of its own: runs/digits may hold a run that only one of the lanes can resume.
     if ! seconds=$({ time "$python" -m hali_tf.train --flagfile=configs/digits.cfg --dry_run \
       --run_dir="$folder/run" >/dev/null 2>"$folder/log"; } 2>&1); then
       cat "$folder/log" >&2

@@ -5,7 +5,7 @@
 
 Trains digits once without a stop. Then again, with each start killed (SIGKILL), asked to stop
 (SIGTERM) or out of disk (a small tmpfs that is filled, where one can be mounted) at a moment that
-is drawn: at the start, amid steps, while a checkpoint is written, while the run is evaluated, at
+is drawn: at the start, during steps, while a checkpoint is written, while the run is evaluated, at
 the end. When a run comes to its end, its weights and its log are compared with those of the first
 one, to the bit, and its folder is searched for temporary files. Exports are killed likewise.
 Prints a Markdown table; exit code 1 if anything was lost.
@@ -81,7 +81,7 @@ def _saved(folder):
 
 MOMENTS: dict[str, tuple[Callable, float]] = {
     "at the start": (lambda folder, _: True, 20.0),
-    "amid steps": (lambda folder, before: _logged(folder) > before, 0.5),
+    "during steps": (lambda folder, before: _logged(folder) > before, 0.5),
     "writing a checkpoint": (lambda folder, _: _being_written(folder), 0.01),
     "evaluating": (
         lambda folder, before: before < _logged(folder) and _logged(folder) % 4 == 3,

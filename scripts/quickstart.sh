@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Makes .venv, trains HALI on handwritten digits, says where the figures are.
-# Arguments go to hali_tf.train, such as --steps=1000. A second run goes on from what is there.
+# Arguments go to hali_tf.train, such as --steps=1000. A second run resumes from what is there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
 ensure_environment explore
-say "training on 1,797 handwritten digits (Ctrl-C saves; the same command goes on)"
+say "training on 1,797 handwritten digits (Ctrl-C saves; the same command resumes)"
 "$VENV/bin/python" -m hali_tf.train --flagfile=configs/digits.cfg "$@"
 cat <<TEXT
 

@@ -64,11 +64,11 @@ command.run(lambda: print([flags.FLAGS[name].value for name in names]), "")
             "-c",
             script,
             f"--flagfile={tmp_path / 'some.cfg'}",
-            "--baselines=~/ali,~/vae",
+            "--baselines=runs/hali,~/ali,~/vae",
         ],
         capture_output=True,
         text=True,
         env={**os.environ, "HOME": "/home/someone"},
     )
-    values = ["/home/someone/faces", "/home/someone/ali,/home/someone/vae", "a~b"]
+    values = ["/home/someone/faces", "runs/hali,/home/someone/ali,/home/someone/vae", "a~b"]
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{values}\n", "")

@@ -35,7 +35,7 @@ def test_signal_saves_and_exits_with_its_code(tmp_path, number, code):
     assert "Traceback" not in err
     last = err.splitlines()[-1]
     saved = read(tmp_path / "metrics.jsonl")[-1]["step"]
-    assert f"step {saved}" in last and "goes on" in last
+    assert f"step {saved}" in last and "resumes" in last
     assert (tmp_path / "checkpoints" / f"ckpt-{saved}.index").exists()
     code, out, err = train(tmp_path, f"--steps={saved + 2}", "--checkpoint_every=2")
     assert code == 0, err

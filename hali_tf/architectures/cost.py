@@ -18,7 +18,7 @@ from hali_tf.architectures.rows import (
 )
 from hali_tf.architectures.rows import Rows as Table
 
-# Tensors that the backward pass finds kept, for each output of a layer: a convolution's own
+# Tensors that are kept for the backward pass, for each output of a layer: a convolution's own
 # output, the normalised one, the activated one.
 _CONVOLUTION, _RESIDUAL = 3, 6
 
@@ -27,9 +27,9 @@ class Output(NamedTuple):
     """What comes out of one layer.
 
     Attributes:
-      copies: tensors of its size that the backward pass finds kept.
-      entries: of each, for one example.
-      upsampled: whether `--remat` does not keep it either.
+      copies: how many tensors of its size are kept for the backward pass.
+      entries: numbers in one such tensor, for one example.
+      upsampled: whether it is the output of an upsampling, which `--remat` does not keep.
     """
 
     copies: int
@@ -66,8 +66,8 @@ def memory(
       hybrid_joints: shares of h_1, ..., h_L in the batch, whose examples are the decoder's as well.
       cycle: whether generated images go through the encoder as well.
       image_discriminator: whether there is another one of the same examples' images alone.
-      accumulate: micro-batches a step. One at a time has activations, and the sum of the gradients
-        is there beside their own.
+      accumulate: micro-batches per step. Only one at a time has activations, and the sum of the
+        gradients is kept beside its own.
       remat: as of `activations`.
     """
     weights = 0

@@ -2,7 +2,7 @@
 
 python -m hali_tf.attributes --data=celeba --data_dir=DIR --out=FOLDER
 
-trains a VGG16 on the training split; if it is stopped, the same command goes on from the last
+trains a VGG16 on the training split; if it is stopped, the same command resumes from the last
 checkpoint. python -m hali_tf.evaluate then takes --attribute_classifier=FOLDER. With
 --encoder_of=RUN instead of --data it trains that run's encoder with labels: the upper reference of
 the question "representation".
@@ -36,7 +36,7 @@ def main() -> None:
         with locked(config.out, "out"):
             card = training.train(config, *data)
     except Interrupted as stop:
-        print(f"hali_tf: {stop}; the same command goes on", file=sys.stderr)
+        print(f"hali_tf: {stop}; the same command resumes", file=sys.stderr)
         sys.exit(stop.exit_code)
     for name in ("validation", "test"):
         means = {measure: np.mean(card[name][measure]) for measure in ("balanced", "plain")}

@@ -326,7 +326,7 @@ def load(folder: str) -> AttributeClassifier:
             about["attributes"],
             shape,
             about["thresholds"],
-            degraded=about["config"].get("degrade", not about["encoder"]),  # it was no flag once
+            degraded=about["config"].get("degrade", not about["encoder"]),  # or no such flag
         )
         with opened(path, "rb") as file, np.load(file) as arrays:
             weights = _weights(classifier)

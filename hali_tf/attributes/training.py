@@ -19,7 +19,7 @@ from hali_tf.attributes import classifier as classifiers
 from hali_tf.attributes import memory
 from hali_tf.attributes.degradation import degraded
 from hali_tf.config import ClassifierConfig
-from hali_tf.errors import UserError
+from hali_tf.errors import UserError, reason
 from hali_tf.files import DAMAGE, replacing, write_json
 from hali_tf.layers import random
 from hali_tf.measures import scores
@@ -59,7 +59,7 @@ def open_data(config: ClassifierConfig) -> tuple[data.Source, dict[str, Any] | N
 def train(
     config: ClassifierConfig, source: data.Source, encoder: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Makes the folder --out, or goes on in it; a trained classifier is left as it is.
+    """Makes the folder --out, or resumes in it; a trained classifier is left as it is.
 
     Args:
       config: a validated one.
@@ -73,7 +73,7 @@ def train(
     Raises:
       UserError: a split has no labels, the weights cannot be had, the folder has another
         configuration or cannot be written, the memory is too small, or the loss is not finite.
-      callbacks.Interrupted: a signal asked to stop; the same call goes on.
+      callbacks.Interrupted: a signal asked to stop; the same call resumes.
     """
     check_name(config.out)
     config = _decided(config)
@@ -81,24 +81,9 @@ def train(
         _tidy(config)
         return classifiers.card(config.out)
     memory.check(config, source.image_shape, encoder)
-    splits = {name: source.load(name) for name in data.SPLITS}
-    for name, split in splits.items():
-        if split.labels is None:
-            raise UserError(
-                f"--data={source.name}: its {name} images have no attributes; expected attributes "
-                "of all three splits, to train and to measure with"
-            )
-    keras.utils.set_random_seed(config.seed)
-    shape = source.image_shape
-    if encoder:
-        trunk = classifiers.EncoderTrunk(shape, **encoder, precision=config.precision)
-    else:
-        trunk = classifiers.VGG16(shape, config.weights, config.frozen_blocks, config.precision)
+    splits = _load(source)
+    classifier = _build(config, source, encoder, splits["train"].labels)
     _make_folder(config)
-    names, shares = source.label_names or (), np.mean(np.asarray(splits["train"].labels), axis=0)
-    classifier = classifiers.AttributeClassifier(
-        trunk, names, shape, shares, config.seed, config.degrade
-    )
     _fit(config, classifier, splits["train"])
     measured = {name: _measure(classifier, splits[name]) for name in ("validation", "test")}
     card = {"encoder": encoder, **measured, "config": config.flat()}
@@ -107,14 +92,38 @@ def train(
     except OSError as error:
         raise UserError(
             f"--out={config.out}: cannot be written ({error}); make room, and the same command "
-            "goes on from the last checkpoint"
+            "resumes from the last checkpoint"
         ) from error
     _tidy(config)
     return classifiers.card(config.out)
 
 
+def _load(source):
+    """The three splits, by name; UserError if one has no attributes."""
+    splits = {name: source.load(name) for name in data.SPLITS}
+    for name, split in splits.items():
+        if split.labels is None:
+            raise UserError(
+                f"--data={source.name}: its {name} images have no attributes; expected attributes "
+                "of all three splits, to train and to measure with"
+            )
+    return splits
+
+
+def _build(config, source, encoder, labels):
+    """The classifier with its first weights; an attribute's threshold is its share of `labels`."""
+    keras.utils.set_random_seed(config.seed)
+    shape = source.image_shape
+    if encoder:
+        trunk = classifiers.EncoderTrunk(shape, **encoder, precision=config.precision)
+    else:
+        trunk = classifiers.VGG16(shape, config.weights, config.frozen_blocks, config.precision)
+    names, shares = source.label_names or (), np.mean(np.asarray(labels), axis=0)
+    return classifiers.AttributeClassifier(trunk, names, shape, shares, config.seed, config.degrade)
+
+
 def _tidy(config):
-    """Removes what only a training that goes on needs."""
+    """Removes what only a training that resumes needs."""
     shutil.rmtree(os.path.join(config.out, "checkpoints"), ignore_errors=True)
     if os.path.exists(_features_path(config)):
         os.remove(_features_path(config))
@@ -127,7 +136,7 @@ def _decided(config):
     """
     path = os.path.join(config.out, "config.json")
     earlier = ClassifierConfig.from_file(path) if os.path.exists(path) else None
-    if earlier and earlier.encoder_of:  # an encoder never did; it was no flag once
+    if earlier and earlier.encoder_of:  # an encoder never did; earlier versions had no flag
         earlier = earlier.replace(degrade=False)
     if config.precision == "auto":
         decided = earlier.precision if earlier else devices.native_precision()
@@ -150,7 +159,7 @@ def _make_folder(config):
 
 
 def _fit(config, classifier, split):
-    """Trains from where the folder's last checkpoint is, saving one an epoch."""
+    """Trains from the folder's last checkpoint on, and saves one per epoch."""
     steps_an_epoch = -(-len(split.images) // config.batch_size)
     steps = config.epochs * steps_an_epoch
     rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
@@ -200,7 +209,7 @@ def _features(
         except OSError as error:
             size = 2 * len(variants) * len(split.images) * np.prod(shape) / 2**30
             raise UserError(
-                f"{path}: cannot be written, {size:.1f} GiB ({error.strerror or error}); make "
+                f"{path}: cannot be written, {size:.1f} GiB ({reason(error)}); make "
                 "room, or name an --out on a larger disk"
             ) from error
     try:

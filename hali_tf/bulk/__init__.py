@@ -1,1 +1,1 @@
-"""Whole data sets through a model, to files; a killed command goes on."""
+"""Whole data sets through a model, to files; a killed command resumes."""

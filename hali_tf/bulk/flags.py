@@ -9,7 +9,6 @@ from absl import flags
 from hali_tf import config as configuration
 from hali_tf.bulk.formats import KINDS
 from hali_tf.bulk.shards import Target
-from hali_tf.errors import UsageError
 
 
 def define(module: str, **extra: tuple[Any, str]) -> None:
@@ -20,7 +19,6 @@ def define(module: str, **extra: tuple[Any, str]) -> None:
         format=("", f"{', '.join(KINDS)}; empty: by the ending of --out, npz in a folder."),
         shard_size=(1024, "Rows of each file of a folder."),
         batch_size=(64, "Rows at a time."),
-        checkpoint=("last", "last or best."),
         **extra,
     )
 
@@ -32,6 +30,5 @@ def read() -> tuple[flags.FlagValues, Target]:
       UsageError: one of the shared flags cannot work.
     """
     values = configuration.run_flags()
-    if values.batch_size < 1:
-        raise UsageError(f"--batch_size={values.batch_size}: expected at least 1")
+    configuration.check("batch_size", values.batch_size, {"at_least": 1})
     return values, Target.of(values.out, values.format, values.shard_size)

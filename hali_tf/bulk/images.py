@@ -15,7 +15,7 @@ from hali_tf import files
 from hali_tf.bulk.formats import Array, Layout
 from hali_tf.data import Split, cache, images, pictures
 from hali_tf.data.folder import list_images
-from hali_tf.errors import UserError
+from hali_tf.errors import UserError, reason
 from hali_tf.progress import progress_bar
 
 _AT_A_TIME = 4096  # images of a split that are hashed
@@ -110,5 +110,5 @@ def _files(path):
         if files.exists(path):
             return [path]
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        raise UserError(f"{path}: cannot be read ({reason(error)})") from error
     raise UserError(f"{path}: not found; expected a picture, or a folder of some")

@@ -14,7 +14,7 @@ import hali_tf
 from hali_tf import files
 from hali_tf.bulk.shards import Shards, Target, joined
 from hali_tf.bulk.tasks import Task
-from hali_tf.errors import UserError
+from hali_tf.errors import UserError, reason
 from hali_tf.models.averaged import Averaged
 from hali_tf.progress import progress_bar
 from hali_tf.runs import lock
@@ -74,7 +74,7 @@ def _alone(target):
     try:
         manifest = open(target.manifest, "r+", encoding="utf-8")
     except OSError as error:
-        raise UserError(f"--out={target.out}: cannot be written ({error.strerror})") from error
+        raise UserError(f"--out={target.out}: cannot be written ({reason(error)})") from error
     with manifest:
         is_own = lock.take(manifest, target.out)
         if not is_own or not os.path.samestat(

@@ -22,7 +22,7 @@ import numpy as np
 
 from hali_tf import files
 from hali_tf.bulk import formats
-from hali_tf.errors import UsageError, UserError
+from hali_tf.errors import UsageError, UserError, reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Shards:
     def create(
         cls, target: Target, layout: formats.Layout, rows: int, job: dict[str, Any]
     ) -> Shards:
-        """The files of a job that begins or goes on, its manifest written.
+        """The files of a job that begins or resumes, its manifest written.
 
         Raises:
           UserError: something else is at `target.out`, or it cannot be written.
@@ -120,7 +120,7 @@ class Shards:
             if not files.exists(path):
                 files.write_json(path, shards._manifest())
         except OSError as error:
-            raise UserError(f"--out={out}: cannot be written ({error.strerror})") from error
+            raise UserError(f"--out={out}: cannot be written ({reason(error)})") from error
         return shards
 
     @classmethod

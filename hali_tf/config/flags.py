@@ -42,12 +42,16 @@ def from_flags(record: type[_Checked]) -> _Checked:
 def define_run_flags(module: str, **extra: tuple[Any, str]) -> None:
     """Defines the flags of a command on a run folder.
 
-    They are --run_dir, --device, and `extra` ones, name=(default, help).
+    They are --run_dir, --checkpoint, --device, and `extra` ones, name=(default, help).
     """
+    shared = {
+        "checkpoint": ("last", "Weights of the run: last or best."),
+        "device": ("auto", DEVICE_HELP),
+    }
     flags.DEFINE_string(
         "run_dir", "", "Folder of the run, as given to hali_tf.train.", module_name=module
     )
-    for name, (default, help_text) in {"device": ("auto", DEVICE_HELP), **extra}.items():
+    for name, (default, help_text) in {**shared, **extra}.items():
         _DEFINE[type(default)](name, default, help_text, module_name=module)
 
 
@@ -69,8 +73,7 @@ def run_flags(instead: str = "") -> flags.FlagValues:
         raise UsageError(
             f"--run_dir={run_dir}: no such folder; expected a folder that hali_tf.train made"
         )
-    if "checkpoint" in flags.FLAGS:
-        check("checkpoint", flags.FLAGS.checkpoint, {"one_of": ("last", "best")})
+    check("checkpoint", flags.FLAGS.checkpoint, {"one_of": ("last", "best")})
     return flags.FLAGS
 
 

@@ -279,9 +279,9 @@ class RunConfig(Settings):
     )
     on_divergence: str = setting(
         "warn",
-        "What happens when a side of the training collapses: warn; stop; or rollback, go back to "
-        "the best checkpoint and on with other random draws, at most three times. A value that is "
-        "not finite always stops or rolls back.",
+        "What happens when a side of the training collapses: warn; stop; or rollback, "
+        "return to the best checkpoint and continue with other random draws, at most three times. "
+        "A value that is not finite always stops or rolls back.",
         changes_weights=False,
         one_of=("warn", "stop", "rollback"),
     )

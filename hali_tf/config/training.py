@@ -32,7 +32,7 @@ class Config(Settings):
     objective: groups.ObjectiveConfig = groups.ObjectiveConfig()
     labels: groups.LabelsConfig = groups.LabelsConfig()
     run_dir: str = setting(
-        "", "Folder of the run; a run that is there goes on.", changes_weights=False
+        "", "Folder of the run; a run that is already there resumes.", changes_weights=False
     )
     optimisation: groups.OptimisationConfig = groups.OptimisationConfig()
     run: groups.RunConfig = groups.RunConfig()

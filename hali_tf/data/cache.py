@@ -34,7 +34,7 @@ from absl import logging
 from hali_tf import files
 from hali_tf.data import images
 from hali_tf.data.source import Split
-from hali_tf.errors import BadImage, UserError
+from hali_tf.errors import BadImage, UserError, reason
 from hali_tf.progress import progress_bar
 
 _FORMAT = 2  # of entries, and of what `images.decode` makes of a file
@@ -236,7 +236,7 @@ def _check_bad(job: Job, bad: list[tuple[str, str]], strict: bool) -> None:
     name, reason = bad[0]
     if strict:
         raise UserError(
-            f"{name}: {reason}; mend or remove it, or leave out --strict_data to skip "
+            f"{name}: {reason}; repair or remove it, or leave out --strict_data to skip "
             "and count such images"
         )
     if len(bad) * 2 > job.count:
@@ -290,6 +290,6 @@ def _disk_message(cache_dir: pathlib.Path, error: OSError) -> str:
             "with --cache_dir"
         )
     return (
-        f"{cache_dir}: decoded images cannot be kept there ({error.strerror or error}); name "
+        f"{cache_dir}: decoded images cannot be kept there ({reason(error)}); name "
         "another folder with --cache_dir"
     )

@@ -154,7 +154,7 @@ def _read_attributes(file: pathlib.Path) -> tuple[tuple[str, ...], dict[str, np.
                 f"{sorted(set(values) - {'-1', '1'})[0]!r}"
             )
         if image in rows:
-            raise UserError(f"{file}, line {number}: {image} is there twice")
+            raise UserError(f"{file}, line {number}: {image} is listed twice")
         rows[image] = np.array([value == "1" for value in values], dtype=np.uint8)
     return names, rows
 
@@ -170,7 +170,7 @@ def _read_partition(file: pathlib.Path) -> dict[str, int]:
                 f"received {line.strip()[:60]!r}"
             )
         if fields[0] in partition:
-            raise UserError(f"{file}, line {number}: {fields[0]} is there twice")
+            raise UserError(f"{file}, line {number}: {fields[0]} is listed twice")
         partition[fields[0]] = int(fields[1])
     return partition
 

@@ -26,7 +26,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hali_tf import files
 from hali_tf.data.crops import Crop, central_square
-from hali_tf.errors import BadImage, in_one_line
+from hali_tf.errors import BadImage, in_one_line, reason
 
 # Not all that Pillow reads: some of its readers start other programs.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
@@ -57,7 +57,7 @@ def read(path: str | os.PathLike) -> bytes:
         with files.opened(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise BadImage(f"cannot be read: {error.strerror or error}") from error
+        raise BadImage(f"cannot be read: {reason(error)}") from error
 
 
 def decode(data: bytes, size: int, channels: int, crop: Crop = central_square) -> np.ndarray:

@@ -20,7 +20,7 @@ def count_classes(source: Source) -> int:
     if source.multi_label:
         raise UserError(
             f"--labels_per_class with --data={source.name}: it has attributes and no "
-            "classes; expected one class an image"
+            "classes; expected one class per image"
         )
     if source.label_names is not None:
         return len(source.label_names)
@@ -28,7 +28,7 @@ def count_classes(source: Source) -> int:
     if labels is None:
         raise UserError(
             f"--labels_per_class with --data={source.name}: it has no labels; expected "
-            "one class an image"
+            "one class per image"
         )
     return int(labels.max()) + 1
 

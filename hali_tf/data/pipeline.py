@@ -44,7 +44,7 @@ def positions(count: int, batch_size: int, seed: int) -> Callable[[int], np.ndar
 
     Returns:
       A function from a step (0-based) to int64 [B] positions in 0..N-1: elements s*B .. s*B+B-1
-      of the endless concatenation of one random permutation of 0..N-1 an epoch.
+      of the endless concatenation of random permutations of 0..N-1, one per epoch.
     """
 
     # A batch spans two epochs at most, unless B > N; a few more for batches made in parallel.
@@ -139,7 +139,7 @@ def _gather(
     last_step: int,
     batch_size: int | None,
 ) -> tf.data.Dataset:
-    """Yields, a step at a time, the rows of every array at the step's positions."""
+    """Yields, for each step, the rows of every array at the step's positions."""
     # Plain views: indexing through numpy's memmap class costs more than the copy itself.
     arrays = [np.asarray(array) for array in arrays]
 

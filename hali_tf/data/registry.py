@@ -6,7 +6,7 @@ import pathlib
 
 from hali_tf import files
 from hali_tf.data.source import Source
-from hali_tf.errors import UsageError, UserError
+from hali_tf.errors import UsageError, UserError, reason
 
 # Short names for what the experiments of configs/ use.
 SHORT_NAMES = {
@@ -52,6 +52,17 @@ def open_source(
         )
     if channels not in (0, 1, 3):
         raise UsageError(f"channels={channels}: expected 1 (grey), 3 (RGB), or 0 for the set's own")
+    folder, cache = _paths(data_dir, cache_dir)
+    try:
+        return _open(data, folder, image_size, channels, strict, cache)
+    except OSError as error:  # A folder that may not be read, a disk that went away.
+        raise UserError(
+            f"{error.filename or data_dir}: cannot be read ({reason(error)})"
+        ) from error
+
+
+def _paths(data_dir, cache_dir):
+    """The folder of the data, None for "", and that of decoded images."""
     if files.scheme(cache_dir):
         raise UsageError(
             f"--cache_dir={cache_dir}: expected a folder on a disk of each machine, for "
@@ -59,17 +70,11 @@ def open_source(
         )
     try:
         folder = files.to_path(data_dir) if data_dir else None
-        cache = pathlib.Path(cache_dir or "~/.cache/hali_tf").expanduser()
+        return folder, pathlib.Path(cache_dir or "~/.cache/hali_tf").expanduser()
     except RuntimeError as error:  # ~NAME of nobody here, or no home at all
         raise UsageError(
             f"--data_dir={data_dir}, --cache_dir={cache_dir}: there is no home folder for ~ "
             f"({error}); name whole paths"
-        ) from error
-    try:
-        return _open(data, folder, image_size, channels, strict, cache)
-    except OSError as error:  # A folder that may not be read, a disk that went away.
-        raise UserError(
-            f"{error.filename or data_dir}: cannot be read ({error.strerror or error})"
         ) from error
 
 

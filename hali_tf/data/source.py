@@ -41,7 +41,7 @@ def check_names(where: str, names: Sequence[str]) -> None:
     """Raises UserError if a class or attribute has the name of another."""
     twice = [name for name, times in collections.Counter(names).items() if times > 1]
     if twice:
-        raise UserError(f"{where}: {twice[0]!r} is there twice; give each its own name")
+        raise UserError(f"{where}: {twice[0]!r} is listed twice; give each its own name")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +62,10 @@ class Source:
     label_names: tuple[str, ...] | None = None
     multi_label: bool = False
 
+    def class_names(self, count: int) -> tuple[str, ...]:
+        """The names of its `count` classes, their numbers where it has no names."""
+        return self.label_names or tuple(map(str, range(count)))
+
     def load(self, split: str) -> Split:
         """Decodes a split, or opens what an earlier run decoded.
 
@@ -72,10 +76,15 @@ class Source:
           The split; the same call gives the same images in the same order on every machine.
 
         Raises:
-          UserError: If the data cannot be fetched, or (more than half, or any where the source
-            was opened strictly) images cannot be decoded, or the cache disk is full.
+          UserError: If the data cannot be fetched or read, if images cannot be decoded (more than
+            half, or any where the source was opened strictly), or if the cache disk is full.
           ValueError: If `split` is none of the three names.
         """
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}; received {split!r}")
-        return self.loader(split)
+        try:
+            return self.loader(split)
+        except OSError as error:  # a disk that went away while the images are read
+            raise UserError(
+                f"--data={self.name}: its {split} images cannot be read ({error})"
+            ) from error

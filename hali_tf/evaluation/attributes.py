@@ -196,11 +196,6 @@ def tabulate(
     }
     models = [label for label in rows if label != "Data"]
     rivals = [i for i, label in enumerate(models) if label not in seeds]
-
-    def best_share(means):
-        balanced = agreement(means)[..., 0][..., rivals, :]
-        return np.mean(balanced[..., 0, :] == balanced.max(axis=-2), axis=-1)
-
     return {
         "attributes": list(names),
         **tables.measured(
@@ -211,10 +206,24 @@ def tabulate(
             for name in _MEASURES
         },
         "levels": levels,
-        "best_share": {
-            "value": float(best_share(values.mean(axis=0))),
-            "interval": intervals.bootstrap(values, best_share).tolist(),
-        },
+        "best_share": _best_share(values[:, rivals]),
+    }
+
+
+def _best_share(values):
+    """For which share of the attributes the first row's balanced agreement is the highest.
+
+    Args:
+      values: the recalls of each image, of one row or more.
+    """
+
+    def share(means):
+        balanced = agreement(means)[..., 0]
+        return np.mean(balanced[..., 0, :] == balanced.max(axis=-2), axis=-1)
+
+    return {
+        "value": float(share(values.mean(axis=0))),
+        "interval": intervals.bootstrap(values, share).tolist(),
     }
 
 

@@ -25,14 +25,14 @@ class Finding:
 
 
 def above(figure: str, interval: Sequence[float] | None) -> Finding:
-    """Of a claim that holds where the interval is above 0; without one nothing is decided."""
+    """The finding on a claim that holds where the interval is above 0; undecided without one."""
     return Finding(figure, interval, verdict(interval) if interval else "undecided")
 
 
 def compared(
     table: Mapping[str, Any], own: str, other: str, measure: str, sign: int = 1, form: str = ".3g"
 ) -> Finding:
-    """Of the claim that one row of a table is above another.
+    """The finding on the claim that one row of a table is above another.
 
     Args:
       table: with "rows" and "differences", see `rows.measured`.
@@ -67,7 +67,11 @@ def roles(labels: Mapping[str, Sequence[str]]) -> dict[str, str]:
         return {}
     found = {"z_1": labels[own][0], "z_2": labels[own][-1]}
     for name in others:
-        kind = name.split()[0]
-        if kind in ("ALI", "VAE"):
-            found.setdefault(kind, labels[name][0])
+        if kind_of(name) in ("ALI", "VAE"):
+            found.setdefault(kind_of(name), labels[name][0])
     return found
+
+
+def kind_of(name: str) -> str:
+    """The kind of model that a subject is: "ALI" of "ALI seed_2"."""
+    return name.split()[0]

@@ -17,7 +17,7 @@ import numpy as np
 from hali_tf import files
 from hali_tf.config import Config
 from hali_tf.drawing.plots import Curves, save_bands
-from hali_tf.errors import UsageError, UserError
+from hali_tf.errors import UsageError, UserError, reason
 from hali_tf.evaluation.report import markdown
 from hali_tf.evaluation.report.html import write_html
 from hali_tf.runs import metrics_file
@@ -97,11 +97,11 @@ def _open(run_dir):
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"--compare: {run_dir}: summary.json, metrics.jsonl or evaluation/samples.json is "
-            f"damaged ({error}); remove it, and the comparison goes without its numbers"
+            f"damaged ({error}); remove it, and the comparison leaves its numbers out"
         ) from error
     except OSError as error:
         raise UserError(
-            f"--compare: {error.filename or run_dir}: cannot be read ({error.strerror or error})"
+            f"--compare: {error.filename or run_dir}: cannot be read ({reason(error)})"
         ) from error
 
 

@@ -177,10 +177,24 @@ def innovate(
     Returns:
       uint8 [N, H, W, C].
     """
-    unchanged = coder.decode_latents(z_top, coder.num_levels)[0]
-    changed = coder.decode_latents(scale(z_top, entry, scalar), coder.num_levels)[0]
-    innovation = unchanged - changed
-    return coder.decode(z_1 - innovation, 1)
+    return coder.decode(innovated(coder, z_1, z_top, scale(z_top, entry, scalar)), 1)
+
+
+def innovated(coder: Coder, z_1: np.ndarray, z_top: np.ndarray, changed: np.ndarray) -> np.ndarray:
+    """z_1 without the innovation: the difference that a change of z_L makes to the decoded z_1.
+
+    Args:
+      coder: of two levels or more.
+      z_1: of the encoded images, float32 [N, *latent].
+      z_top: z_L of the same, float32 [N, d].
+      changed: z_top, changed.
+
+    Returns:
+      float32 [N, *latent].
+    """
+    top = coder.num_levels
+    innovation = coder.decode_latents(z_top, top)[0] - coder.decode_latents(changed, top)[0]
+    return z_1 - innovation
 
 
 def changes(
@@ -276,11 +290,20 @@ def _entries(context, coder, z_validation, validation_labels):
 
 def _most_correlated(labels):
     """Row label to entry, of the labels best correlated on validation images, each entry once."""
-    ordered = sorted(labels, key=lambda name: -abs(labels[name]["correlation_validation"]))
-    first = {}
-    for name in ordered:
-        first.setdefault(labels[name]["entry"], name)
-    return {f"{name}\nz_2[{k}]": k for k, name in list(first.items())[:_SHOWN_ENTRIES]}
+    names = list(names_of_entries(labels).items())[:_SHOWN_ENTRIES]
+    return {f"{name}\nz_2[{k}]": k for k, name in names}
+
+
+def names_of_entries(labels: dict[str, dict]) -> dict[int, str]:
+    """Each entry's best label, the best correlated on validation images first.
+
+    Args:
+      labels: those of an answer.
+    """
+    names: dict[int, str] = {}
+    for name in sorted(labels, key=lambda n: -abs(labels[n]["correlation_validation"])):
+        names.setdefault(labels[name]["entry"], name)
+    return names
 
 
 def _measure(context, coder, zs, correlation, result):
@@ -292,9 +315,9 @@ def _measure(context, coder, zs, correlation, result):
     progress = progress_bar(entries, "innovate")
     before, after = changes(coder, zs, progress, classifier.decide)
     signs = np.sign(correlation[:, entries]).T
-    could = in_direction(before, after, zs[-1][:, entries], signs)
+    directed = in_direction(before, after, zs[-1][:, entries], signs)
     any_change = (after != before[:, np.newaxis])[:, np.newaxis]
-    values = np.concatenate([could, any_change], axis=1)
+    values = np.concatenate([directed, any_change], axis=1)
     of_label, is_own = np.arange(len(rows)), np.zeros(signs.shape, bool)
     is_own[own, of_label] = True
 

@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from hali_tf.drawing.plots import save_curves
 from hali_tf.drawing.strips import Strips, save_strips
@@ -135,22 +136,19 @@ def _of_mask(context, choosing, images, name, mask):
     top = context.subject.coder.num_levels
     for subject in progress_bar(context.subjects, f"inpaint, {name}"):
         levels = schedules[subject.name] = choose(subject.coder, choosing, mask)
-        parts = [
-            inpaint(subject.coder, images[i : i + _BATCH], mask, levels)
-            for i in range(0, len(images), _BATCH)
-        ]
+        parts = list(gen_batches(len(images), _BATCH))
+        rounds = [inpaint(subject.coder, images[part], mask, levels) for part in parts]
         errors = np.concatenate(
-            [_squares(images[i * _BATCH :][:_BATCH], part, mask) for i, part in enumerate(parts)],
-            axis=1,
+            [_squares(images[part], filled, mask) for part, filled in zip(parts, rounds)], axis=1
         )
         curves[subject.name] = np.sqrt(errors.mean(axis=1)).tolist()
         squares.setdefault(_NAIVE, errors[0])
         if subject is context.subject:
             squares[f"{subject.name}, level {top} alone"] = errors[levels.count(top)]
         squares[subject.name] = errors[-1]
-        shown[subject.name] = parts[0][:, :_SHOWN]
-    page = _comparison(images[:_SHOWN], mask, shown, schedules[context.subject.name])
-    save_strips(context.path(_picture(name)), page)
+        shown[subject.name] = rounds[0][:, :_SHOWN]
+    drawn = _comparison(images[:_SHOWN], mask, shown, schedules[context.subject.name])
+    save_strips(context.path(_picture(name)), drawn)
     values = np.stack(list(squares.values()), axis=1)
     return {
         "missing": float(mask.mean()),

@@ -58,7 +58,7 @@ class Labels(Question):
         """Errors on the test images of each run that learned from labels; pictures of the first."""
         test, own = context.split("test"), context.subject
         runs = [_measure(s, test) for s in context.subjects if s.config.labels.per_class]
-        names = context.source.label_names or tuple(map(str, range(own.config.labels.classes)))
+        names = context.source.class_names(own.config.labels.classes)
         plots.save_confusion(context.path("confusion.png"), np.array(runs[0]["confusion"]), names)
         _save_curves(context.path("label_errors.png"), runs)
         if not own.config.labels.encoder_only:  # which has no decoder to draw with

@@ -139,7 +139,7 @@ def _with_ratio(means):
 
 
 def _falls(falls):
-    """Of the claim that all levels of `claims` fall, by its criterion."""
+    """The finding on the claim that all levels of `falls` fall, by its criterion."""
     if any(claim["holds"] is None for claim in falls.values()):
         return Finding("too few evaluations during training", None, "undecided")
     figures = [

@@ -14,7 +14,7 @@ from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question, identity_of_weights
 from hali_tf.evaluation.report import markdown
 from hali_tf.measures import features, intervals, lpips
-from hali_tf.measures.reconstruction import compare
+from hali_tf.measures.reconstruction import compare, partners
 from hali_tf.measures.spectra import CUTOFF, spectrum
 from hali_tf.progress import progress_bar
 
@@ -72,9 +72,7 @@ class Reconstruction(Question):
     def answer(self, context: Context) -> dict:
         """Measures of each level of each subject and of random pairs of test images; a grid."""
         images = context.split("test").images
-        order = np.random.default_rng(context.seed).permutation(len(images))
-        partner = np.empty_like(order)
-        partner[order] = np.roll(order, 1)  # as in `random_pairs`
+        partner = partners(len(images))
         parts = np.array_split(np.arange(len(images)), -(-len(images) // _BATCH))
         of_pairs = functools.partial(
             _of_pairs, lpips.load(context.lpips_weights) if context.lpips_weights else None

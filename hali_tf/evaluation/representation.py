@@ -19,7 +19,7 @@ import numpy as np
 from hali_tf.attributes import classifier as classifiers
 from hali_tf.evaluation import encoder_features
 from hali_tf.evaluation import rows as tables
-from hali_tf.evaluation.claims import Finding, above, compared, roles
+from hali_tf.evaluation.claims import Finding, above, compared, kind_of, roles
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown, published
@@ -90,19 +90,14 @@ class Representation(Question):
         size = min(len(labels), *sizes)  # PCA of N images has N components at most
         rows, decisions, names = {}, {}, {}
         for subject in context.subjects:
-            encode = encoders[subject.name]
-            found = encoder_features.of_split(context, subject, encode, validation)
-            found_test = encoder_features.of_split(context, subject, encode, test)
-            natural = equal = encoder_features.together(subject)
-            if found[natural].shape[1] > size:
-                equal = f"{natural}, {size} by PCA"
-                found[equal], found_test[equal] = probes.reduced(
-                    found[natural], found_test[natural], size
-                )
-            names[subject.name] = {"natural": natural, "equal": equal}
-            for label in progress_bar(list(found), "SVMs"):
+            features, test_features = (
+                encoder_features.of_split(context, subject, encoders[subject.name], split)
+                for split in (validation, test)
+            )
+            names[subject.name] = _add_equal(subject, features, test_features, size)
+            for label in progress_bar(list(features), "SVMs"):
                 rows[label], decisions[label] = _probe(
-                    found.pop(label)[order], labels[order], found_test.pop(label), test_labels
+                    features.pop(label)[order], labels[order], test_features.pop(label), test_labels
                 )
         summary = scores.summary({label: row["balanced"] for label, row in rows.items()})
         for name, classifier in supervised.items():
@@ -157,7 +152,7 @@ class Representation(Question):
         own, *others = features
         for other in others:
             for key in ("natural", "equal"):
-                claim = other.split()[0] + (" equal" if key == "equal" else "")
+                claim = kind_of(other) + (" equal" if key == "equal" else "")
                 if claim in self.claims and claim not in found:
                     pair = features[own][key], features[other][key]
                     found[claim] = compared(answer["means"], *pair, "balanced", form=".1f")
@@ -170,6 +165,21 @@ class Representation(Question):
                 f"{row['balanced']:.1f} and {theirs:.1f}", ends and [end - theirs for end in ends]
             )
         return found
+
+
+def _add_equal(subject, features, test_features, size):
+    """Adds features of all levels together that are `size` at most.
+
+    Returns:
+      Dict: the labels of the "natural" features and of the "equal" number of them.
+    """
+    natural = equal = encoder_features.together(subject)
+    if features[natural].shape[1] > size:
+        equal = f"{natural}, {size} by PCA"
+        features[equal], test_features[equal] = probes.reduced(
+            features[natural], test_features[natural], size
+        )
+    return {"natural": natural, "equal": equal}
 
 
 def _published(answer):

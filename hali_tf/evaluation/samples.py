@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from hali_tf.drawing import grids
-from hali_tf.evaluation.claims import Finding, compared, roles
+from hali_tf.evaluation.claims import Finding, compared, kind_of, roles
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question, identity_of_weights
 from hali_tf.evaluation.report import markdown
@@ -138,7 +138,7 @@ class Samples(Question):
     def findings(self, answer: dict) -> dict[str, Finding]:
         """By the difference of the Fréchet distances."""
         own, *others = answer["labels"]
-        ali = [name for name in others if name.split()[0] == "ALI"]
+        ali = [name for name in others if kind_of(name) == "ALI"]
         if not ali or not roles(answer["labels"]):
             return {}
         return {"ALI": compared(answer, own, ali[0], "frechet_distance", sign=-1)}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from hali_tf.evaluation import traversal
+from hali_tf.evaluation.innovation import names_of_entries
 from hali_tf.exploring.served import ServedCoder
 from hali_tf.exporting import classifier as classifiers
 from hali_tf.files import read_json
@@ -85,14 +86,14 @@ def of_run(run_dir: str, checkpoint: str = "last", data_dir: str = "") -> Subjec
     labels: Sequence[str] = ()
     test = source.load("test")
     if config.labels.per_class:
-        labels = source.label_names or tuple(map(str, range(config.labels.classes)))
+        labels = source.class_names(config.labels.classes)
         classify = _classify(model, lambda: classifiers.OwnLabel(labels))
     elif test.labels is not None or source.load("train").labels is not None:
         classify = _classify(
             model, lambda: classifiers.fit(model.average, source, source.load("train"), _FITTED)
         )
     step = int(model.step.numpy())
-    entries = {**_found(run_dir, step), **_of_labels(model.latent_shapes[-1][-1], labels)}
+    entries = {**_of_evaluation(run_dir, step), **_of_labels(model.latent_shapes[-1][-1], labels)}
     pictures = np.asarray(test.images[:_OFFERED])
     name, data = f"{run_dir}, step {step:,}", config.data.name
     return Subject(name, Coder(model), data, pictures, labels, entries, classify)
@@ -137,7 +138,7 @@ def _served_scores(client, images):
     return names[0], scores
 
 
-def _found(run_dir, step):
+def _of_evaluation(run_dir, step):
     """{entry: label} by the evaluation of these weights, best correlated first; {} without one."""
     weights = {"step": step, "ways_back": len(read_ways_back(run_dir))}
     try:
@@ -145,10 +146,7 @@ def _found(run_dir, step):
         (subject, *_), labels = file["asked_of"]["subjects"], file["answer"]["labels"]
         if {name: subject[name] for name in weights} != weights:
             return {}
-        names = {}
-        for name in sorted(labels, key=lambda n: -abs(labels[n]["correlation_validation"])):
-            names.setdefault(labels[name]["entry"], name)
-        return names
+        return names_of_entries(labels)
     except (OSError, ValueError, LookupError, TypeError):  # none, or damaged, or of an old version
         return {}
 

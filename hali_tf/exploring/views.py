@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hali_tf.evaluation import inpainting
+from hali_tf.evaluation.innovation import innovated
 from hali_tf.measures import latents
 from hali_tf.models.coder import Coder, sample_seeds
 
@@ -77,11 +78,12 @@ def vary(
     z = zs[-1].copy()
     for k, value in entries.items():
         z[..., k] = value
-    z_1 = z if top == 1 else zs[0]
-    if top > 1 and (entries or not keep_details):
+    if top == 1:
+        z_1 = z
+    elif not keep_details:
         z_1 = coder.decode_latents(z, top)[0]
-    if top > 1 and entries and keep_details:
-        z_1 = zs[0] - (coder.decode_latents(zs[-1], top)[0] - z_1)
+    else:
+        z_1 = innovated(coder, zs[0], zs[-1], z) if entries else zs[0]
     for k, factor in maps.items():
         z_1 = latents.scale(z_1, k, factor)
     return coder.decode(z_1, 1)[0]

@@ -94,8 +94,7 @@ def of_run(
         raise UserError(f"--data={config.data.name} has no labels")
     classifier: Classifier | OwnLabel
     if config.labels.per_class:
-        names = source.label_names or [str(i) for i in range(config.labels.classes)]
-        classifier = OwnLabel(names)
+        classifier = OwnLabel(source.class_names(config.labels.classes))
     else:
         classifier = fit(generative, source, train)
     for name in ("test", "validation"):
@@ -125,7 +124,7 @@ def fit(
     x = _over(split.images, rows, lambda images: features(generative.encode(images)))
     mean, deviation = x.mean(axis=0), x.std(axis=0) + 1e-6
     classes = labels.shape[1] if source.multi_label else int(split.labels.max()) + 1
-    names = source.label_names or [str(i) for i in range(classes)]
+    names = source.class_names(classes)
     regress = _fit_attributes if source.multi_label else _fit_classes
     weights, bias = regress((x - mean) / deviation, labels, len(names))
     weights = weights / deviation[:, np.newaxis]

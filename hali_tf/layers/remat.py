@@ -1,4 +1,4 @@
-"""Rematerialisation: the backward pass computes activations again instead of finding them kept."""
+"""Rematerialisation: the backward pass computes activations again instead of keeping them."""
 
 from __future__ import annotations
 

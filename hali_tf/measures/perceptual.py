@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from hali_tf.data import Split, batches
+from hali_tf.measures.reconstruction import partners
 from hali_tf.progress import progress_bar
 
 
@@ -53,11 +54,10 @@ def distances_of_images(
         [part.numpy() for part in embed(images)]
         for images in progress_bar(batches(split, limit), "embed", disable=not bar)
     ]
-    embeddings, found = map(np.concatenate, zip(*parts))
-    order = np.random.default_rng(0).permutation(len(embeddings))
-    pairs = np.empty_like(found[:, :1])
-    pairs[order, 0] = np.linalg.norm(embeddings[order] - embeddings[np.roll(order, 1)], axis=-1)
-    return np.concatenate([found, pairs], axis=1)
+    embeddings, rebuilt = map(np.concatenate, zip(*parts))
+    others = embeddings[partners(len(embeddings))]
+    pairs = np.linalg.norm(embeddings - others, axis=-1, keepdims=True)
+    return np.concatenate([rebuilt, pairs], axis=1)
 
 
 def distances(model: keras.Model, split: Split, limit: int | None = None) -> dict[str, float]:

@@ -45,10 +45,21 @@ def errors(
     return {**rmse, "random_pairs": pairs, **ratios}
 
 
+def partners(count: int) -> np.ndarray:
+    """The number of another image for each image: the one before it in a fixed random order.
+
+    Returns:
+      int64 [count].
+    """
+    order = np.random.default_rng(0).permutation(count)
+    partner = np.empty_like(order)
+    partner[order] = np.roll(order, 1)
+    return partner
+
+
 def random_pairs(images: np.ndarray) -> float:
-    """RMSE between each image and the next one in a random order, on the scale [0, 1]."""
-    order = np.random.default_rng(0).permutation(len(images))
-    total = sum(_squared_error(images[i], images[j]) for i, j in zip(order, np.roll(order, 1)))
+    """RMSE between each image and another one (`partners`), on the scale [0, 1]."""
+    total = sum(_squared_error(images[i], images[j]) for i, j in enumerate(partners(len(images))))
     return float(np.sqrt(total / images.size))
 
 

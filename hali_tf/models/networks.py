@@ -108,8 +108,8 @@ class Decoder(keras.layers.Layer):
             of as many examples as there are above that level.
           training: as for `Encoder`.
           level: l, the level of `z`; the top one by default.
-          joining: {k: further examples of z_k, float32 [n, ...]}, which go on from level k behind
-            those that come from above; their y, where there is one, is one-hot.
+          joining: {k: further examples of z_k, float32 [n, ...]}, decoded from level k on, in the
+            batch after those that come from above; their y, where there is one, is one-hot.
 
         Returns:
           Images in [-1, 1], float32 [B, H, W, C], and the list of [z_1, ..., z_l] on the way.

@@ -50,7 +50,8 @@ def share_statistics(
 ) -> None:
     """Makes the moving statistics those of all replicas, as a checkpoint holds them.
 
-    Each replica recorded its own; a run resumed from their mean would not equal one that went on.
+    Each replica recorded its own; a run resumed from their mean would not equal one that was never
+    stopped.
     """
     values = [tf.identity(variable) for variable in statistics]  # variables cannot be reduced
     _assign(statistics, context.all_reduce(tf.distribute.ReduceOp.MEAN, values))

@@ -1,7 +1,8 @@
 """HALI with a label y beside the top latent, learned from few labels (paper, section 7.2).
 
-A batch of these models is uint8 images [B, H, W, C] without labels, the same images moved, as many
-with labels, and their labels [B], 0 to K - 1; see `hali_tf.data.semi_supervised_batches`.
+A batch of these models is uint8 images [B, H, W, C] without labels, the same images moved, an
+equal number of images with labels, and these labels [B], 0 to K - 1; see
+`hali_tf.data.semi_supervised_batches`.
 """
 
 import tensorflow as tf

@@ -33,7 +33,7 @@ class Checkpoints:
 
     Args:
       run_dir: folder of the run.
-      model: `Autoencoder`, compiled if it is to go on training.
+      model: `Autoencoder`, compiled if training is to continue.
       window: further variables by name, which a checkpoint need not have.
 
     Raises:
@@ -64,7 +64,8 @@ class Checkpoints:
                 for name in sorted(os.listdir(made)):  # the index last: with it, it is whole
                     files.put(os.path.join(made, name), os.path.join(folder, name))
                 files.write_through(folder)
-            for old in [n for n in _steps(folder) if n != step][: 1 - _KEPT[which] or None]:
+            others = [n for n in _steps(folder) if n != step]
+            for old in others[: max(0, len(others) + 1 - _KEPT[which])]:
                 _remove(folder, old)
             text = f'model_checkpoint_path: "ckpt-{step}"\n'
             files.write_text(os.path.join(folder, "checkpoint"), text)
@@ -72,7 +73,7 @@ class Checkpoints:
             kept = [os.path.join(folder, f"ckpt-{n}") for n in _steps(folder)] or ["none"]
             raise UserError(
                 f"{folder}: the checkpoint of step {step} cannot be written ({_reason(error)}); "
-                f"free some disk and start again to go on from the last one ({kept[-1]})"
+                f"free some disk and start again to resume from the last one ({kept[-1]})"
             ) from error
 
     def restore(self) -> int | None:
@@ -261,7 +262,7 @@ def _remove(folder, step):
 
 
 def _set_aside(folder, step):
-    """Moves a checkpoint, damaged or of a way that was left, so that nothing is written over it."""
+    """Moves a checkpoint that is damaged, or that a rollback left, out of the way."""
     aside = os.path.join(folder, "aside")
     files.make_folder(aside)
     for path in _files(folder, step):

@@ -27,7 +27,8 @@ def locked(folder: str, flag: str = "run_dir") -> Iterator[None]:
     """Makes the folder and keeps other processes out of it; the system unlocks after any end.
 
     What a process that was killed left half written (`files.replacing`) is removed. An object store
-    has no locks: there the file `lock` names who works in it, and is written anew while it does.
+    has no locks: there the file `lock` names the process that works in it, and is renewed
+    while it does.
 
     Args:
       folder: of a run, or another that a command fills.
@@ -88,7 +89,7 @@ def _taken(folder, flag, owner):
 
 @contextlib.contextmanager
 def _signed(folder, flag, own):
-    """Writes `lock` every `_SECONDS` seconds, and removes it in the end."""
+    """Writes `lock` every `_SECONDS` seconds, and removes it at the end."""
     path, own = os.path.join(folder, "lock"), f"{own}, {uuid.uuid4()}, "
     try:
         _wait_for_end(folder, flag, path)

@@ -17,7 +17,7 @@ class MetricsFile:
 
     Args:
       path: of the file.
-      last_step: the step that the run goes on from.
+      last_step: the step that the run resumes from.
     """
 
     def __init__(self, path, last_step):

@@ -7,7 +7,7 @@ RUN/
   checkpoints/    the last few, and best/
   logs/           TensorBoard
   figures/        of the last evaluation
-  metrics.jsonl   a line each --log_every steps, and each evaluation
+  metrics.jsonl   one line per --log_every steps, and one per evaluation
   summary.json    the numbers at the end
   rollbacks.json  where --on_divergence=rollback went back, and why
   lock            which process trains
@@ -79,9 +79,9 @@ def open_run(config: Config) -> Config:
       The config to use: in a folder that is there, "auto" is what it was there.
 
     Raises:
-      UserError: the folder holds a run of another configuration, one whose training cannot go
-        on with this Keras, or parts of a run without its configuration; or no folder can be read
-        again under this name.
+      UserError: the folder holds a run of another configuration, one whose training cannot be
+        continued with this Keras, or parts of a run without its configuration; or no folder can be
+        read again under this name.
     """
     if not config.run_dir:  # a dry run needs none
         return config
@@ -125,22 +125,24 @@ def check_images(config: Config, train: Split, replicas: int) -> None:
     Raises:
       UserError: these are other images.
     """
-    for start in [start for start in read_starts(config.run_dir) if "images" in start][:1]:
-        began = start["images"]
-        if not _same(began, describe(train)):
-            raise UserError(
-                f"--data_dir={config.data.data_dir}: these are not the training images that "
-                f"{config.run_dir} was begun with ({len(train.images)} here, {began['count']} "
-                "there); name the ones it was begun with, or another --run_dir"
-            )
-        if start["replicas"] != replicas:
-            logging.warning(
-                "%s was begun on %d devices and continues on %d: its weights will not equal those "
-                "of a run whose number of devices did not change",
-                config.run_dir,
-                start["replicas"],
-                replicas,
-            )
+    start = next((each for each in read_starts(config.run_dir) if "images" in each), None)
+    if start is None:
+        return
+    began = start["images"]
+    if not _same(began, describe(train)):
+        raise UserError(
+            f"--data_dir={config.data.data_dir}: these are not the training images that "
+            f"{config.run_dir} was begun with ({len(train.images)} here, {began['count']} there); "
+            "name the ones it was begun with, or another --run_dir"
+        )
+    if start["replicas"] != replicas:
+        logging.warning(
+            "%s was begun on %d devices and continues on %d: its weights will not equal those of a "
+            "run whose number of devices did not change",
+            config.run_dir,
+            start["replicas"],
+            replicas,
+        )
 
 
 def describe(split: Split) -> dict[str, Any]:
@@ -164,8 +166,8 @@ def _check_keras(run_dir):
         if not keras_versions.same_optimizers(began_with):
             raise UserError(
                 f"{run_dir} was begun with Keras {began_with} on Python {start['python']}, and "
-                f"training cannot go on with Keras {keras.__version__}: train it with that one, or "
-                "name another --run_dir (evaluation, figures and export work with both)"
+                f"training cannot be resumed with Keras {keras.__version__}: train it with that "
+                "one, or name another --run_dir (evaluation, figures and export work with both)"
             )
 
 

@@ -25,7 +25,7 @@ class StepCallback(keras.callbacks.Callback):
     """Calls `at(step, logs)` after each step; steps count from 1 over all starts of the run.
 
     Attributes:
-      first_step: the step that this start goes on from, 0 at first.
+      first_step: the step that this start resumes from, 0 at first.
     """
 
     first_step = 0

@@ -17,7 +17,7 @@ from hali_tf.errors import UsageError, UserError
 
 
 class WorkerLost(UserError):
-    """Another worker has ended. All have to start again, and go on from the last checkpoint."""
+    """Another worker has ended. All have to start again, and resume from the last checkpoint."""
 
     exit_code = 75  # "try again later", so that what starts the workers can tell it from an error
 
@@ -138,6 +138,10 @@ class Workers:
         rows = self.strategy.run(self._gather, args=(tf.constant(said),))
         rows = self.strategy.experimental_local_results(rows)[0].numpy()
         return rows[:: self.strategy.num_replicas_in_sync // self.count]
+
+    def wait(self) -> None:
+        """Returns when all workers have come to this point."""
+        self.gather([0])
 
     @staticmethod
     def _gathered(numbers: tf.Tensor) -> tf.Tensor:

@@ -145,7 +145,8 @@ class Rollbacks:
                 error.step,
                 error.kind,
             ) from error
-        step = self._workers.from_chief(0)  # when all have read the file
+        self._workers.wait()  # until all have read the file
+        step = 0
         if self._workers.chief:
             step = checkpoints.go_back("best" if error.kind == "collapse" else "last")
             way = {"at": error.step, "to": step, "reason": str(error)}
@@ -155,7 +156,7 @@ class Rollbacks:
             checkpoints.follow(step)
         model.take_seed_path(len(taken) + 1)
         logging.warning(
-            "%s. Going back to step %d and on from there with other random draws (%d of %d)",
+            "%s. Going back to step %d, and continuing with other random draws (%d of %d)",
             error,
             step,
             len(taken) + 1,

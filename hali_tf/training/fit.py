@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from typing import Any
 
@@ -75,10 +76,12 @@ def fit(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dic
     writer = tf.summary.create_file_writer(logs) if workers.chief else None
     rollbacks = Rollbacks(config.run_dir, workers)
     rollbacks.continue_path(model)
+    training = _Training(
+        config, workers, model, train, validation, checkpoints, window, collapse, writer
+    )
     while first_step < config.optimisation.steps:
         try:
-            run = (train, validation, checkpoints, first_step, window, collapse, writer)
-            _train(config, workers, model, *run)
+            training.run(first_step)
             break
         except Diverged as error:
             if config.run.on_divergence != "rollback":
@@ -88,7 +91,7 @@ def fit(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dic
     if workers.chief:
         projector.write(logs, model, validation, source.label_names)
         summary = _conclude(config, model, test, writer)
-    workers.from_chief(0)  # if one left now, the others would take it for lost
+    workers.wait()  # if one left now, the others would take it for lost
     return summary
 
 
@@ -155,55 +158,76 @@ def _begin(config, model, train, checkpoints, workers):
     return first_step
 
 
-def _batches(config, workers, train, first_step):
-    """What the steps train on, each replica its share."""
-    seed, labels = config.run.seed, config.labels
-    steps = (config.optimisation.batch_size, seed, first_step, config.optimisation.steps)
-    if labels.per_class:
-        labelled = data.draw_labelled(train.labels, labels.classes, labels.per_class, seed)
-        if workers.chief:
-            write_json(os.path.join(config.run_dir, "labelled.json"), labelled.tolist())
+@dataclasses.dataclass(frozen=True)
+class _Training:
+    """What a run trains with, whichever step it starts from."""
 
-    def of_process(context):
-        pieces = context.num_replicas_in_sync // context.num_input_pipelines
-        first = context.input_pipeline_id * pieces
-        share = data.Share(first, pieces, context.num_replicas_in_sync)
-        if not labels.per_class:
-            return data.train_batches(train, *steps, share=share)
-        moves = (labels.shift, labels.warp)
-        return data.semi_supervised_batches(train, labelled, *steps, *moves, share=share)
+    config: Config
+    workers: Workers
+    model: Autoencoder
+    train: data.Split
+    validation: data.Split
+    checkpoints: Checkpoints
+    window: Window
+    collapse: Collapse
+    writer: tf.summary.SummaryWriter | None
 
-    return workers.strategy.distribute_datasets_from_function(of_process)
+    def run(self, first_step: int) -> None:
+        """Fits from `first_step` to the last."""
+        steps = self.config.optimisation.steps - first_step
+        batches = self._batches(first_step)
+        with contextlib.ExitStack() as stack:
+            active = self._callbacks(first_step, stack)
+            for callback in active:
+                callback.first_step = first_step
+            self.model.fit(
+                batches, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=active
+            )
 
+    def _batches(self, first_step):
+        """What the steps train on, each replica its share."""
+        config, train = self.config, self.train
+        seed, labels = config.run.seed, config.labels
+        steps = (config.optimisation.batch_size, seed, first_step, config.optimisation.steps)
+        if labels.per_class:
+            labelled = data.draw_labelled(train.labels, labels.classes, labels.per_class, seed)
+            if self.workers.chief:
+                write_json(os.path.join(config.run_dir, "labelled.json"), labelled.tolist())
 
-def _train(
-    config, workers, model, train, validation, checkpoints, first_step, window, collapse, writer
-):
-    """Fits from `first_step` to the last, with callbacks for all that is not a step."""
-    batches = _batches(config, workers, train, first_step)
-    profile = config.run.profiled_steps()
-    last_step, batch_size = config.optimisation.steps, config.optimisation.batch_size
-    due = callbacks.Every(config.run.checkpoint_every, last_step)
-    stops = config.run.on_divergence != "warn"
-    with contextlib.ExitStack() as stack:
+        def of_process(context):
+            pieces = context.num_replicas_in_sync // context.num_input_pipelines
+            first = context.input_pipeline_id * pieces
+            share = data.Share(first, pieces, context.num_replicas_in_sync)
+            if not labels.per_class:
+                return data.train_batches(train, *steps, share=share)
+            moves = (labels.shift, labels.warp)
+            return data.semi_supervised_batches(train, labelled, *steps, *moves, share=share)
+
+        return self.workers.strategy.distribute_datasets_from_function(of_process)
+
+    def _callbacks(self, first_step, stack):
+        """For all that is not a step; `stack` closes those that have something to close."""
+        config, workers, writer = self.config, self.workers, self.writer
+        last_step, run = config.optimisation.steps, config.run
+        profile = run.profiled_steps()
+        due = callbacks.Every(run.checkpoint_every, last_step)
+        stops = run.on_divergence != "warn"
         active = [callbacks.StopOnNonFinite(_ON_NON_FINITE)]
         if workers.chief:
             file = MetricsFile(os.path.join(config.run_dir, "metrics.jsonl"), first_step)
             figures = os.path.join(config.run_dir, "figures")
-            measured = None if config.labels.encoder_only else collapse
-            told = workers if stops else None
+            watched = None if config.labels.encoder_only else self.collapse
+            listeners = workers if stops else None
+            to = (figures, writer, file, self.checkpoints, watched, listeners)
             active += [
-                log.Log(config.run.log_every, batch_size, window, writer, file),
+                log.Log(run.log_every, config.optimisation.batch_size, self.window, writer, file),
                 stack.enter_context(callbacks.Progress(last_step)),
-                log.Evaluate(due, validation, figures, writer, file, checkpoints, measured, told),
+                log.Evaluate(due, self.validation, *to),
             ]
         elif stops:
             active.append(callbacks.HearOfCollapse(due, workers))
-        active.append(stack.enter_context(callbacks.Save(due, checkpoints, workers)))
+        active.append(stack.enter_context(callbacks.Save(due, self.checkpoints, workers)))
         if profile and workers.chief:
             logs = os.path.join(config.run_dir, "logs")
             active.append(stack.enter_context(callbacks.Profile(*profile, logs)))
-        for callback in active:
-            callback.first_step = first_step
-        steps = last_step - first_step
-        model.fit(batches, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=active)
+        return active

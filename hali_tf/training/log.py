@@ -133,7 +133,7 @@ class Evaluate(StepCallback):
         if self._workers:
             best = math.isfinite(self._best)
             raise Diverged(
-                f"{words}. Start anew in a new --run_dir with other flags, such as "
+                f"{words}. Start again in a new --run_dir with other flags, such as "
                 "--gradient_penalty=1"
                 + (", from the best checkpoint by --init_from=THIS RUN:best" if best else ""),
                 step,

@@ -20,19 +20,19 @@ def needed(config: Config, images: int) -> int:
 
     Args:
       config: with channels and classes decided.
-      images: a step.
+      images: per step.
     """
     optimisation = config.optimisation
     return cost.memory(
         config.table(),
         images,
-        4 if optimisation.precision == "float32" else 2,
-        config.model.kind != "vae" and not config.labels.encoder_only,
-        config.objective.hybrid_shares(),
-        bool(config.objective.cycle_latents or config.objective.cycle_contrast),
-        config.objective.image_discriminator,
-        optimisation.accumulate,
-        optimisation.remat,
+        bytes_each=4 if optimisation.precision == "float32" else 2,
+        discriminator=config.model.kind != "vae" and not config.labels.encoder_only,
+        hybrid_joints=config.objective.hybrid_shares(),
+        cycle=bool(config.objective.cycle_latents or config.objective.cycle_contrast),
+        image_discriminator=config.objective.image_discriminator,
+        accumulate=optimisation.accumulate,
+        remat=optimisation.remat,
     )
 
 
@@ -66,11 +66,11 @@ def require(size: int, what: str, remedy: str) -> None:
     Raises:
       UsageError: it is more than there is.
     """
-    there = available()
-    if size > there:
+    memory = available()
+    if size > memory:
         raise UsageError(
-            f"{what} needs at least {size / 2**30:,.1f} GiB of memory, and {there / 2**30:,.1f} "
-            f"GiB are there; {remedy}"
+            f"{what} needs at least {size / 2**30:,.1f} GiB of memory, and this machine has "
+            f"{memory / 2**30:,.1f} GiB; {remedy}"
         )
 
 

@@ -13,7 +13,7 @@ class Window:
     Attributes:
       names: of all that may be measured.
       variable: float64 [2, N], sums and numbers of the N names; in a checkpoint, so that a run that
-        goes on from the middle of a window logs what one that was never stopped does.
+        resumes from the middle of a window logs what one that was never stopped does.
 
     Args:
       names: as above.
@@ -31,7 +31,7 @@ class Window:
         self.variable.assign(sums)
 
     def take(self) -> dict[str, float]:
-        """Returns the means and begins anew."""
+        """Returns the means and starts again from zero."""
         means = {
             name: float(total / count)
             for name, total, count in zip(self.names, *self.variable.numpy())

@@ -1,4 +1,4 @@
-"""Tasks over shards, in this process: values, what goes on, and what is refused."""
+"""Tasks over shards, in this process: values, what resumes, and what is refused."""
 
 import errno
 

@@ -119,7 +119,7 @@ def test_an_image_of_another_shape_is_skipped_and_labels_stay_with_their_images(
         ),
         (
             lambda d: _change(d / "list_attr_celeba.txt", "000003.jpg", "000004.jpg"),
-            "line 6: 000004.jpg is there twice",
+            "line 6: 000004.jpg is listed twice",
         ),
         (
             lambda d: _change(d / "list_attr_celeba.txt", "000003.jpg", "900003.jpg"),

@@ -246,7 +246,7 @@ def test_real_cifar10_and_svhn(shared_data):
 
 def test_class_names_that_occur_twice(opened):
     labels = np.array([[0, 1, 0], [1, 0, 1]], np.uint8)
-    with pytest.raises(UserError, match="class_names: 'a' is there twice"):
+    with pytest.raises(UserError, match="class_names: 'a' is listed twice"):
         opened({"x_train": _images(2), "y_train": labels, "class_names": np.array(["a", "b", "a"])})
 
 

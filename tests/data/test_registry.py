@@ -1,5 +1,7 @@
 """The door: what no source should have to check again."""
 
+import dataclasses
+
 import pytest
 
 from hali_tf.data import open_source
@@ -44,3 +46,14 @@ def test_a_tilde_means_home(tmp_path, monkeypatch):
 def test_a_tilde_of_nobody_is_named(flag):
     with pytest.raises(UsageError, match=f"--{flag}=~nobody_here/x.*no home folder for ~"):
         open_source("digits", **{flag: "~nobody_here/x"})
+
+
+def test_images_that_cannot_be_read_later_are_of_the_data():
+    """And not of the folder that a command writes into."""
+    source = open_source("digits")
+
+    def fail(_):
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(UserError, match="^--data=digits: its test images .*Input/output error"):
+        dataclasses.replace(source, loader=fail).load("test")

@@ -52,7 +52,7 @@ def test_signal_lets_the_step_finish_and_saves(number, code):
     "first_step, last_step, profiled",
     [
         (0, 9, [("start", 3), ("stop", 5)]),
-        (3, 9, [("start", 4), ("stop", 5)]),  # goes on inside the window
+        (3, 9, [("start", 4), ("stop", 5)]),  # resumes inside the window
         (4, 9, [("start", 5), ("stop", 5)]),
         (5, 9, []),
         (0, 4, [("start", 3), ("stop", "end")]),  # training ends inside the window

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hali_tf.evaluation.claims import Finding
+from hali_tf.evaluation.claims import Finding, kind_of
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
@@ -117,7 +117,7 @@ def _groups(subjects):
     for subject in subjects:  # two of one seed are one training
         by_settings[str(subject.settings)].setdefault(subject.config.run.seed, subject.name)
     groups = [list(names.values()) for names in by_settings.values() if len(names) > 1]
-    kinds = [names[0].split()[0] for names in groups]
+    kinds = [kind_of(names[0]) for names in groups]
     return {
         kind if kinds.count(kind) == 1 else names[0]: names for kind, names in zip(kinds, groups)
     }
