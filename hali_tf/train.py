@@ -50,11 +50,11 @@ def main() -> None:
     config = config.replace(channels=source.image_shape[-1])
     if config.labels.per_class:
         config = config.replace(classes=data.count_classes(source))
-    tasks, task = cluster.tasks()
-    memory.check(devices.resolve_auto(config), max(1, len(tasks)))
+    workers, own = cluster.addresses()
+    memory.check(devices.resolve_auto(config), max(1, len(workers)))
     if config.run.dry_run:
         return describe_run(devices.resolve_auto(open_run(config)))
-    with contextlib.nullcontext() if task else locked(config.run_dir):  # by the chief
+    with contextlib.nullcontext() if own else locked(config.run_dir):  # by the chief, worker 0
         config = devices.resolve_auto(open_run(config))
         tf.get_logger().setLevel("ERROR")
         summary = train(config, source, strategy)

@@ -45,7 +45,7 @@ def workers_of(lines, monkeypatch):
     for line in lines:
         text, arguments = re.fullmatch(r"(\{.*\}) (.*)", line).groups()
         monkeypatch.setenv("TF_CONFIG", text)
-        found.append((*cluster.tasks(), arguments))
+        found.append((*cluster.addresses(), arguments))
     return found
 
 

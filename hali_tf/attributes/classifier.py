@@ -1,31 +1,19 @@
-"""A network that recognises the attributes of an image, and its folder on disk.
-
-FOLDER/
-  classifier.json  what it is, the attributes' names, its thresholds, its accuracies; written last
-  weights.npz      float32
-  config.json      the flags
-and, until it is trained, checkpoints/ and features.npy.
-"""
+"""A network that recognises the attributes of an image."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from hali_tf import files
 from hali_tf.architectures import ARCHITECTURES
 from hali_tf.attributes.degradation import degraded
 from hali_tf.errors import UserError, in_one_line
-from hali_tf.files import DAMAGE, exists, opened, replacing, write_json
 from hali_tf.layers import random
 from hali_tf.layers.convolution import BatchNorms
-from hali_tf.models.hali import to_unit
+from hali_tf.models.generative import to_unit
 from hali_tf.models.networks import Encoder
 
 BATCH = 128  # number of images at a time, where they are not trained on
@@ -252,90 +240,3 @@ class AttributeClassifier(keras.Model):
 def _where(chosen, x, y):
     """X where `chosen`, bool [B], else y; both [B, H, W, C]."""
     return tf.where(chosen[:, tf.newaxis, tf.newaxis, tf.newaxis], x, y)
-
-
-def _weights(classifier):
-    """All variables in the order of weights.npz: the trunk's trained, its others, the head's."""
-    trunk, head = classifier.trunk, classifier.head
-    return [*trunk.trainable_weights, *trunk.non_trainable_weights, *head.weights]
-
-
-def save(folder: str, classifier: AttributeClassifier, card: dict[str, Any]) -> None:
-    """Writes the weights and, last, classifier.json.
-
-    Args:
-      folder: an existing one.
-      classifier: what is saved.
-      card: further contents of classifier.json: "encoder", the arguments of its `EncoderTrunk` or
-        None; "config", of its training; ...
-    """
-    with replacing(os.path.join(folder, "weights.npz")) as temporary:
-        with open(temporary, "wb") as f:
-            np.savez(f, *(variable.numpy() for variable in _weights(classifier)))
-        files.write_through(temporary)  # before classifier.json says that it is there
-    write_json(
-        os.path.join(folder, "classifier.json"),
-        {
-            "attributes": list(classifier.names),
-            "image_shape": list(classifier.image_shape),
-            "thresholds": [float(t) for t in classifier.thresholds],
-            **card,
-        },
-    )
-
-
-def identity(folder: str) -> list | None:
-    """[path, size, time of change] of a classifier; None where there is none."""
-    path = os.path.join(folder, "classifier.json")
-    return files.identity(path) if exists(path) else None
-
-
-def card(folder: str) -> dict[str, Any]:
-    """The contents of classifier.json.
-
-    Raises:
-      UserError: there is no such file, or it is not JSON.
-    """
-    path = os.path.join(folder, "classifier.json")
-    try:
-        with opened(path) as f:
-            return json.load(f)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: not a trained attribute classifier ({error}); train one by "
-            "python -m hali_tf.attributes --data=celeba --data_dir=DIR --out=DIR"
-        ) from error
-
-
-def load(folder: str) -> AttributeClassifier:
-    """The `AttributeClassifier` of a folder, in float32.
-
-    Raises:
-      UserError: there is none, or it is damaged.
-    """
-    about = card(folder)
-    path = os.path.join(folder, "weights.npz")
-    try:
-        shape = tuple(about["image_shape"])
-        if about["encoder"]:
-            trunk = EncoderTrunk(shape, **about["encoder"])
-        else:  # as it was trained: it decides the order of the weights
-            trunk = VGG16(shape, frozen_blocks=about["config"]["frozen_blocks"])
-        classifier = AttributeClassifier(
-            trunk,
-            about["attributes"],
-            shape,
-            about["thresholds"],
-            degraded=about["config"].get("degrade", not about["encoder"]),  # or no such flag
-        )
-        with opened(path, "rb") as file, np.load(file) as arrays:
-            weights = _weights(classifier)
-            if len(weights) != len(arrays.files):
-                raise ValueError(f"{len(arrays.files)} arrays instead of {len(weights)}")
-            for variable, name in zip(weights, arrays.files):
-                variable.assign(arrays[name])
-    except (*DAMAGE, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: damaged, or not of {folder}/classifier.json ({in_one_line(error)})"
-        ) from error
-    return classifier

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from hali_tf import data
 from hali_tf.attributes import classifier as classifiers
+from hali_tf.attributes import folder as folders
 from hali_tf.attributes import memory
 from hali_tf.attributes.degradation import degraded
 from hali_tf.config import ClassifierConfig
@@ -67,7 +68,7 @@ def train(
       encoder: arguments of `EncoderTrunk`, or None for VGG16.
 
     Returns:
-      The contents of classifier.json: see `classifiers.save`; and the accuracies of each attribute
+      The contents of classifier.json: see `folders.save`; and the accuracies of each attribute
       on the splits "validation" and "test".
 
     Raises:
@@ -79,7 +80,7 @@ def train(
     config = _decided(config)
     if os.path.exists(os.path.join(config.out, "classifier.json")):
         _tidy(config)
-        return classifiers.card(config.out)
+        return folders.card(config.out)
     memory.check(config, source.image_shape, encoder)
     splits = _load(source)
     classifier = _build(config, source, encoder, splits["train"].labels)
@@ -88,14 +89,14 @@ def train(
     measured = {name: _measure(classifier, splits[name]) for name in ("validation", "test")}
     card = {"encoder": encoder, **measured, "config": config.flat()}
     try:
-        classifiers.save(config.out, classifier, card)
+        folders.save(config.out, classifier, card)
     except OSError as error:
         raise UserError(
             f"--out={config.out}: cannot be written ({error}); make room, and the same command "
             "resumes from the last checkpoint"
         ) from error
     _tidy(config)
-    return classifiers.card(config.out)
+    return folders.card(config.out)
 
 
 def _load(source):

@@ -42,7 +42,7 @@ class DataConfig(Settings):
         False, "Stop at the first image that cannot be read.", changes_weights=False
     )
 
-    def images(self) -> str:
+    def image_flags(self) -> str:
         """The flags that say which images a run has."""
         flags = {"data": self.name, "image_size": self.image_size, "channels": self.channels}
         if self.name in ("folder", "npz"):

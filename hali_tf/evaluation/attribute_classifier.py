@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 from hali_tf.attributes import classifier as classifiers
+from hali_tf.attributes import folder as folders
 from hali_tf.errors import UserError
 from hali_tf.evaluation.context import Context
 
@@ -18,7 +19,7 @@ def load_all(context: Context) -> dict[str, classifiers.AttributeClassifier]:
     """
     found: dict[str, classifiers.AttributeClassifier] = {}
     for folder in context.classifier_dirs:
-        classifier = _loaded(folder, str(classifiers.identity(folder)))
+        classifier = _loaded(folder, str(folders.identity(folder)))
         for what, own, expected in (
             ("attributes", classifier.names, context.source.label_names or ()),
             ("images", classifier.image_shape, context.source.image_shape),
@@ -47,13 +48,13 @@ def inputs(context: Context) -> dict[str, Any]:
     """
     if context.source.multi_label:
         load_all(context)
-    return {"classifiers": [classifiers.identity(folder) for folder in context.classifier_dirs]}
+    return {"classifiers": [folders.identity(folder) for folder in context.classifier_dirs]}
 
 
 @functools.lru_cache(maxsize=4)  # several questions ask them
 def _loaded(folder, identity):
     """Another one that was trained in the same folder has another identity."""
-    return classifiers.load(folder)
+    return folders.load(folder)
 
 
 def _short(values):

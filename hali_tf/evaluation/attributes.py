@@ -245,7 +245,7 @@ def agreement(means: np.ndarray) -> np.ndarray:
 
 def _in_words(name, reading):
     return f"by a classifier of {name} " + ", ".join(
-        f"{label} {markdown.measured(reading['rows'][label], 'balanced', '.1f')} %"
+        f"{label} {markdown.cell(reading['rows'][label], 'balanced', '.1f')} %"
         for label in reading["levels"]
         if label != "Data"
     )
@@ -257,7 +257,7 @@ def _side_by_side(readings):
     rows = []
     for label in first["levels"]:
         of_label = [reading["rows"][label] for reading in readings.values()]
-        rows.append([label, *(markdown.measured(row, "balanced", ".1f") for row in of_label)])
+        rows.append([label, *(markdown.cell(row, "balanced", ".1f") for row in of_label)])
     rows.append(["chance", *[float(CHANCE)] * len(readings)])
     return markdown.table(["balanced, by a classifier of", *readings], rows)
 
@@ -288,7 +288,7 @@ def _summary(reading, paper):
             balanced = reading["summary"]["balanced"].get(label) or scores.mean_and_std(
                 reading["levels"][label]["balanced"]
             )
-            means = [markdown.measured(row, measure, ".1f") for measure in _MEASURES]
+            means = [markdown.cell(row, measure, ".1f") for measure in _MEASURES]
             kept = means[2] if label != "Data" else None
             cells = [means[0], balanced["std"], balanced.get("best"), means[1], kept]
         of_paper = theirs.get(label, {})

@@ -71,7 +71,7 @@ def compare(run_dirs: Sequence[str]) -> str:
         )
     runs = [_open(run_dir) for run_dir in run_dirs]
     for run in runs[1:]:
-        own, theirs = (one.config.data.images() for one in (runs[0], run))
+        own, theirs = (one.config.data.image_flags() for one in (runs[0], run))
         if own != theirs:
             raise UserError(
                 f"--compare: {run.run_dir} has {theirs}, {runs[0].run_dir} has {own}; name runs on "
@@ -107,7 +107,7 @@ def _open(run_dir):
 
 def _read(run_dir):
     config = Config.from_file(os.path.join(run_dir, "config.json"))
-    lines = metrics_file.read_of(run_dir)
+    lines = metrics_file.read_run(run_dir)
     evaluations = [_with_ratios(line) for line in lines if "rmse_1" in line]
     summary = files.read_json(os.path.join(run_dir, "summary.json"), {})
     if lines and summary.get("step") != lines[-1]["step"]:  # of an earlier end of this training

@@ -159,7 +159,7 @@ def _table(answer):
 
 
 def _cell(row, measure):
-    return markdown.measured(row, measure, ".1f" if measure == "others_changed" else ".0%")
+    return markdown.cell(row, measure, ".1f" if measure == "others_changed" else ".0%")
 
 
 def innovate(

@@ -172,7 +172,7 @@ def _squares(images, rounds, mask):
 
 
 def _cell(row):
-    return markdown.measured(row, "rmse")
+    return markdown.cell(row, "rmse")
 
 
 def _in_words(levels):

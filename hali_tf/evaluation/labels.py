@@ -20,7 +20,7 @@ from hali_tf.layers import random
 from hali_tf.measures import intervals, scores
 from hali_tf.measures.labels import confusion, errors_of
 from hali_tf.models.coder import Coder
-from hali_tf.runs.metrics_file import read_of
+from hali_tf.runs.metrics_file import read_run
 
 _COLUMNS = 10  # of the pictures
 _METHOD = """\
@@ -52,7 +52,7 @@ class Labels(Question):
 
     def inputs(self, context: Context) -> dict:
         """How far each course goes: `metrics.jsonl` grows where a run is trained further."""
-        return {"courses": [len(read_of(subject.run_dir)) for subject in context.subjects]}
+        return {"courses": [len(read_run(subject.run_dir)) for subject in context.subjects]}
 
     def answer(self, context: Context) -> dict:
         """Errors on the test images of each run that learned from labels; pictures of the first."""
@@ -178,7 +178,7 @@ def _measure(subject, test):
     counts = confusion(subject.model, test)
     errors, images = errors_of(counts), counts.sum()
     wrong = np.repeat([1, 0], [errors, images - errors])
-    lines = read_of(subject.run_dir)
+    lines = read_run(subject.run_dir)
     return {
         "name": subject.name,
         "run": subject.run_dir,

@@ -60,14 +60,14 @@ class Perceptual(Question):
 
     def inputs(self, context: Context) -> dict:
         """How far the course goes: `metrics.jsonl` grows where a run is trained further."""
-        return {"course": len(metrics_file.read_of(context.subject.run_dir))}
+        return {"course": len(metrics_file.read_run(context.subject.run_dir))}
 
     def answer(self, context: Context) -> dict:
         """The distances at the checkpoint, their course, whether the paper's claims hold."""
         subject = context.subject
         validation = context.split("validation")
         final = distances_of_images(subject.model, validation, bar=True)
-        lines = metrics_file.read_of(subject.run_dir)
+        lines = metrics_file.read_run(subject.run_dir)
         course = [line for line in lines if line.get("perceptual_pairs")]  # 0: images all equal
         numbers = range(1, subject.model.num_levels + 1)
         names = {f"z_{l}": f"perceptual_{l}" for l in numbers}
@@ -100,7 +100,7 @@ class Perceptual(Question):
     def report(self, answer: dict) -> str:
         """Whether the claims hold, the table, the course."""
         rows = [
-            [of, *(markdown.measured(row, measure) for measure in ("distance", "ratio"))]
+            [of, *(markdown.cell(row, measure) for measure in ("distance", "ratio"))]
             for of, row in answer["rows"].items()
         ]
         drawn = len(answer["course"]["steps"]) > 1

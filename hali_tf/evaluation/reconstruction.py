@@ -111,7 +111,7 @@ class Reconstruction(Question):
         """The result in words, the table, the grid."""
         names = [name for name in _MEASURES if name in answer["random_pairs"]]
         rows = [
-            [label, *(markdown.measured(row, name) for name in names)]
+            [label, *(markdown.cell(row, name) for name in names)]
             for label, row in {**answer["rows"], _PAIRS: answer["random_pairs"]}.items()
         ]
         return markdown.page(
@@ -203,5 +203,5 @@ def _measures(means):
 
 def in_words(rows: dict[str, dict]) -> str:
     """The result as a sentence; `rows` holds measures by label."""
-    errors = ", ".join(f"{label} {markdown.measured(row, 'rmse')}" for label, row in rows.items())
+    errors = ", ".join(f"{label} {markdown.cell(row, 'rmse')}" for label, row in rows.items())
     return f"Per-pixel RMSE: {errors}."

@@ -16,7 +16,7 @@ import os
 
 import numpy as np
 
-from hali_tf.attributes import classifier as classifiers
+from hali_tf.attributes import folder as folders
 from hali_tf.evaluation import encoder_features
 from hali_tf.evaluation import rows as tables
 from hali_tf.evaluation.claims import Finding, above, compared, kind_of, roles
@@ -59,7 +59,7 @@ class Representation(Question):
 
     def inputs(self, context: Context) -> dict:
         """Which supervised references there are and when they were made."""
-        return {"supervised": [classifiers.identity(_reference(s)) for s in context.subjects]}
+        return {"supervised": [folders.identity(_reference(s)) for s in context.subjects]}
 
     def unanswerable(self, context: Context) -> str | None:
         """Without labels, or without images to choose C by."""
@@ -251,14 +251,14 @@ def _reference(subject):
 
 def _supervised(subject, names):
     """The subject's encoder trained with labels; None if it was not, or on others."""
-    if classifiers.identity(_reference(subject)) is None:
+    if folders.identity(_reference(subject)) is None:
         return None
-    classifier = classifiers.load(_reference(subject))
+    classifier = folders.load(_reference(subject))
     return classifier if classifier.names == tuple(names or ()) else None
 
 
 def _cell(row):
-    return markdown.measured(row, "balanced", ".1f")
+    return markdown.cell(row, "balanced", ".1f")
 
 
 def _summary(answer, paper):
@@ -274,7 +274,7 @@ def _summary(answer, paper):
                 _cell(answer["means"]["rows"][label]),
                 summary["std"],
                 summary.get("best"),
-                markdown.measured(row, "plain", ".1f"),
+                markdown.cell(row, "plain", ".1f"),
                 *(m and markdown.with_interval(m["value"], m["interval"], ".1f") for m in means),
                 row.get("size"),
                 f"{row['C']:g}" if "C" in row else None,

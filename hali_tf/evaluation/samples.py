@@ -201,7 +201,7 @@ def _differences(rows, without):
 
 
 def _cell(row, measure):
-    return markdown.measured(row, measure, "#.3g")
+    return markdown.cell(row, measure, "#.3g")
 
 
 def in_words(rows: dict[str, dict[str, Any]]) -> str:

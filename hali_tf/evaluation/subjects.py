@@ -83,9 +83,9 @@ def load_subjects(run_dir: str, baselines: Sequence[str], checkpoint: str) -> tu
             raise UsageError(f"--baselines={path}: named twice, or the run itself; name each once")
     flags = ["run_dir", *["baselines"] * len(baselines)]
     loaded = [load_run(path, checkpoint, flag) for path, flag in zip(run_dirs, flags)]
-    own = loaded[0][0].data.images()
+    own = loaded[0][0].data.image_flags()
     for path, (config, _) in zip(baselines, loaded[1:]):
-        theirs = config.data.images()
+        theirs = config.data.image_flags()
         if theirs != own:
             raise UserError(
                 f"--baselines={path}: has {theirs}, but {run_dir} has {own}; name runs on the same "

@@ -207,7 +207,7 @@ def _described(coder, level, spectra, beyond):
 
 
 def _cell(answer, name, measure):
-    return markdown.measured(answer["rows"][name], measure, ".1%")
+    return markdown.cell(answer["rows"][name], measure, ".1%")
 
 
 def _row(answer, name):

@@ -61,14 +61,15 @@ class HALI(Autoencoder):
     ):
         missing = len(architecture.levels) - len(hybrid_joints)
         self.hybrid_joints = (*hybrid_joints, *[0.0] * missing)
-        self.VALUES = (*self.VALUES, *joints.accuracy_names(self.hybrid_joints))
-        if gradient_penalty:
-            self.VALUES = (*self.VALUES, "penalty")
         cycle = {"latent_loss": cycle_latents, "latent_contrast": cycle_contrast}
         cycle = {name: weight for name, weight in cycle.items() if weight}
-        self.VALUES = (*self.VALUES, *cycle)
-        if image_discriminator:
-            self.VALUES = (*self.VALUES, "d_loss_x", "g_loss_x")
+        self.VALUES = (
+            *self.VALUES,
+            *joints.accuracy_names(self.hybrid_joints),
+            *(["penalty"] if gradient_penalty else []),
+            *cycle,
+            *(["d_loss_x", "g_loss_x"] if image_discriminator else []),
+        )
         super().__init__(architecture, precision=precision, remat=remat, **settings)
         self._noise, self._cycle = noise, cycle
         self._one_pass = precision != "mixed_float16"  # the factors between losses overflow it

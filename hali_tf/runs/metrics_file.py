@@ -48,7 +48,7 @@ def read(path: str) -> list[dict[str, Any]]:
     return lines
 
 
-def read_of(run_dir: str) -> list[dict[str, Any]]:
+def read_run(run_dir: str) -> list[dict[str, Any]]:
     """The lines of a run's metrics.jsonl; see `read`."""
     return read(os.path.join(run_dir, "metrics.jsonl"))
 

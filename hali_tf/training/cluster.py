@@ -22,7 +22,7 @@ class WorkerLost(UserError):
     exit_code = 75  # "try again later", so that what starts the workers can tell it from an error
 
 
-def tasks() -> tuple[list[str], int]:
+def addresses() -> tuple[list[str], int]:
     """The addresses HOST:PORT of all workers by TF_CONFIG, chief first, and which one this is.
 
     Without TF_CONFIG, or where it names no other worker, ([], 0).
@@ -34,17 +34,17 @@ def tasks() -> tuple[list[str], int]:
     try:
         found = json.loads(text)
         groups = {kind: list(addresses) for kind, addresses in found.get("cluster", {}).items()}
-        addresses = [*groups.pop("chief", []), *groups.pop("worker", [])]
+        workers = [*groups.pop("chief", []), *groups.pop("worker", [])]
         if groups:
             raise ValueError(f"it has tasks of type {', '.join(groups)}")
-        if len(addresses) < 2:
+        if len(workers) < 2:
             return [], 0
         kind, index = found["task"]["type"], int(found["task"]["index"])
         own = found["cluster"][kind][index]
-        for address in addresses:
+        for address in workers:
             if not 0 < int(address.rpartition(":")[2]) < 65536:
                 raise ValueError(f"{address}: no port from 1 to 65535")
-        return addresses, addresses.index(own)
+        return workers, workers.index(own)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise UsageError(
             f"TF_CONFIG={text}: expected JSON as "
@@ -54,18 +54,18 @@ def tasks() -> tuple[list[str], int]:
         ) from error
 
 
-def join(addresses: Sequence[str], own: int, minutes: float) -> tf.distribute.Strategy:
+def join(workers: Sequence[str], own: int, minutes: float) -> tf.distribute.Strategy:
     """Waits until all workers are there; returns the strategy that they share.
 
     Args:
-      addresses: of all workers, as of `tasks`.
+      workers: addresses of all, as of `addresses`.
       own: which of them this one is.
       minutes: how long to wait.
 
     Raises:
       UserError: some did not come, or another process has this one's port.
     """
-    _meet(addresses, own, minutes)
+    _meet(workers, own, minutes)
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
@@ -122,8 +122,8 @@ class Workers:
 
     def __init__(self, strategy: tf.distribute.Strategy):
         several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-        addresses, own = tasks() if several else ([""], 0)
-        self.strategy, self.count, self.chief = strategy, len(addresses), own == 0
+        workers, own = addresses() if several else ([""], 0)
+        self.strategy, self.count, self.chief = strategy, len(workers), own == 0
         self._gather = tf.function(self._gathered, autograph=False)
 
     def gather(self, numbers: Sequence[float]) -> np.ndarray:

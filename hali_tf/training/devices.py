@@ -50,7 +50,7 @@ def make_strategy(virtual_devices: int, worker_minutes: float = 10) -> tf.distri
         TF_CONFIG cannot be used.
       UserError: a worker did not come.
     """
-    addresses, own = cluster.tasks()
+    addresses, own = cluster.addresses()
     if addresses and virtual_devices > 1:
         raise UsageError(
             f"--virtual_devices={virtual_devices} with TF_CONFIG: a worker has one CPU; drop one "

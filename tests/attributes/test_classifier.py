@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 from hali_tf.attributes import classifier as classifiers
+from hali_tf.attributes import folder as folders
 from hali_tf.attributes import training
 from hali_tf.errors import UserError
 from tests.attributes.faces import config_of, faces
 
 
 def test_decisions_do_not_depend_on_the_batch(trained):
-    classifier = classifiers.load(trained)
+    classifier = folders.load(trained)
     images = np.concatenate([faces().load("train").images] * 4)  # more than one batch
     np.testing.assert_allclose(
         classifier.probabilities(images)[-3:], classifier.probabilities(images[-3:]), atol=1e-6
@@ -47,7 +48,7 @@ def test_vgg16_trains_above_its_frozen_blocks(vgg_weights, tmp_path, frozen_bloc
     )
     source = faces(32, (("train", 10), ("validation", 4), ("test", 4)))
     training.train(config, source)
-    classifier = classifiers.load(tmp_path)
+    classifier = folders.load(tmp_path)
     layers = classifier.trunk.frozen + classifier.trunk.tuned
     weights = {layer.name: layer.get_weights() for layer in layers}
     for layer in vgg.layers:
@@ -65,14 +66,14 @@ def is_mirrored(found, image):
 
 
 def test_an_encoders_images_are_mirrored_at_random(trained):
-    classifier = classifiers.load(trained)
+    classifier = folders.load(trained)
     images = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
     found = classifier._varied(images, [0, 1]).numpy()
     assert 16 < sum(map(is_mirrored, found, images)) < 48
 
 
 def test_every_second_image_is_degraded(trained):
-    classifier = classifiers.load(trained)
+    classifier = folders.load(trained)
     classifier.degraded = True
     images = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
     found = classifier._varied(images, [0, 1]).numpy()
@@ -116,4 +117,4 @@ def test_a_damaged_classifier(trained, tmp_path, damage):
     if damage == "empty":
         (tmp_path / "weights.npz").write_text("")
     with pytest.raises(UserError, match="classifier.json|weights.npz"):
-        classifiers.load(tmp_path)
+        folders.load(tmp_path)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hali_tf.attributes import classifier as classifiers
+from hali_tf.attributes import folder as folders
 from hali_tf.config import ClassifierConfig
 from hali_tf.errors import UsageError
 from tests import commands
@@ -69,7 +69,7 @@ def test_the_command_trains_the_encoder_of_a_run(tmp_path):
     flags = (f"--encoder_of={run_dir}", "--epochs=2", "--batch_size=4")
     code, out, err = commands.run("attributes", *flags)
     assert code == 0, err
-    card = classifiers.card(os.path.join(run_dir, "supervised"))
+    card = folders.card(os.path.join(run_dir, "supervised"))
     assert card["attributes"] == ["Bald", "Smiling"] and card["test"]["images"] == 6
     assert f"balanced {np.mean(card['test']['balanced']):.2f} %" in out
 

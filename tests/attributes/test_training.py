@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hali_tf.attributes import classifier as classifiers
+from hali_tf.attributes import folder as folders
 from hali_tf.attributes import training
 from hali_tf.data import Split
 from hali_tf.errors import UserError
@@ -18,11 +18,11 @@ from tests.attributes.faces import ENCODER, NAMES, config_of, faces
 
 
 def test_it_learns_and_what_is_told_of_it_is_so(trained):
-    card = classifiers.card(trained)
+    card = folders.card(trained)
     assert sorted(os.listdir(trained)) == ["classifier.json", "config.json", "weights.npz"]
     source = faces()
     validation = source.load("validation")
-    classifier = classifiers.load(trained)
+    classifier = folders.load(trained)
     probabilities = classifier.probabilities(validation.images)
     found = classifier.decide(validation.images)
     share = source.load("train").labels.mean(axis=0)
@@ -39,7 +39,7 @@ def test_a_trained_one_is_left_as_it_is(trained):
     before = os.stat(trained / "weights.npz").st_mtime_ns
     card = training.train(config_of(trained), faces(), ENCODER)
     assert os.stat(trained / "weights.npz").st_mtime_ns == before
-    assert card == classifiers.card(trained)
+    assert card == folders.card(trained)
 
 
 def test_another_configuration_is_refused(trained):
@@ -157,4 +157,4 @@ def test_a_folder_of_an_encoder_from_before_the_flag_is_left_as_it_is(trained, t
     )
     flags = {"weights": "imagenet", "frozen_blocks": 4, "degrade": True}  # the defaults
     config = config_of(tmp_path / "old", data="", encoder_of="runs/x", **flags)
-    assert training.train(config, faces(), ENCODER) == classifiers.card(trained)
+    assert training.train(config, faces(), ENCODER) == folders.card(trained)

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from hali_tf.attributes import classifier as classifiers
+from hali_tf.attributes import folder as folders
 from hali_tf.errors import UserError
 from hali_tf.evaluation import attribute_classifier, attributes
 from hali_tf.evaluation.attributes import Attributes
@@ -151,7 +151,7 @@ def test_the_question_on_a_model_that_keeps_all_and_nothing(trained, tmp_path):
     assert reading["levels"]["HALI z_1"]["balanced"] == [100, 100, 100]
     assert reading["levels"]["HALI z_2"]["balanced"][:2] == [50, 50]
     assert reading["levels"]["Data"]["plain"] == pytest.approx(
-        classifiers.card(trained)["validation"]["plain"]
+        folders.card(trained)["validation"]["plain"]
     )
     assert Attributes().inputs(context)["classifiers"][0][0].endswith("classifier.json")
 

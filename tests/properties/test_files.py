@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hali_tf.attributes import classifier as classifiers
+from hali_tf.attributes import folder as folders
 from hali_tf.data import open_source
 from hali_tf.errors import UserError
 from tests.pictures import encoded
@@ -54,7 +54,7 @@ def test_attribute_and_partition_files_of_anything(tmp_path, name, content):
 def test_a_classifier_json_of_anything(tmp_path, content):
     (tmp_path / "classifier.json").write_text(json.dumps(content))
     with pytest.raises(UserError):
-        classifiers.load(str(tmp_path))
+        folders.load(str(tmp_path))
 
 
 DTYPES = st.sampled_from(["uint8", "int64", "uint64", "float32", "bool", "S3", "U2", "complex64"])

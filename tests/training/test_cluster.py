@@ -15,7 +15,7 @@ from tests.cluster import free_addresses, tf_config
 @pytest.mark.parametrize("text", ["", "{}", '{"cluster": {}}', '{"cluster": {"worker": ["a:1"]}}'])
 def test_one_worker_is_no_cluster(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
-    assert cluster.tasks() == ([], 0)
+    assert cluster.addresses() == ([], 0)
 
 
 def test_the_chief_comes_first(monkeypatch):
@@ -23,7 +23,7 @@ def test_the_chief_comes_first(monkeypatch):
     for kind, index, own in (("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)):
         found = {"cluster": spec, "task": {"type": kind, "index": index}}
         monkeypatch.setenv("TF_CONFIG", json.dumps(found))
-        assert cluster.tasks() == (["a:1", "b:1", "c:2"], own)
+        assert cluster.addresses() == (["a:1", "b:1", "c:2"], own)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_the_chief_comes_first(monkeypatch):
 def test_a_config_that_is_none_is_refused(monkeypatch, text, words):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(UsageError) as refused:
-        cluster.tasks()
+        cluster.addresses()
     for part in ("TF_CONFIG=" + text, "expected JSON as", words, "unset it"):
         assert part in str(refused.value)
 

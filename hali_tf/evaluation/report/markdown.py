@@ -46,6 +46,6 @@ def with_interval(
     return f"{value:{form}}{ends}"
 
 
-def measured(row: dict[str, Any], measure: str, form: str = "#.4g") -> str | None:
+def cell(row: dict[str, Any], measure: str, form: str = "#.4g") -> str | None:
     """A cell of a row's measure, as of `with_interval`; row["intervals"] has the ends of each."""
     return with_interval(row[measure], row["intervals"][measure], form)
