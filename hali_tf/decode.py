@@ -29,13 +29,8 @@ def main() -> None:
         )
     command.import_tensorflow().get_logger().setLevel("ERROR")
     from hali_tf.bulk import running, tasks
-    from hali_tf.models.coder import Coder
-    from hali_tf.runs.reopening import load_run, require_decoder
-    from hali_tf.training import devices
 
-    devices.choose(flags.device)
-    config, model = load_run(flags.run_dir, flags.checkpoint)
-    require_decoder(config)
+    _, model, coder = running.open_run(flags)
     if latents.job["weights"] != running.weights_digest(model):
         raise UserError(
             f"--latents={flags.latents}: is of step {latents.job['step']} of a run, and "
@@ -45,7 +40,7 @@ def main() -> None:
     top, level = model.num_levels, flags.level or model.num_levels
     if not 1 <= level <= top:
         raise UsageError(f"--level={flags.level}: expected 1 to {top}, or 0 for the top one")
-    task = tasks.Decode(Coder(model, flags.batch_size), latents, level)
+    task = tasks.Decode(coder, latents, level)
     print(running.make(task, target, model, flags.batch_size))
 
 

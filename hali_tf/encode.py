@@ -31,15 +31,8 @@ def main(*pictures: str) -> None:
     command.import_tensorflow().get_logger().setLevel("ERROR")
     from hali_tf.bulk import running, tasks
     from hali_tf.bulk.images import PictureImages
-    from hali_tf.models.coder import Coder
-    from hali_tf.runs.reopening import load_run, require_decoder
-    from hali_tf.training import devices
 
-    devices.choose(flags.device)
-    config, model = load_run(flags.run_dir, flags.checkpoint)
-    if flags.reconstructions:
-        require_decoder(config)
-    coder = Coder(model, flags.batch_size)
+    config, model, coder = running.open_run(flags, decodes=flags.reconstructions)
     if pictures:
         images = PictureImages(pictures, coder.image_shape, config.data.name)
     else:

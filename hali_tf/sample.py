@@ -24,15 +24,10 @@ def main() -> None:
     configuration.check("seed", flags.seed, {"at_least": 0})
     command.import_tensorflow().get_logger().setLevel("ERROR")
     from hali_tf.bulk import running, tasks
-    from hali_tf.models.coder import Coder
-    from hali_tf.runs.reopening import load_run, require_decoder
-    from hali_tf.training import devices
 
-    devices.choose(flags.device)
-    config, model = load_run(flags.run_dir, flags.checkpoint)
-    require_decoder(config)
+    config, model, coder = running.open_run(flags)
     labels = _labels(flags.label, config.labels.per_class and config.labels.classes)
-    task = tasks.Sample(Coder(model, flags.batch_size), flags.count, flags.seed, labels)
+    task = tasks.Sample(coder, flags.count, flags.seed, labels)
     print(running.make(task, target, model, flags.batch_size))
 
 

@@ -9,16 +9,38 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import tensorflow as tf
+from absl.flags import FlagValues
 
 import hali_tf
 from hali_tf import files
 from hali_tf.bulk.shards import Shards, Target, joined
 from hali_tf.bulk.tasks import Task
+from hali_tf.config import Config
 from hali_tf.errors import UserError, reason
+from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.models.averaged import Averaged
+from hali_tf.models.coder import Coder
 from hali_tf.progress import progress_bar
-from hali_tf.runs import lock
+from hali_tf.runs import lock, reopening
 from hali_tf.runs.checkpoints import variables_of
+from hali_tf.training import devices
+
+
+def open_run(flags: FlagValues, decodes: bool = True) -> tuple[Config, Autoencoder, Coder]:
+    """The run that a command's flags name, on the device that they name.
+
+    Args:
+      flags: those of `hali_tf.bulk.flags`.
+      decodes: whether the command needs its decoder.
+
+    Raises:
+      UserError: the device is missing, or as `reopening.load_run` and `require_decoder`.
+    """
+    devices.choose(flags.device)
+    config, model = reopening.load_run(flags.run_dir, flags.checkpoint)
+    if decodes:
+        reopening.require_decoder(config)
+    return config, model, Coder(model, flags.batch_size)
 
 
 def weights_digest(model: Averaged) -> str:

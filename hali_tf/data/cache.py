@@ -156,43 +156,33 @@ def _is_complete(job: Job, entry: pathlib.Path) -> bool:
 
 def _build(job: Job, entry: pathlib.Path, identity: dict, strict: bool) -> None:
     """Decodes all records into a folder beside the entry, then renames it."""
-    partial = entry.with_name(entry.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)  # Of a run that was killed: the lock is ours.
     shutil.rmtree(entry, ignore_errors=True)
     _check_free_space(job, entry.parent)
-    partial.mkdir()
-    try:
-        labels, bad = [], []
-        with open(partial / "images.uint8", "wb") as file:
-            for record, image in _decoded(job):
-                if isinstance(image, BadImage):
-                    bad.append((record.name, str(image)))
-                    _check_bad(job, bad, strict)
-                    continue
-                file.write(image.tobytes())
-                labels.append(record.label)
-        if not labels:
-            raise UserError(f"{job.title}: has no images")
+    with files.workplace(f"{entry}.partial") as folder:  # that of a killed run: the lock is ours
+        labels, bad = _write_images(job, folder, strict)
         if labels[0] is not None:
             dtype = np.uint8 if isinstance(labels[0], np.ndarray) else np.int64
-            np.save(partial / "labels.npy", np.asarray(labels, dtype=dtype))
-        (partial / "entry.json").write_text(
-            json.dumps(
-                {
-                    "count": len(labels),
-                    "labels": labels[0] is not None,
-                    "bad": bad,
-                    "identity": identity,
-                },
-                indent=1,
-            )
-        )
-        for path in partial.iterdir():
-            files.write_through(path)
-        partial.rename(entry)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+            np.save(os.path.join(folder, "labels.npy"), np.asarray(labels, dtype=dtype))
+        stored = {"count": len(labels), "labels": labels[0] is not None, "bad": bad}
+        files.write_json(os.path.join(folder, "entry.json"), {**stored, "identity": identity})
+        files.put_folder(folder, entry, last="entry.json")
+
+
+def _write_images(job: Job, folder: str, strict: bool) -> tuple[list, list[tuple[str, str]]]:
+    """Writes the images that can be used; returns their labels, and (name, why) of the others."""
+    labels: list = []
+    bad: list[tuple[str, str]] = []
+    with open(os.path.join(folder, "images.uint8"), "wb") as file:
+        for record, image in _decoded(job):
+            if isinstance(image, BadImage):
+                bad.append((record.name, str(image)))
+                _check_bad(job, bad, strict)
+                continue
+            file.write(image.tobytes())
+            labels.append(record.label)
+    if not labels:
+        raise UserError(f"{job.title}: has no images")
+    return labels, bad
 
 
 def _decoded(job: Job) -> Iterator[tuple[Record, np.ndarray | BadImage]]:
@@ -207,7 +197,7 @@ def _decoded(job: Job) -> Iterator[tuple[Record, np.ndarray | BadImage]]:
         with progress_bar(
             words=f"decoding {job.title}",
             total=job.count,
-            unit=" images",
+            unit="image",
             delay=5,
             unit_scale=True,
             mininterval=1,
@@ -233,16 +223,16 @@ def _decode(job: Job, records: list[Record]) -> list[np.ndarray | BadImage]:
 
 def _check_bad(job: Job, bad: list[tuple[str, str]], strict: bool) -> None:
     """Raises if that many bad images are too many."""
-    name, reason = bad[0]
+    name, why = bad[0]
     if strict:
         raise UserError(
-            f"{name}: {reason}; repair or remove it, or leave out --strict_data to skip "
+            f"{name}: {why}; repair or remove it, or leave out --strict_data to skip "
             "and count such images"
         )
     if len(bad) * 2 > job.count:
         raise UserError(
             f"{job.title}: more than half of the {job.count} images cannot be used; "
-            f"the first is {name}: {reason}"
+            f"the first is {name}: {why}"
         )
 
 
@@ -252,7 +242,7 @@ def _open(job: Job, entry: pathlib.Path, strict: bool) -> Split:
     bad = stored["bad"]
     if bad:
         _check_bad(job, bad, strict)
-        names = "; ".join(f"{name}: {reason}" for name, reason in bad[:3])
+        names = "; ".join(f"{name}: {why}" for name, why in bad[:3])
         logging.warning(
             "%s: skipped %d of %d images (%s%s)",
             job.title,
