@@ -20,7 +20,7 @@ import sys
 import traceback
 import webbrowser
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hali_tf import command, files
 from hali_tf import config as configuration
@@ -64,12 +64,12 @@ def main() -> None:
         flags.run_dir,
         _list(flags.baselines),
         flags.checkpoint,
-        flags.limit,
-        _list(flags.attribute_classifier),
-        flags.mask,
-        flags.feature_weights,
-        flags.lpips_weights,
         flags.data_dir,
+        limit=flags.limit,
+        classifier_dirs=tuple(_list(flags.attribute_classifier)),
+        mask=flags.mask,
+        feature_weights=flags.feature_weights,
+        lpips_weights=flags.lpips_weights,
     )
     evaluate(context, QUESTIONS, only)
     if flags.open:
@@ -103,12 +103,8 @@ def open_context(
     run_dir: str,
     baselines: Sequence[str] = (),
     checkpoint: str = "last",
-    limit: int = 0,
-    classifier_dirs: Sequence[str] = (),
-    mask: str = "",
-    feature_weights: str = "",
-    lpips_weights: str = "",
     data_dir: str = "",
+    **fields: Any,
 ) -> Context:
     """Loads what an evaluation works on, and makes its folder.
 
@@ -116,12 +112,8 @@ def open_context(
       run_dir: folder of the run.
       baselines: folders of runs to compare with.
       checkpoint: "last" or "best", of each run.
-      limit: how many images of a held-out split are used; 0 for all.
-      classifier_dirs: folders of attribute classifiers; none by default.
-      mask: PNG file of a mask to inpaint; "" for none.
-      feature_weights: file of the Inception network; "" for none.
-      lpips_weights: file of LPIPS' weights; "" for none.
       data_dir: where the run's data are now; "" for where they were in training.
+      **fields: further ones of `Context`, such as limit=1000.
 
     Raises:
       UserError: a run or its data cannot be used, or the folder cannot be written.
@@ -137,9 +129,7 @@ def open_context(
         files.check_writable(folder)  # the first answer may take an hour
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error})") from error
-    data = open_data(subjects[0].config, data_dir)
-    given = tuple(classifier_dirs), mask, feature_weights, lpips_weights
-    return Context(subjects, data, folder, limit, *given)
+    return Context(subjects, open_data(subjects[0].config, data_dir), folder, **fields)
 
 
 def evaluate(context: Context, questions: dict[str, Question], only: Sequence[str] = ()) -> None:

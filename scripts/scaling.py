@@ -52,7 +52,7 @@ def main() -> None:
     values = flags.FLAGS
     rate = values.peak * values.share
     sizes = {name: jobs.size_of_step(name) for name in ("hali64", "hali128")}
-    print("| | parameters | MB added up a step | GFLOP an image | ms for 64 images |")
+    print("| | parameters | MB added up per step | GFLOP per image | ms for 64 images |")
     print("|---|---|---|---|---|")
     for name, (parameters, flops) in sizes.items():
         megabytes = reduced_bytes(parameters) / 1e6

@@ -61,8 +61,8 @@ class Encoder(keras.layers.Layer):
           x: images in [-1, 1], [B, H, W, C].
 
         Returns:
-          A list a level: the feature maps of its rows below the Gaussian, [B, h, w, c] each, and
-          the mean of z_l, [B, h, w, c] too (1 x 1 where z_l is a vector).
+          For each level a list of the feature maps of its rows below the Gaussian, [B, h, w, c]
+          each, and the mean of z_l, [B, h, w, c] too (1 x 1 where z_l is a vector).
         """
         levels = []
         for level in self.levels:

@@ -228,7 +228,7 @@ def write_outputs(outputs: Arrays, by_row: bool) -> dict[str, Any]:
 
     Args:
       outputs: alias -> array.
-      by_row: `predictions`, a list over rows; else `outputs`, a list an output.
+      by_row: `predictions`, a list over rows; else `outputs`, a list for each output.
 
     Raises:
       ServingError: INVALID_ARGUMENT, an output that JSON has no form for.
