@@ -67,7 +67,7 @@ def memory(
       cycle: whether generated images go through the encoder as well.
       image_discriminator: whether there is another one of the same examples' images alone.
       accumulate: micro-batches per step. Only one at a time has activations, and the sum of the
-        gradients is kept beside its own.
+        gradients so far is kept beside its gradients.
       remat: as of `activations`.
     """
     weights = 0

@@ -158,7 +158,8 @@ def _build(job: Job, entry: pathlib.Path, identity: dict, strict: bool) -> None:
     """Decodes all records into a folder beside the entry, then renames it."""
     shutil.rmtree(entry, ignore_errors=True)
     _check_free_space(job, entry.parent)
-    with files.workplace(f"{entry}.partial") as folder:  # that of a killed run: the lock is ours
+    # A run that was killed may have left the folder; the lock is ours.
+    with files.workplace(f"{entry}.partial") as folder:
         labels, bad = _write_images(job, folder, strict)
         if labels[0] is not None:
             dtype = np.uint8 if isinstance(labels[0], np.ndarray) else np.int64
