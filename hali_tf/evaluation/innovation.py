@@ -25,7 +25,7 @@ from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
 from hali_tf.measures import intervals
 from hali_tf.measures.correlations import all_pairs, of_columns
-from hali_tf.measures.latents import scale
+from hali_tf.measures.latents import innovated, scale
 from hali_tf.measures.spectra import by_strength
 from hali_tf.models.coder import Coder
 from hali_tf.progress import progress_bar
@@ -178,23 +178,6 @@ def innovate(
       uint8 [N, H, W, C].
     """
     return coder.decode(innovated(coder, z_1, z_top, scale(z_top, entry, scalar)), 1)
-
-
-def innovated(coder: Coder, z_1: np.ndarray, z_top: np.ndarray, changed: np.ndarray) -> np.ndarray:
-    """z_1 without the innovation: the difference that a change of z_L makes to the decoded z_1.
-
-    Args:
-      coder: of two levels or more.
-      z_1: of the encoded images, float32 [N, *latent].
-      z_top: z_L of the same, float32 [N, d].
-      changed: z_top, changed.
-
-    Returns:
-      float32 [N, *latent].
-    """
-    top = coder.num_levels
-    innovation = coder.decode_latents(z_top, top)[0] - coder.decode_latents(changed, top)[0]
-    return z_1 - innovation
 
 
 def changes(

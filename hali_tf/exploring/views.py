@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from hali_tf.evaluation import inpainting
-from hali_tf.evaluation.innovation import innovated
 from hali_tf.measures import latents
 from hali_tf.models.coder import Coder, sample_seeds
 
@@ -83,7 +82,7 @@ def vary(
     elif not keep_details:
         z_1 = coder.decode_latents(z, top)[0]
     else:
-        z_1 = innovated(coder, zs[0], zs[-1], z) if entries else zs[0]
+        z_1 = latents.innovated(coder, zs[0], zs[-1], z) if entries else zs[0]
     for k, factor in maps.items():
         z_1 = latents.scale(z_1, k, factor)
     return coder.decode(z_1, 1)[0]

@@ -1,8 +1,10 @@
-"""Single components of latents scaled, and the way from one latent to another."""
+"""Latents changed: single components scaled, innovation, the way from one latent to another."""
 
 from __future__ import annotations
 
 import numpy as np
+
+from hali_tf.models.coder import Coder
 
 
 def scale(z: np.ndarray, component: int, scalar: float) -> np.ndarray:
@@ -16,6 +18,25 @@ def scale(z: np.ndarray, component: int, scalar: float) -> np.ndarray:
     scaled = z.copy()
     scaled[..., component] *= scalar
     return scaled
+
+
+def innovated(coder: Coder, z_1: np.ndarray, z_top: np.ndarray, changed: np.ndarray) -> np.ndarray:
+    """z_1 without the innovation: the difference that a change of z_L makes to the decoded z_1.
+
+    Paper, section 6.3.
+
+    Args:
+      coder: of two levels or more.
+      z_1: of the encoded images, float32 [N, *latent].
+      z_top: z_L of the same, float32 [N, d].
+      changed: z_top, changed.
+
+    Returns:
+      float32 [N, *latent].
+    """
+    top = coder.num_levels
+    innovation = coder.decode_latents(z_top, top)[0] - coder.decode_latents(changed, top)[0]
+    return z_1 - innovation
 
 
 def path(a: np.ndarray, b: np.ndarray, steps: int) -> np.ndarray:
