@@ -39,6 +39,8 @@ class HALI(Autoencoder):
         discriminator with the rows of D, but without the latents, tells the images x of both sides
         apart (BigBiGAN's unary term of x: Donahue and Simonyan, arXiv 1907.02544, section 2). Its
         losses join those of both players.
+      one_pass: gradients of both players from one backward pass; two passes are the reference
+        and what mixed_float16 uses, since the factors between the losses overflow it.
       precision, remat, **settings: of `Autoencoder`.
     """
 
@@ -55,6 +57,7 @@ class HALI(Autoencoder):
         cycle_latents=0.0,
         cycle_contrast=0.0,
         image_discriminator=False,
+        one_pass=True,
         precision="float32",
         remat=False,
         **settings,
@@ -72,7 +75,7 @@ class HALI(Autoencoder):
         )
         super().__init__(architecture, precision=precision, remat=remat, **settings)
         self._noise, self._cycle = noise, cycle
-        self._one_pass = precision != "mixed_float16"  # the factors between losses overflow it
+        self._one_pass = one_pass and precision != "mixed_float16"
         self.discriminator = Discriminator(architecture, precision, remat)
         self.image_discriminator = None
         if image_discriminator:

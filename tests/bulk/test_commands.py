@@ -83,7 +83,7 @@ def test_decode_refuses_what_it_cannot_trust(run_dir, tmp_path):
     latents = tmp_path / "latents"
     code, _, err = run("encode", f"--run_dir={run_dir}", f"--out={latents}", "--shard_size=100")
     assert code == 0, err
-    other = make_run(tmp_path / "other", width=0.2)
+    other = make_run(tmp_path / "other", width=0.6)
     decode = ("decode", f"--latents={latents}", f"--out={tmp_path / 'images'}")
     code, _, err = run(*decode, f"--run_dir={other}")
     assert code == 1 and "has other weights, of step 0; name the run" in err.splitlines()[-1]
