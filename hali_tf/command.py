@@ -46,7 +46,8 @@ def _parse(arguments, positional):
         sys.exit(2)
     for name, value in flags.FLAGS.flag_values_dict().items():
         if isinstance(value, str) and "~" in value:  # neither shells nor flagfiles do it
-            flags.FLAGS[name].value = ",".join(map(os.path.expanduser, value.split(",")))
+            paths = (os.path.expanduser(part.strip()) for part in value.split(","))
+            flags.FLAGS[name].value = ",".join(paths)
     if len(rest) > 1 and not positional:
         _complain(f"{rest[1]}: not a flag; expected --name=value (see --help)")
         sys.exit(2)

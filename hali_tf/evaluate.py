@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from hali_tf import command, files
 from hali_tf import config as configuration
-from hali_tf.errors import UsageError, UserError, in_one_line
+from hali_tf.errors import UsageError, UserError
 
 if TYPE_CHECKING:  # imports TensorFlow
     from hali_tf.evaluation.context import Context
@@ -165,14 +165,14 @@ def evaluate(context: Context, questions: dict[str, Question], only: Sequence[st
             answer = before or _answer(context, cache, name, question)
             answers[name] = answer, question.findings(answer)
             text = texts[question.title] = question.report(answer)
-            note = " (answered before)" if before else ""
-            print(f"{name}{note}: {page.first_paragraph(text)}")
         except Exception as error:  # whatever it is, the other questions are answered
             if not isinstance(error, (UserError, OSError)):
                 traceback.print_exc()
             failed.append(name)
-            missing[name] = f"failed: {in_one_line(error)}"
+            missing[name] = f"failed: {' '.join(str(error).split()) or type(error).__name__}"
             print(f"{name}: {missing[name]}", file=sys.stderr)
+            continue
+        print(f"{name}{' (answered before)' if before else ''}: {page.first_paragraph(text)}")
     first = summary.section(context, questions, answers, missing)
     page.write_report(context, first, texts, missing)
     print(page.first_paragraph(first))

@@ -64,7 +64,7 @@ command.run(lambda: print([flags.FLAGS[name].value for name in names]), "")
             "-c",
             script,
             f"--flagfile={tmp_path / 'some.cfg'}",
-            "--baselines=runs/hali,~/ali,~/vae",
+            "--baselines=runs/hali,~/ali, ~/vae",
         ],
         capture_output=True,
         text=True,

@@ -18,7 +18,7 @@ from hali_tf.runs.reopening import load_run
 from hali_tf.runs.run_folder import open_run
 from tests.training_command import assert_same_weights, train, weights
 
-FLAGS = ("--steps=4", "--log_every=3")  # the checkpoint of step 2 is amid the first line's window
+FLAGS = ("--steps=4", "--log_every=3")  # the checkpoint of step 2 is within the first line's window
 
 
 @pytest.fixture(scope="module")

@@ -157,9 +157,8 @@ def _is_complete(job: Job, entry: pathlib.Path) -> bool:
 def _build(job: Job, entry: pathlib.Path, identity: dict, strict: bool) -> None:
     """Decodes all records into a folder beside the entry, then renames it."""
     shutil.rmtree(entry, ignore_errors=True)
-    _check_free_space(job, entry.parent)
-    # A run that was killed may have left the folder; the lock is ours.
-    with files.workplace(f"{entry}.partial") as folder:
+    with files.workplace(f"{entry}.partial") as folder:  # without what a killed run left in it
+        _check_free_space(job, entry.parent)
         labels, bad = _write_images(job, folder, strict)
         if labels[0] is not None:
             dtype = np.uint8 if isinstance(labels[0], np.ndarray) else np.int64
@@ -198,7 +197,7 @@ def _decoded(job: Job) -> Iterator[tuple[Record, np.ndarray | BadImage]]:
         with progress_bar(
             words=f"decoding {job.title}",
             total=job.count,
-            unit="image",
+            unit=" images",
             delay=5,
             unit_scale=True,
             mininterval=1,

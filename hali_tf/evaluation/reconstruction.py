@@ -72,7 +72,7 @@ class Reconstruction(Question):
     def answer(self, context: Context) -> dict:
         """Measures of each level of each subject and of random pairs of test images; a grid."""
         images = context.split("test").images
-        partner = partners(len(images))
+        partner = partners(len(images), context.seed)
         parts = np.array_split(np.arange(len(images)), -(-len(images) // _BATCH))
         of_pairs = functools.partial(
             _of_pairs, lpips.load(context.lpips_weights) if context.lpips_weights else None

@@ -45,13 +45,13 @@ def errors(
     return {**rmse, "random_pairs": pairs, **ratios}
 
 
-def partners(count: int) -> np.ndarray:
-    """The number of another image for each image: the one before it in a fixed random order.
+def partners(count: int, seed: int = 0) -> np.ndarray:
+    """The number of another image for each image: the one before it in a random order.
 
     Returns:
       int64 [count].
     """
-    order = np.random.default_rng(0).permutation(count)
+    order = np.random.default_rng(seed).permutation(count)
     partner = np.empty_like(order)
     partner[order] = np.roll(order, 1)
     return partner

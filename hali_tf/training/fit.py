@@ -29,8 +29,8 @@ from hali_tf.training.optimizers import make_optimizer
 from hali_tf.training.window import Window
 
 _ON_NON_FINITE = (
-    "the last checkpoint is from before it. Go on from it in a new --run_dir, by "
-    "--init_from=THIS RUN and a lower --learning_rate or --precision=float32"
+    "the last checkpoint is from before it. Continue from it in a new --run_dir, with "
+    "--init_from=THIS RUN and a lower --learning_rate, or with --precision=float32"
 )
 
 

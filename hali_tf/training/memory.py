@@ -69,8 +69,8 @@ def require(size: int, what: str, remedy: str) -> None:
     memory = available()
     if size > memory:
         raise UsageError(
-            f"{what} needs at least {size / 2**30:,.1f} GiB of memory, and this machine has "
-            f"{memory / 2**30:,.1f} GiB; {remedy}"
+            f"{what} needs at least {size / 2**30:,.1f} GiB of memory, and at most "
+            f"{memory / 2**30:,.1f} GiB are available; {remedy}"
         )
 
 

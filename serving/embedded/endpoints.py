@@ -24,7 +24,7 @@ from serving.embedded.call_threads import CallThreads
 from serving.embedded.core import Core
 from serving.embedded.limits import Limits
 from serving.embedded.scheduler import when_caller_goes
-from serving.embedded.status import answer_to, invalid
+from serving.embedded.status import answer_to
 
 _log = logging.getLogger("serving.grpc")
 
@@ -73,9 +73,11 @@ def _handler(answer: Callable, request_class: Any) -> grpc.RpcMethodHandler:
         # `add_callback` refuses where the call is over already.
         when_caller_goes.set(lambda forget: context.add_callback(forget) or forget())
         try:
-            return answer(parse(data)).SerializeToString()
+            request = parse(data)
         except DecodeError:
-            failure = invalid("Error parsing the request")
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Error parsing the request")
+        try:
+            return answer(request).SerializeToString()
         except Exception as error:
             failure = answer_to(error, _log)
         context.abort(failure.code, failure.short)

@@ -95,8 +95,11 @@ class BatchScheduler:
             when_caller_goes.get()(piece.future.cancel)
         try:
             parts = [piece.future.result() for piece in pieces]
-        except futures.CancelledError:
-            raise ServingError(StatusCode.CANCELLED, "the caller has gone") from None
+        except BaseException as error:
+            futures.wait([piece.future for piece in pieces])  # what runs needs the caller's lease
+            if isinstance(error, futures.CancelledError):
+                raise ServingError(StatusCode.CANCELLED, "the caller has gone") from None
+            raise
         return parts[0] if len(parts) == 1 else [np.concatenate(column) for column in zip(*parts)]
 
     def close(self) -> None:
@@ -152,37 +155,50 @@ class BatchScheduler:
         return pieces
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                batch = self._take()
-                # A full batch and the one opened behind it may have shared one notification.
-                if self._queues:
-                    self._changed.notify()
-            if batch is None:
-                return
-            try:
-                _compute(batch, self._options)
-            except BaseException as error:  # the thread outlives whatever a request brings
-                for piece in batch.pieces:
-                    if not piece.future.done():
-                        piece.future.set_exception(error)
+        while self._run_next():
+            pass
+
+    def _run_next(self) -> bool:
+        """Waits for a batch and runs it; False when the scheduler is closed and empty.
+
+        Afterwards the thread holds nothing of it, so that a version that is closed can be freed.
+        """
+        with self._changed:
+            batch = self._take()
+            # A full batch and the one opened behind it may have shared one notification.
+            if self._queues:
+                self._changed.notify()
+        if batch is None:
+            return False
+        try:
+            _compute(batch, self._options)
+        except BaseException as error:  # the thread outlives whatever a request brings
+            for piece in batch.pieces:
+                if not piece.future.done():
+                    piece.future.set_exception(error)
+        return True
 
     def _take(self) -> _Batch | None:
         """Waits for a batch that may run; None when the scheduler is closed and empty."""
         while True:
-            wait = None
-            for compute, queue in self._queues.items():
-                seconds = self._seconds_until_due(queue)
-                if seconds <= 0:
-                    batch = queue.popleft()
-                    del self._queues[compute]
-                    if queue:  # to the end of the line: the other queues have their turn
-                        self._queues[compute] = queue
-                    return batch
-                wait = seconds if wait is None else min(wait, seconds)
-            if self._closed and not self._queues:
-                return None
-            self._changed.wait(wait)
+            batch, seconds = self._next()
+            if batch or (self._closed and not self._queues):
+                return batch
+            self._changed.wait(seconds)
+
+    def _next(self) -> tuple[_Batch | None, float | None]:
+        """A batch that may run; or None, and the seconds until one may, None without any."""
+        least = None
+        for compute, queue in self._queues.items():
+            seconds = self._seconds_until_due(queue)
+            if seconds <= 0:
+                batch = queue.popleft()
+                del self._queues[compute]
+                if queue:  # to the end of the line: the other queues have their turn
+                    self._queues[compute] = queue
+                return batch, None
+            least = seconds if least is None else min(least, seconds)
+        return None, least
 
     def _seconds_until_due(self, queue: collections.deque[_Batch]) -> float:
         """Until the first batch may run."""

@@ -145,13 +145,19 @@ def test_a_cache_folder_that_cannot_be_made(folder, names, tmp_path):
         cache.load(_job(folder, names), tmp_path / "file" / "cache", strict=False)
 
 
-def test_what_a_killed_run_left_is_cleared(folder, names, tmp_path):
+def test_what_a_killed_run_left_is_cleared(folder, names, tmp_path, monkeypatch):
     cache.load(_job(folder, names), tmp_path / "cache", strict=False)
     (entry,) = [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
     partial = entry.with_name(entry.name + ".partial")
     entry.rename(partial)
     (partial / "entry.json").unlink()
     (partial / "images.uint8").write_bytes(b"half")
+
+    def disk_usage(_):  # full while that is there
+        free = 0 if (partial / "images.uint8").exists() else 10**9
+        return shutil._ntuple_diskusage(10**9, 10**9 - free, free)
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
     split = cache.load(_job(folder, names), tmp_path / "cache", strict=False)
     assert len(split.images) == 10 and not partial.exists()
 

@@ -1,6 +1,8 @@
 """Batching across requests: the same rows as without it, and the stock server's refusals."""
 
+import gc
 import os
+import weakref
 from concurrent import futures
 
 import numpy as np
@@ -56,6 +58,17 @@ def test_concurrent_requests_share_a_run(batch_call):
         assert answer["rows"].tolist() == [6, 6]
         assert answer["total"].tolist() == [36, 36]
         assert answer["same"].tolist() == [[i], [i + 10]]
+
+
+def test_idle_threads_hold_nothing_of_what_they_ran():
+    """A version that is unloaded would stay in memory."""
+    scheduler = BatchScheduler(BatchingOptions(batch_timeout_micros=1000, num_batch_threads=2))
+    computations = [lambda feeds: [feeds["x"]]]
+    with futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda x: scheduler.run(computations[0], {"x": x}), np.zeros([20, 1, 1])))
+    alive = weakref.ref(computations.pop())
+    wait_for(lambda: gc.collect() is not None and alive() is None, seconds=20)
+    scheduler.close()
 
 
 def test_timeout_lets_a_lone_request_run(batch_call):
