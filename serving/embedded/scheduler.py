@@ -96,7 +96,8 @@ class BatchScheduler:
         try:
             parts = [piece.future.result() for piece in pieces]
         except BaseException as error:
-            futures.wait([piece.future for piece in pieces])  # what runs needs the caller's lease
+            # What cannot be cancelled any more runs, and needs the caller's lease.
+            futures.wait([piece.future for piece in pieces if not piece.future.cancel()])
             if isinstance(error, futures.CancelledError):
                 raise ServingError(StatusCode.CANCELLED, "the caller has gone") from None
             raise

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import threading
 import weakref
 from concurrent import futures
 
@@ -125,6 +126,35 @@ def test_rows_of_callers_that_have_gone_are_not_computed(batch_call):
         assert left.exception(30).code == StatusCode.CANCELLED
         for answer in pool.map(call, [[[1], [2]], [[3], [4]]]):
             assert answer["rows"].tolist() == [4, 4] and answer["total"].tolist() == [10, 10]
+
+
+def test_a_task_that_fails_waits_for_its_pieces_that_still_run():
+    """Its lease keeps the version loaded for them."""
+    options = BatchingOptions(
+        enable_large_batch_splitting=True,
+        max_batch_size=2,
+        max_execution_batch_size=1,
+        num_batch_threads=2,
+    )
+    scheduler = BatchScheduler(options)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def compute(feeds):
+        if feeds["x"][0] == 0:
+            assert begun.wait(30)
+            raise ValueError("the first piece")
+        begun.set()
+        assert may_end.wait(30)
+        return [feeds["x"]]
+
+    with futures.ThreadPoolExecutor(1) as pool:
+        call = pool.submit(scheduler.run, compute, {"x": np.array([0, 1])})
+        with pytest.raises(futures.TimeoutError):
+            call.result(1)
+        may_end.set()
+        with pytest.raises(ValueError, match="the first piece"):
+            call.result(30)
+    scheduler.close()
 
 
 @pytest.mark.parametrize("api", ["gRPC", "REST"])
