@@ -43,8 +43,10 @@ def main() -> None:
     """Reads the flags; measures and prints."""
     options = flags.FLAGS
     _check(options)
-    print("| precision | hali_tf, ms (CPU) | PyTorch, ms (CPU) | PyTorch / hali_tf (CPU) | "
-          "convolutions alone, ms | step / convolutions |\n|---|---|---|---|---|---|")  # fmt: skip
+    print(
+        "| precision | hali_tf, ms (CPU) | PyTorch, ms (CPU) | PyTorch / hali_tf (CPU) | "
+        "convolutions alone, ms | step / convolutions |\n|---|---|---|---|---|---|"
+    )
     for precision in ("float32", "mixed_bfloat16"):
         rounds = [_round(options, precision) for _ in range(options.rounds)]
         _print_row(precision, rounds)

@@ -36,8 +36,10 @@ def test_a_step_of_torch_trains_every_parameter(torch_step, name, precision):
     model = torch_step.Hali(table)
     images = torch.randint(0, 256, (4, *table.image), dtype=torch.uint8)
     of_q, of_p = model.examples(torch.zeros(4, 3, *table.image[:2]))
-    latents = [(*z, 1, 1)[:3] if len(z) == 1 else (z[-1], *z[:-1]) for z in
-               (level.latent for level in table.levels)]  # fmt: skip
+    latents = [
+        (*z, 1, 1)[:3] if len(z) == 1 else (z[-1], *z[:-1])
+        for z in (level.latent for level in table.levels)
+    ]
     assert [tuple(z.shape[1:]) for z in of_q] == [(3, *table.image[:2]), *latents]
     assert [z.shape for z in of_p] == [z.shape for z in of_q]
     before = {name: value.clone() for name, value in model.named_parameters()}

@@ -43,8 +43,10 @@ def test_two_workers_train_as_one_process_does(tmp_path):
     assert len(two) == 2
     (began,) = json.loads((tmp_path / "two" / "run.json").read_text())
     assert began["replicas"] == 2
-    files = ({p.name for p in (tmp_path / n).rglob("*") if "tfevents" not in p.name}
-             for n in ("one", "two"))  # fmt: skip
+    files = (
+        {p.name for p in (tmp_path / n).rglob("*") if "tfevents" not in p.name}
+        for n in ("one", "two")
+    )
     assert next(files) == next(files)
 
 
