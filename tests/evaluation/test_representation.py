@@ -113,7 +113,7 @@ def test_the_supervised_reference_decides_on_the_same_images(tmp_path, monkeypat
     asked, reference = [], types.SimpleNamespace(names=("Bright", "Any"), decide=decide)
     (tmp_path / "supervised").mkdir()
     (tmp_path / "supervised" / "classifier.json").write_text("{}")
-    monkeypatch.setattr(representation.classifiers, "load", lambda folder: reference)
+    monkeypatch.setattr(representation.folders, "load", lambda folder: reference)
     subjects = subject_of(run_dir=tmp_path), subject_of("VAE", tmp_path / "other")
     context = context_of(tmp_path, splits(), *subjects)
     answer = Representation().answer(dataclasses.replace(context, limit=100))
