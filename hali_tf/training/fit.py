@@ -218,11 +218,19 @@ class _Training:
             figures = os.path.join(config.run_dir, "figures")
             watched = None if config.labels.encoder_only else self.collapse
             listeners = workers if stops else None
-            to = (figures, writer, file, self.checkpoints, watched, listeners)
             active += [
                 log.Log(run.log_every, config.optimisation.batch_size, self.window, writer, file),
                 stack.enter_context(callbacks.Progress(last_step)),
-                log.Evaluate(due, self.validation, *to),
+                log.Evaluate(
+                    due,
+                    self.validation,
+                    figures,
+                    writer,
+                    file,
+                    self.checkpoints,
+                    watched,
+                    listeners,
+                ),
             ]
         elif stops:
             active.append(callbacks.HearOfCollapse(due, workers))
