@@ -1,7 +1,10 @@
 """Fixtures that several tests share."""
 
+import contextlib
+import ipaddress
 import os
 import pathlib
+import socket
 
 import pytest
 
@@ -24,6 +27,40 @@ tf.config.set_logical_device_configuration(
 def seeded():
     """Layers that a test makes without a seed begin with the same weights in every run."""
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network():
+    """No test needs another host: one that asks for it fails. Child processes are not held back."""
+    connect, resolve = socket.socket.connect, socket.getaddrinfo
+
+    def connect_here(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            _require_loopback(address[0])
+        return connect(self, address)
+
+    def resolve_here(host, *arguments, **options):
+        _require_loopback(host)
+        return resolve(host, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect_here)
+        patch.setattr(socket, "getaddrinfo", resolve_here)
+        yield
+
+
+def _require_loopback(host):
+    name = host.decode() if isinstance(host, bytes) else host
+    if name in (None, "", "localhost"):
+        return
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(name).is_loopback or ipaddress.ip_address(name).is_unspecified:
+            return
+    raise NetworkNeeded(f"a test asked for the host {name}; tests need no network")
+
+
+class NetworkNeeded(BaseException):
+    """Not an Exception, so that no code under test takes it for a host that is away."""
 
 
 @pytest.fixture(scope="session")
