@@ -6,14 +6,17 @@
 Trains digits once without a stop. Then again, with each start killed (SIGKILL), asked to stop
 (SIGTERM) or out of disk (a small tmpfs that is filled, where one can be mounted) at a moment that
 is drawn: at the start, during steps, while a checkpoint is written, while the run is evaluated, at
-the end. When a run comes to its end, its weights and its log are compared with those of the first
-one, to the bit, and its folder is searched for temporary files. Exports are killed likewise.
+the end. Exports meet the same faults. Each fault comes once at each of these moments before any
+comes again. When a run comes to its end, its weights and its log are compared with those of the
+first one, to the bit, and its folder is searched for temporary files.
 Prints a Markdown table; exit code 1 if anything was lost.
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
+import itertools
 import os
 import pathlib
 import random
@@ -127,6 +130,7 @@ def _fill(process, folder, disk):
     return {1}
 
 
+EXPORTING = "exporting"
 FAULTS = {"SIGKILL": _kill, "SIGTERM": _terminate, "full disk": _fill}
 
 
@@ -134,14 +138,18 @@ def _one_start(run, disk, fault, moment, draw):
     """Starts training, makes the fault; returns whether the run came to its end before it."""
     process = _start(*_TRAIN, f"--run_dir={run}")
     _wait(process, run, moment, draw)
-    codes = FAULTS[fault](process, run, disk)
+    _check_end(process, FAULTS[fault](process, run, disk), disk, fault, moment)
+    return process.returncode == 0
+
+
+def _check_end(process, codes, disk, fault, moment):
+    """Raises UserError where a process ended otherwise than a fault should end it."""
     _, errors = process.communicate(timeout=_PATIENCE)
     (disk / "filler").unlink(missing_ok=True)
     if process.returncode not in codes | {0} or "Traceback" in errors:
         raise UserError(f"{fault} {moment}: exit code {process.returncode}\n{errors}")
     if fault == "full disk" and process.returncode == 1 and "No space left" not in errors:
         raise UserError(f"{fault} {moment}: the message does not say it\n{errors}")
-    return process.returncode == 0
 
 
 def _check(run, whole):
@@ -175,38 +183,54 @@ def _check_leftovers(folder):
         raise UserError(f"{left[0]}: a temporary file was left")
 
 
-def _train(folder, disk, whole, kills, faults, draw):
-    """Kills starts until there were so many, checks each run that ends; yields (fault, moment)."""
-    done, run = 0, None
-    while done < kills or run:
-        run = run or disk / f"run{done}"
-        fault, moment = draw.choice(faults), draw.choice(list(MOMENTS))
-        if done == kills:
-            _finished(*_TRAIN, f"--run_dir={run}")
-        elif not _one_start(run, disk, fault, moment, draw):
-            done += 1
-            yield fault, moment
-            continue
+def _train(disk, whole, pairs, draw):
+    """Makes each fault at its moment, checks each run that ends; yields (fault, moment)."""
+    run = None
+    for number, (fault, moment) in enumerate(pairs):
+        run = run or disk / f"run{number}"
+        while _one_start(run, disk, fault, moment, draw):  # it ended before the moment came
+            _check(run, whole)
+            shutil.rmtree(run)
+        yield fault, moment
+    if run:
+        _finished(*_TRAIN, f"--run_dir={run}")
         _check(run, whole)
         shutil.rmtree(run)
-        run = None
 
 
-def _export(folder, whole, kills, draw):
-    for _ in range(kills):
-        process = _start("hali_tf.export", f"--run_dir={whole}", f"--export_dir={folder}")
-        deadline = time.monotonic() + draw.random() * 30
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.kill()
-        process.communicate()
-        for version in folder.glob("[0-9]*"):
-            if not (version / "assets.extra" / "model_card.json").exists():
-                raise UserError(f"{version}: half an export")
-        yield "SIGKILL", "exporting"
-    _finished("hali_tf.export", f"--run_dir={whole}", f"--export_dir={folder}")
+def _export(folder, disk, whole, faults, draw):
+    """Makes each fault while an export runs, at any time; yields (fault, moment)."""
+    export = ("hali_tf.export", f"--run_dir={whole}", f"--export_dir={folder}")
+    began = time.monotonic()
+    _finished(*export)
+    seconds = time.monotonic() - began
+    for fault in faults:
+        while not _one_export(export, folder, disk, fault, draw.random() * seconds):
+            pass
+        yield fault, EXPORTING
+    _finished(*export)
     if {path.name for path in folder.iterdir() if not path.name.isdigit()} - {"lock"}:
         raise UserError(f"{folder}: something else than versions was left")
+
+
+def _one_export(export, folder, disk, fault, seconds):
+    """Starts an export, makes the fault after some seconds; returns whether it came in time."""
+    process = _start(*export)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    _check_end(process, FAULTS[fault](process, folder, disk), disk, fault, EXPORTING)
+    for version in folder.glob("[0-9]*"):
+        if not (version / "assets.extra" / "model_card.json").exists():
+            raise UserError(f"{version}: half an export")
+    return process.returncode != 0
+
+
+def _pairs(faults, draw):
+    """(fault, moment) without end: all of them in an order that is drawn, again and again."""
+    while True:
+        pairs = [(fault, moment) for fault in faults for moment in [*MOMENTS, EXPORTING]]
+        draw.shuffle(pairs)
+        yield from pairs
 
 
 def _mounted(folder):
@@ -216,7 +240,7 @@ def _mounted(folder):
 
 
 def kills(count: int, seed: int, folder: pathlib.Path) -> Iterator[tuple[str, str]]:
-    """Makes `count` faults, a quarter of them in exports; yields (fault, moment) of each.
+    """Makes `count` faults, each kind at each moment in turn; yields (fault, moment) of each.
 
     Raises:
       UserError: something was lost.
@@ -225,11 +249,12 @@ def kills(count: int, seed: int, folder: pathlib.Path) -> Iterator[tuple[str, st
     mounted = _mounted(disk)
     try:
         faults = list(FAULTS) if mounted else ["SIGKILL", "SIGTERM"]
+        pairs = list(itertools.islice(_pairs(faults, draw), count))
         _finished(*_TRAIN, f"--run_dir={whole}")
         _check_leftovers(whole)
-        exports = count // 4
-        yield from _train(folder, disk, whole, count - exports, faults, draw)
-        yield from _export(folder / "export", whole, exports, draw)
+        yield from _train(disk, whole, [pair for pair in pairs if pair[1] != EXPORTING], draw)
+        exports = [fault for fault, moment in pairs if moment == EXPORTING]
+        yield from _export(disk / "export", disk, whole, exports, draw)
     finally:
         if mounted:
             subprocess.run(["umount", str(disk)], check=False)

@@ -1,10 +1,8 @@
 """What the documentation says of the repository holds: links, files, commands, Python examples."""
 
 import ast
-import contextlib
 import csv
 import json
-import os
 import pathlib
 import re
 import shlex
@@ -12,7 +10,6 @@ import subprocess
 import sys
 
 import pytest
-from PIL import Image
 
 from tests.exporting.runs import make_run
 
@@ -241,31 +238,6 @@ def test_python_examples_run(page, folder_with_a_run, monkeypatch, capsys):
     names = {}
     for text in blocks(page, "python"):
         exec(compile(text, name_of(page), "exec"), names)
-
-
-@pytest.mark.slow
-def test_the_commands_of_the_readme_run_in_turn(tmp_path):
-    """As printed but for a training of 20 steps; the explorer, which runs on, has its own tests."""
-    (printed,) = (text for text in blocks(ROOT / "README.md") if "hali_tf.export" in text)
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
-    (tmp_path / "photos").mkdir()
-    Image.new("L", (40, 30), 200).save(tmp_path / "photos" / "grey.png")
-    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    options = {"shell": True, "cwd": tmp_path, "stderr": subprocess.PIPE, "text": True}
-    options["env"] = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
-    with contextlib.ExitStack() as stack:
-        for line in printed.splitlines():
-            words = line.partition("#")[0]
-            if "serving.server" in words:
-                server = stack.enter_context(subprocess.Popen(f"exec {words}", **options))
-                stack.callback(server.terminate)
-                assert any("AVAILABLE" in said for said in server.stderr)
-            elif "hali_tf.explore" not in words:
-                few = "--steps=20" if "hali_tf.train" in words else ""
-                done = subprocess.run(f"{words} {few}", **options)
-                assert done.returncode == 0, f"{words}\n{done.stderr[-2000:]}"
-    for made in ("runs/digits/evaluation/report.html", "samples.png", "latents", "grid.png"):
-        assert (tmp_path / made).exists(), made
 
 
 def columns(name):

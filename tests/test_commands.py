@@ -1,0 +1,104 @@
+"""The commands of the pages run as printed, but for the number of steps."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.test_docs import ROOT, blocks
+
+pytestmark = pytest.mark.slow
+
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/training.md",
+    "docs/bulk.md",
+    "docs/evaluation.md",
+    "docs/gallery.md",
+    "serving/README.md",
+)
+# What a command needs that is not there: data sets to be downloaded, clusters, stock servers.
+ELSEWHERE = re.compile(
+    r"mnist|celeba|vgg16|svhn|imagenet|holdout|/shared/|--label=|--ca=|--count=16|load_test|"
+    r"hali_tf\.explore"  # runs on; tests/exploring has it
+)
+
+
+def commands(page):
+    """Those that can run here, in the page's order."""
+    lines = "\n".join(blocks(ROOT / page)).replace("\\\n", " ").splitlines()
+    return [line.partition(" #")[0].strip() for line in lines if _is_ours(line)]
+
+
+def _is_ours(line):
+    return re.match(r"python -m (hali_tf|serving)\.", line) and not ELSEWHERE.search(line)
+
+
+def shortened(command):
+    """With few steps, where it trains."""
+    if "hali_tf.train" not in command:
+        return command
+    return f"{command} --steps={20 if 'digits.cfg' in command else 1}"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Runs a command in a folder with runs and pictures, or starts it and returns the process."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "configs").symlink_to(ROOT / "configs")
+    rng = np.random.default_rng(0)
+    (folder / "photos").mkdir()
+    for number in range(80):
+        _picture(rng).save(folder / "photos" / f"{number}.png")
+    for name in ("me.jpg", "you.png", "zero.png", "three.png", "four.png", "six.png"):
+        _picture(rng).save(folder / name)
+    Image.fromarray(np.eye(16, dtype=np.uint8) * 255).save(folder / "hat.png")
+    np.savez(folder / "arrays.npz", x_train=rng.integers(0, 256, [80, 32, 32, 3], np.uint8))
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    env = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "BROWSER": "true"}
+
+    def start(command):
+        words = ["bash", "-c", f"exec {command}"]
+        return subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=env, cwd=folder)
+
+    def finish(command):
+        process = start(command)
+        said = process.communicate()[1]
+        assert process.returncode == 0, f"{command}\n{said[-2000:]}"
+
+    for config in ("digits", "vae_digits"):
+        finish(f"python -m hali_tf.train --flagfile=configs/{config}.cfg --steps=20")
+    for seed in (1, 2):
+        copy = folder / "runs" / f"digits_seed{seed}"
+        shutil.copytree(folder / "runs" / "digits", copy)
+        config = json.loads((copy / "config.json").read_text())
+        (copy / "config.json").write_text(json.dumps({**config, "seed": seed}))
+    (folder / "runs" / "faces").symlink_to(folder / "runs" / "digits")
+    return start, finish
+
+
+def _picture(rng):
+    return Image.fromarray(rng.integers(0, 256, [64, 64, 3], np.uint8))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_run_in_turn(page, run):
+    start, finish = run
+    printed = commands(page)
+    assert printed
+    with contextlib.ExitStack() as stack:
+        for command in map(shortened, printed):
+            if "serving.server" in command:
+                server = stack.enter_context(start(command))
+                stack.callback(server.terminate)
+                assert any("AVAILABLE" in said for said in server.stderr)
+            else:
+                finish(command)
