@@ -24,6 +24,7 @@ class TinyPictures(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     SPLITS = {"train": 40, "test": 5}
     BAD = ()
+    UNLABELLED = {"train": (), "test": ()}
 
     def _info(self):
         return tfds.core.DatasetInfo(
@@ -38,14 +39,20 @@ class TinyPictures(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        return {name: self._generate_examples(count) for name, count in self.SPLITS.items()}
+        return {
+            name: self._generate_examples(count, self.UNLABELLED[name])
+            for name, count in self.SPLITS.items()
+        }
 
-    def _generate_examples(self, count):
+    def _generate_examples(self, count, unlabelled):
         for key in range(count):
             image = _png(np.full((28, 28), key, dtype=np.uint8))
             yield (
                 key,
-                {"image": io.BytesIO(b"no image") if key in self.BAD else image, "label": key % 2},
+                {
+                    "image": io.BytesIO(b"no image") if key in self.BAD else image,
+                    "label": -1 if key in unlabelled else key % 2,
+                },
             )
 
 
@@ -55,11 +62,17 @@ class BrokenPictures(TinyPictures):
     BAD = (3, 7)
 
 
+class UnlabelledPictures(TinyPictures):
+    """The same; no image of the test split has a label, and three others have none."""
+
+    UNLABELLED = {"train": (0, 1, 5), "test": range(5)}
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """Folder of tensorflow-datasets with both sets."""
+    """Folder of tensorflow-datasets with all three sets."""
     folder = tmp_path_factory.mktemp("tfds")
-    for builder in (TinyPictures, BrokenPictures):
+    for builder in (TinyPictures, BrokenPictures, UnlabelledPictures):
         builder(data_dir=str(folder)).download_and_prepare()
     return folder
 
@@ -79,6 +92,18 @@ def test_splits_sizes_labels(prepared, tmp_path):
         assert split.labels.dtype == np.int64
         assert split.labels.tolist() == [grey % 2 for grey in _greys(split)]
     assert (train.images[:, :2] == 0).all(), "28x28 is padded to 32x32"
+
+
+def test_a_split_without_any_label_has_none(prepared, tmp_path):
+    """As ImageNet's test split; where some images have a label, -1 says which have none."""
+    source = open_source("tfds:unlabelled_pictures", str(prepared), cache_dir=str(tmp_path))
+    for _ in ("decoded", "from the cache"):
+        test = source.load("test")
+        assert test.labels is None and sorted(_greys(test)) == list(range(5))
+    splits = [source.load(name) for name in ("train", "validation")]
+    labels = {grey: label for split in splits for grey, label in zip(_greys(split), split.labels)}
+    assert labels == {grey: -1 if grey in (0, 1, 5) else grey % 2 for grey in range(40)}
+    assert all(split.labels.dtype == np.int64 for split in splits)
 
 
 def test_the_order_is_the_same_every_time(prepared, tmp_path):
