@@ -16,6 +16,7 @@ import hali_tf  # noqa: F401  (quiet TensorFlow logs, before any test imports Te
 
 import keras  # isort: skip
 import tensorflow as tf  # isort: skip
+from absl import logging  # isort: skip
 
 # For tests of replicas; here, before anything that a test module imports starts the devices.
 tf.config.set_logical_device_configuration(
@@ -61,6 +62,14 @@ def _require_loopback(host):
 
 class NetworkNeeded(BaseException):
     """Not an Exception, so that no code under test takes it for a host that is away."""
+
+
+@pytest.fixture
+def said(caplog):
+    """Function: what was said as a warning."""
+    logging.get_absl_logger().addHandler(caplog.handler)
+    yield lambda: caplog.text
+    logging.get_absl_logger().removeHandler(caplog.handler)
 
 
 @pytest.fixture(scope="session")

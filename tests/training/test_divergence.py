@@ -8,6 +8,7 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hali_tf.errors import UsageError
 from hali_tf.files import write_text
@@ -17,7 +18,9 @@ from hali_tf.runs.reopening import copy_weights, load_run, make_model, open_data
 from hali_tf.training import devices
 from hali_tf.training.divergence import Collapse, Diverged, Rollbacks
 from hali_tf.training.fit import _begin, build, fit
+from tests import commands
 from tests.training.tiny import ALONE, config_of
+from tests.training_command import TINY
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), np.uint8)
 
@@ -143,6 +146,58 @@ def test_rollback_goes_on_with_other_draws(tmp_path, monkeypatch):
     others = [line for line in read(tmp_path / "straight" / "metrics.jsonl") if "d_loss" in line]
     same = [one["d_loss"] == other["d_loss"] for one, other in zip(lines, others)]
     assert same == [True, True, False, False]
+
+
+def collapse_lines(folder):
+    """Which steps' lines of metrics.jsonl, and which texts of TensorBoard, tell of a collapse."""
+    lines = {n["step"]: n["collapse"] for n in read(folder / "metrics.jsonl") if "collapse" in n}
+    events = EventAccumulator(str(folder / "logs"), size_guidance={"tensors": 0}).Reload()
+    texts = events.Tensors("collapse") if "collapse" in events.Tags()["tensors"] else []
+    return lines, {event.step: event.tensor_proto.string_val[0].decode() for event in texts}
+
+
+def test_a_warning_is_said_everywhere_and_training_goes_on(tmp_path, monkeypatch, said):
+    """At step 2 of 4 the model counts as collapsed, by two measures."""
+
+    def measured(self, model, images, step):
+        return {"latent_spread_1": 0.5}, ["all is lost", "none is left"] if step == 2 else []
+
+    monkeypatch.setattr(Collapse, "measure", measured)
+    flags = {"model": "vae", "on_divergence": "warn", "checkpoint_every": 2}
+    assert int(fitted(config_of(tmp_path, **flags)).step) == 4
+    assert "step 2: all is lost; none is left" in said() and "step 4" not in said()
+    lines, texts = collapse_lines(tmp_path)
+    assert lines == {2: ["all is lost", "none is left"]}
+    assert texts == {2: "all is lost; none is left"}
+    spreads = [n["latent_spread_1"] for n in read(tmp_path / "metrics.jsonl") if "rmse_1" in n]
+    assert spreads == [0.5, 0.5]
+    assert not (tmp_path / "rollbacks.json").exists()
+
+
+def test_a_stop_names_the_best_checkpoint_and_loses_none(tmp_path):
+    """At its first sight at step 4 of 6 the model counts as collapsed."""
+    flags = (*TINY, "--model=vae", "--on_divergence=stop", "--steps=6", f"--run_dir={tmp_path}")
+    code, out, err = commands.run("tests.collapsing", *flags)
+    assert (code, out) == (1, ""), err
+    words = err.splitlines()[-1]
+    assert words.startswith("hali_tf: step 4: all is lost. Start again in a new --run_dir")
+    assert words.endswith("from the best checkpoint by --init_from=THIS RUN:best")
+    assert "Traceback" not in err
+    assert collapse_lines(tmp_path) == ({4: ["all is lost"]}, {4: "all is lost"})
+    for name in ("ckpt-0", "ckpt-2", "best/ckpt-2"):
+        assert (tmp_path / "checkpoints" / f"{name}.index").exists()
+    assert not list(tmp_path.glob("checkpoints/**/ckpt-4*"))  # nothing after the collapse
+    assert not (tmp_path / "rollbacks.json").exists()
+    fresh = config_of(tmp_path.parent / "new", model="vae", init_from=f"{tmp_path}:best")
+    copy_weights(fresh.model.init_from, make_model(fresh))
+
+
+def test_a_stop_without_a_best_checkpoint_names_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(Collapse, "measure", lambda *_: ({}, ["all is lost"]))
+    flags = {"model": "vae", "on_divergence": "stop", "checkpoint_every": 1}
+    with pytest.raises(Diverged, match="^step 1: all is lost.*--gradient_penalty=1$") as caught:
+        fitted(config_of(tmp_path, **flags))
+    assert (caught.value.step, caught.value.kind, caught.value.exit_code) == (1, "collapse", 1)
 
 
 @pytest.mark.slow
