@@ -9,9 +9,11 @@ say() { printf '%s\n' "hali_tf: $*" >&2; }
 # Prints the version (such as 3.12) of a command that is a Python that runs, is supported, and can
 # make environments. Fails for any other command.
 supported() {
-  "$1" -c 'import sys, venv, ensurepip
+  local version
+  version=$("$1" -c 'import sys, venv, ensurepip
 print(*sys.version_info[:2], sep=".")
-sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
+sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null) || return
+  [[ $version == 3.* ]] && printf '%s\n' "$version"
 }
 
 # Prints where a Python of a version may be: by name, and where version managers keep them. Their
