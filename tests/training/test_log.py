@@ -3,9 +3,13 @@
 import itertools
 import types
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
+from hali_tf.data import Split
+from hali_tf.drawing.strips import Strips, draw_strips
+from hali_tf.runs import logged_images
 from hali_tf.runs.checkpoints import Checkpoints
 from hali_tf.runs.metrics_file import MetricsFile, read
 from hali_tf.training import log
@@ -83,3 +87,39 @@ def test_the_rate_leaves_out_the_step_that_compiles(tmp_path, monkeypatch):
     train(tmp_path, 0, 4)
     (line,) = read(tmp_path / "metrics.jsonl")
     assert line["images_per_second"] == 4
+
+
+class Drawn:
+    """Two levels, which make originals lighter by 50 and by 100."""
+
+    num_levels = 2
+
+    def reconstruct(self, images, level):
+        return tf.constant(images + np.uint8(50 * level))
+
+    def sample(self, indices):
+        return tf.zeros([len(indices), 4, 4, 1], tf.uint8)
+
+
+@pytest.mark.parametrize("count, columns, rows", [(20, 8, 2), (13, 8, 1), (3, 3, 1)])
+def test_rows_of_reconstructions_say_what_they_are(tmp_path, count, columns, rows):
+    """Eight originals, below them what each level makes of them, and the next eight."""
+    originals = np.random.default_rng(0).integers(0, 100, (count, 4, 4, 1), np.uint8)
+    (tmp_path / "figures").mkdir()
+    writer = tf.summary.create_file_writer(str(tmp_path / "logs"))
+    arguments = (None, Split(originals), tmp_path / "figures", writer)
+    file = MetricsFile(tmp_path / "metrics.jsonl", 0)
+    callback = log.Evaluate(*arguments, file, None, None, None)
+    callback.set_model(Drawn())
+    with writer.as_default(2):
+        callback._draw()
+    writer.close()
+    shown = [
+        originals[row * columns : (row + 1) * columns] + np.uint8(50 * level)
+        for row in range(rows)
+        for level in range(3)
+    ]
+    labels = ["original", "level 1", "level 2"] * rows
+    expected = draw_strips(Strips(np.stack(shown), [""] * columns, labels))
+    picture = logged_images.read(str(tmp_path), "reconstructions")[2]
+    np.testing.assert_array_equal(picture.convert("RGB"), expected)
