@@ -47,7 +47,7 @@ def read(subject: Subject, path: str) -> tuple[np.ndarray, str]:
         (image,) = pictures.read([path], subject.coder.image_shape, subject.data)
     except UserError as error:
         raise UserError(str(error).replace(path, name)) from error
-    with Image.open(path) as picture:
+    with Image.open(path, formats=images.FORMATS) as picture:
         size, grey = picture.size, Image.getmodebase(picture.mode) == "L"
         if picture.getexif().get(_ORIENTATION, 1) >= 5:  # on its side
             size = size[::-1]

@@ -1,5 +1,7 @@
 """Hostile pictures through every path that reads pictures: an image, or why there is none."""
 
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from hali_tf.bulk.images import PictureImages
 from hali_tf.data import images, open_source, pictures
 from hali_tf.errors import BadImage, UserError
 from hali_tf.evaluation.masks import read_mask
+from hali_tf.exploring import choosing
 from hali_tf.exporting import pictures as exported
 from serving.client import pictures as of_client
 from tests.pictures import AWKWARD, HOSTILE, encoded
@@ -43,6 +47,17 @@ def in_show(data, path):
     return pictures.read([path], SHAPE, "folder")[0]
 
 
+def in_explorer(data, path):
+    coder = types.SimpleNamespace(image_shape=SHAPE)
+    image, words = choosing.read(types.SimpleNamespace(coder=coder, data="folder"), path)
+    assert " pixels, " in words
+    return image
+
+
+def in_encode(data, path):
+    return PictureImages([path], SHAPE, "folder").load(0, 1)["image"][0]
+
+
 def in_client(data, path):
     return of_client.load(path, SHAPE)[1][0]
 
@@ -58,6 +73,8 @@ def as_mask(data, path):
 PATHS = {
     in_training: BadImage,
     in_show: UserError,
+    in_explorer: UserError,
+    in_encode: UserError,
     in_client: of_client.PictureError,
     in_export: tf.errors.InvalidArgumentError,
     as_mask: UserError,
@@ -87,6 +104,23 @@ def test_hostile_pictures_are_refused_or_read_whole(tmp_path, path_of):
             assert image is None, name
         if name.startswith(("JPEG turned", "animation")) and path_of in (in_training, in_client):
             assert image is not None, name
+
+
+@pytest.mark.parametrize("path_of", PATHS)
+def test_no_other_readers_of_pillow_are_asked(tmp_path, monkeypatch, path_of):
+    """A file may look like a picture to several of them, and the first one gets it."""
+    opened, asked = Image.open, []
+
+    def remember(file, mode="r", formats=None):
+        asked.append(formats)
+        return opened(file, mode, formats)
+
+    monkeypatch.setattr(Image, "open", remember)
+    path = tmp_path / "picture.png"
+    path.write_bytes(AWKWARD["png 16x16x1"])
+    assert read(path_of, path.read_bytes(), path) is not None
+    assert all(formats == images.FORMATS for formats in asked)
+    assert bool(asked) == (path_of is not in_export)  # TensorFlow reads it
 
 
 def test_a_folder_of_hostile_pictures_counts_them(tmp_path):
@@ -150,9 +184,10 @@ def damaged(draw):
 def test_damage_never_ends_in_another_error(tmp_path, data):
     path = tmp_path / "damaged.png"
     path.write_bytes(data)
-    trained_on, shown, sent, *_ = [read(path_of, data, path) for path_of in PATHS]
+    read_by = {path_of: read(path_of, data, path) for path_of in PATHS}
     # What one of them reads, all read, and alike; the graph has decoders of its own.
-    assert np.array_equal(trained_on, shown) and np.array_equal(trained_on, sent)
+    for path_of in (in_show, in_explorer, in_encode, in_client):
+        assert np.array_equal(read_by[in_training], read_by[path_of])
 
 
 @given(
