@@ -253,6 +253,17 @@ def test_dry_run_prints_and_writes_nothing(tmp_path, model, architecture, last):
     assert not folder.exists()
 
 
+def test_a_batch_that_does_not_fit_is_refused_before_the_folder_is_made(tmp_path):
+    """It could not be made here, which would be another error."""
+    (tmp_path / "file").write_text("in the way")
+    flags = ("--batch_size=99999999", "--width=1")
+    code, out, err = train(tmp_path / "file" / "run", *flags)
+    assert (code, out) == (2, ""), err
+    (line,) = err.splitlines()
+    assert line.startswith("hali_tf: --batch_size=99999999 with --width=1: a step needs at least ")
+    assert " GiB of memory, and at most " in line
+
+
 def test_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     code, _, err = train(tmp_path / "file" / "run", "--steps=1")
