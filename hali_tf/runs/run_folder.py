@@ -16,6 +16,7 @@ RUN/
 from __future__ import annotations
 
 import datetime
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -35,6 +36,8 @@ from hali_tf.config import Config
 from hali_tf.data import Split
 from hali_tf.errors import UserError
 from hali_tf.runs.checkpoints import check_name
+
+_RECORDED_MEANS = 256  # of training images, in run.json
 
 
 def read_config(run_dir: str, flag: str = "run_dir") -> Config:
@@ -129,10 +132,11 @@ def check_images(config: Config, train: Split, replicas: int) -> None:
     if start is None:
         return
     began = start["images"]
-    if not _same(began, describe(train)):
+    difference = _difference(began, train)
+    if difference:
         raise UserError(
             f"--data_dir={config.data.data_dir}: these are not the training images that "
-            f"{config.run_dir} was begun with ({len(train.images)} here, {began['count']} there); "
+            f"{config.run_dir} was begun with ({difference}); "
             "name the ones it was begun with, or another --run_dir"
         )
     if start["replicas"] != replicas:
@@ -145,18 +149,36 @@ def check_images(config: Config, train: Split, replicas: int) -> None:
         )
 
 
-def describe(split: Split) -> dict[str, Any]:
-    """What tells one set of images from another: their number, and the means of a few.
+def describe(split: Split, most: int = 32) -> dict[str, Any]:
+    """What tells one set of images from another.
 
+    Their number, the means of a few that are spread over the set, and a digest of all labels.
     Means, not bits: libraries of another version may decode a pixel differently.
+
+    Args:
+      split: the images.
+      most: of how many to take the mean.
     """
     count = len(split.images)
-    few = split.images[np.linspace(0, count - 1, min(count, 32)).astype(int)]
-    return {"count": count, "means": few.mean(axis=(1, 2, 3)).round(2).tolist()}
+    few = split.images[np.linspace(0, count - 1, min(count, most)).astype(int)]
+    means = few.mean(axis=(1, 2, 3)).round(2).tolist()
+    labels = None if split.labels is None else hashlib.sha256(split.labels.tobytes()).hexdigest()
+    return {"count": count, "means": means, "labels": labels}
 
 
-def _same(began, now):
-    return began["count"] == now["count"] and np.allclose(began["means"], now["means"], atol=0.5)
+def _difference(began, train):
+    """What tells the training images from those recorded, in words; "" if nothing does.
+
+    A record of an earlier version has fewer means, and no labels.
+    """
+    now = describe(train, len(began["means"]))
+    if now["count"] != began["count"]:
+        return f"{now['count']} here, {began['count']} there"
+    if not np.allclose(began["means"], now["means"], atol=0.5):
+        return f"{now['count']} in both, but with other pixels"
+    if began.get("labels") not in (None, now["labels"]):
+        return f"{now['count']} in both, but with other labels, or in another order"
+    return ""
 
 
 def _check_keras(run_dir):
@@ -186,7 +208,7 @@ def record_start(config: Config, train: Split, replicas: int) -> None:
         files.make_folder(os.path.join(config.run_dir, "figures"))
         files.write_text(os.path.join(config.run_dir, "config.json"), config.to_json())
         path = os.path.join(config.run_dir, "run.json")
-        start = {**_start(), "replicas": replicas, "images": describe(train)}
+        start = {**_start(), "replicas": replicas, "images": describe(train, _RECORDED_MEANS)}
         files.write_json(path, [*read_starts(config.run_dir), start])
     except OSError as error:
         raise UserError(f"--run_dir={config.run_dir}: cannot be written ({error})") from error

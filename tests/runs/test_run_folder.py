@@ -48,6 +48,39 @@ def test_images_that_another_library_decodes_are_the_same(tmp_path):
     check_images(config, near, 1)
 
 
+def test_one_other_image_among_a_few_hundred_is_seen(tmp_path):
+    config = config_of(tmp_path)
+    record_start(config, images(0, count=256), 1)
+    for position in (0, 100, 255):
+        other = images(0, count=256)
+        other.images[position] //= 2
+        with pytest.raises(UserError, match="256 in both, but with other pixels"):
+            check_images(config, other, 1)
+
+
+@pytest.mark.parametrize("labels", [np.arange(40) % 7, np.eye(40, 5, dtype=np.uint8)])
+def test_other_labels_are_refused(tmp_path, labels):
+    """They tell sets apart whose images are alike, wherever in the set they differ."""
+    config = config_of(tmp_path)
+    record_start(config, Split(images(0).images, labels), 1)
+    check_images(config, Split(images(0).images, labels.copy()), 1)
+    for other in (labels[::-1], None):
+        with pytest.raises(UserError, match="40 in both, but with other labels, or in another"):
+            check_images(config, Split(images(0).images, other), 1)
+
+
+def test_what_an_earlier_version_recorded_is_compared_and_no_more(tmp_path):
+    """It recorded the means of 32 images and nothing of labels."""
+    config, train = config_of(tmp_path), images(0, count=300)
+    few = train.images[np.linspace(0, 299, 32).astype(int)]
+    recorded = {"count": 300, "means": few.mean(axis=(1, 2, 3)).round(2).tolist()}
+    (tmp_path / "run.json").write_text(json.dumps([{"images": recorded, "replicas": 1}]))
+    check_images(config, Split(train.images, np.arange(300)), 1)
+    train.images[299] //= 2
+    with pytest.raises(UserError, match="300 in both, but with other pixels"):
+        check_images(config, train, 1)
+
+
 def test_run_of_before_without_a_record_of_images_goes_on(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps([{"time": "2026-01-01"}]))
     check_images(config_of(tmp_path), images(0), 1)
