@@ -14,9 +14,12 @@ class UsageError(UserError):
 
 
 def in_one_line(error: Exception) -> str:
-    """What an error of another library says, shortened; its type where it says nothing."""
+    """What an error of another library says; its type where it says nothing.
+
+    It is shortened in the middle: TensorFlow ends with the cause, after names of files.
+    """
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else f"{text[:197]}..."
+    return text if len(text) <= 200 else f"{text[:97]} ... {text[-98:]}"
 
 
 def reason(error: OSError) -> str:
