@@ -201,7 +201,7 @@ def flags_of(program):
 
 def test_flags_in_the_text_exist():
     known = set.union(*map(flags_of, [*PROGRAMS, "serving.server"])) | {"help", "flagfile"}
-    known |= {"all", "logdir", "period"}  # of scripts/test.sh, TensorBoard and scripts/soak.py
+    known |= {"all", "cov", "logdir", "period"}  # of scripts/test.sh, TensorBoard, scripts/soak.py
     for page in PAGES:
         if page.parent.name == "serving" or page.name == "CHANGELOG.md":
             continue  # flags of the stock server, and of earlier versions
