@@ -1,6 +1,7 @@
 """What the embedded server bounds, adds to the stock one, and lacks."""
 
 import os
+import socket
 import threading
 import types
 from concurrent import futures
@@ -23,7 +24,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving.embedded import endpoints
+from serving.embedded import endpoints, inference, rest
 from serving.embedded.server import EmbeddedServer, ServerOptions, one_model
 from tests.serving import toy_models as toy
 from tests.serving.serving_calls import fails, predict_request, target_of, wait_for
@@ -106,6 +107,88 @@ def test_more_requests_than_may_wait_are_refused_at_once(embed, tmp_path):
     gate.touch()
     assert first.result()
     assert sorted(call.code().name for call in others) == ["OK"] + ["UNAVAILABLE"] * 4
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        "POST /v1/models/toy:predict HTTP/1.1\r\nHost: x\r\nContent-Le",
+        "POST /v1/models/toy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{",
+    ],
+    ids=["header", "body"],
+)
+def test_a_request_that_is_never_sent_whole_is_closed(embed, toy_base, monkeypatch, begun):
+    monkeypatch.setattr(rest, "_IDLE_SECONDS", 0.3)
+    port = int(embed(toy_base, rest_api_port=0).rest.rsplit(":", 1)[1])
+    with socket.create_connection(("localhost", port), timeout=30) as connection:
+        connection.sendall(begun.encode())
+        assert connection.recv(1) == b""  # closed
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """The inputs of each request that is computed."""
+    seen, run = [], inference.predict_arrays
+
+    def record(servable, signature, arrays, aliases):
+        seen.append(sorted(arrays))
+        return run(servable, signature, arrays, aliases)
+
+    monkeypatch.setattr(inference, "predict_arrays", record)
+    return seen
+
+
+def test_a_call_whose_deadline_passes_before_it_has_a_thread_is_not_computed(toy_base, computed):
+    options = ServerOptions(one_model("toy", toy_base), port=0, grpc_max_threads=1)
+    with EmbeddedServer(options) as embedded:
+        server, threads, may_go = target_of(embedded), embedded._grpc._threads, threading.Event()
+        del computed[:]  # the warm-up
+        threads.submit(may_go.wait, 60)  # holds the one thread
+        with fails(StatusCode.DEADLINE_EXCEEDED):
+            server.predict({"images": toy.images(1)}, timeout=0.5)
+        assert len(threads.calls) == 2  # it waits
+        request = predict_request({"seeds": np.arange(1)}, "sample")
+        later = server.prediction.Predict.future(request, timeout=60)
+        wait_for(lambda: len(threads.calls) == 3)  # by then the server knows of the deadline
+        may_go.set()
+        assert later.result()
+        assert computed == [["seeds"]]
+
+
+@pytest.mark.parametrize("reason", ["the time is over", "the caller closes the connection"])
+def test_a_rest_call_whose_caller_leaves_before_it_has_a_thread_is_not_computed(
+    toy_base, computed, monkeypatch, reason
+):
+    gone, close = threading.Event(), rest._Handler.on_connection_close
+    monkeypatch.setattr(
+        rest._Handler, "on_connection_close", lambda handler: (close(handler), gone.set())
+    )
+    milliseconds = 300 if reason == "the time is over" else 60_000
+    models = one_model("toy", toy_base)
+    options = ServerOptions(
+        models,
+        port=None,
+        rest_api_port=0,
+        rest_api_num_threads=1,
+        rest_api_timeout_in_ms=milliseconds,
+    )
+    with EmbeddedServer(options) as embedded:
+        threads, may_go = embedded._rest._threads, threading.Event()
+        del computed[:]  # the warm-up
+        threads.submit(may_go.wait, 60)  # holds the one thread
+        body = b'{"signature_name": "sample", "instances": [1]}'
+        head = b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+        address = ("localhost", embedded.rest_api_port)
+        with socket.create_connection(address, timeout=30) as connection:
+            connection.sendall(head % len(body) + body)
+            if milliseconds == 300:
+                assert connection.recv(100).startswith(b"HTTP/1.1 504")
+            else:
+                wait_for(lambda: len(threads.calls) == 2)
+        assert milliseconds == 300 or gone.wait(30)
+        may_go.set()
+        wait_for(lambda: not threads.calls)
+        assert not computed
 
 
 def test_a_large_message_does_not_hold_up_health_checks(embed, toy_base, monkeypatch):
