@@ -18,6 +18,7 @@ from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -110,6 +111,13 @@ def predict_request(inputs, signature="", name="toy", version=None, label=None, 
     return request
 
 
+def reload_request(models):
+    """A ReloadConfigRequest of a ModelConfigList."""
+    request = model_management_pb2.ReloadConfigRequest()
+    request.config.model_config_list.CopyFrom(models)
+    return request
+
+
 def arrays(response):
     """The outputs of a PredictResponse as arrays."""
     return {alias: tf.make_ndarray(proto) for alias, proto in response.outputs.items()}
@@ -130,6 +138,12 @@ def target_of(embedded):
     """The target that an EmbeddedServer is."""
     url = f"http://localhost:{embedded.rest_api_port}" if embedded.rest_api_port else None
     return Target(f"localhost:{embedded.port}", url)
+
+
+def listens(port):
+    """Whether somebody listens at a TCP port."""
+    with socket.socket() as sock:
+        return sock.connect_ex(("localhost", port)) == 0
 
 
 def free_port():

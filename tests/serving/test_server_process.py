@@ -25,7 +25,7 @@ from serving.embedded.flags import define_flags
 from serving.embedded.protos import SSLConfig
 from serving.embedded.server import EmbeddedServer, ServerOptions, one_model
 from tests.serving import toy_models as toy
-from tests.serving.serving_calls import Target, free_port, wait_for
+from tests.serving.serving_calls import Target, free_port, listens, wait_for
 
 COMMAND = [sys.executable, "-m", "serving.server"]
 
@@ -49,11 +49,6 @@ def wait_until_serving(server):
     health = health_pb2_grpc.HealthStub(server.channel)
     request = health_pb2.HealthCheckRequest()
     wait_for(lambda: health.Check(request, wait_for_ready=True, timeout=60).status == 1)
-
-
-def listens(port):
-    with socket.socket() as sock:
-        return sock.connect_ex(("localhost", port)) == 0
 
 
 def test_serves_and_drains(tmp_path):

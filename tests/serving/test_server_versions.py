@@ -5,13 +5,12 @@ import shutil
 import threading
 import time
 
-import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tensorflow_serving.apis import model_management_pb2, model_pb2
+from tensorflow_serving.apis import model_pb2
 
 from hali_tf.errors import UserError
 from serving.embedded import manager
@@ -19,7 +18,7 @@ from serving.embedded.batching import BatchingOptions
 from serving.embedded.endpoints import HEALTH_NAMES
 from serving.embedded.server import EmbeddedServer, ServerOptions, one_model
 from tests.serving import toy_models as toy
-from tests.serving.serving_calls import fails, target_of, wait_for
+from tests.serving.serving_calls import fails, reload_request, target_of, wait_for
 
 
 @pytest.mark.parametrize("batched", [False, True])
@@ -136,9 +135,7 @@ def test_version_policies(embed, tmp_path):
 
 
 def reload(server, models):
-    request = model_management_pb2.ReloadConfigRequest()
-    request.config.model_config_list.CopyFrom(models)
-    return server.model.HandleReloadConfigRequest(request, timeout=30)
+    return server.model.HandleReloadConfigRequest(reload_request(models), timeout=30)
 
 
 def test_canary_promotion_rollback(embed, tmp_path):
@@ -240,50 +237,27 @@ def test_the_managers_thread_survives(embed, tmp_path, monkeypatch, caplog):
     assert "looking for versions failed" in caplog.text and "a bug" in caplog.text
 
 
-def test_calls_while_the_server_stops_are_answered_or_unavailable(tmp_path):
-    toy.save(str(tmp_path), 1)
-    options = ServerOptions(one_model("toy", tmp_path), port=0, refusal_seconds=30)
-    embedded = EmbeddedServer(options)
-    embedded.start()
-    begun, refusals = threading.Barrier(17, timeout=90), []
-
-    def client(pause):
-        server = target_of(embedded)
-        toy.ask(server)
-        begun.wait()
-        while True:
-            time.sleep(pause)
-            try:
-                toy.ask(server)
-            except grpc.RpcError as error:
-                refusals.append((error.code(), error.details()))
-                return
-
-    # Every second one pauses between two calls, as on a busy machine.
-    threads = [
-        threading.Thread(target=client, args=[0.3 * (i % 2)], daemon=True) for i in range(16)
-    ]
-    for thread in threads:
-        thread.start()
-    begun.wait()
-    time.sleep(0.1)
-    embedded.stop()
-    for thread in threads:
-        thread.join(60)
-    assert refusals == [(StatusCode.UNAVAILABLE, "the server is shutting down")] * 16
-
-
-def test_a_pending_reload_does_not_hold_up_the_end(toy_base, tmp_path):
-    options = ServerOptions(one_model("toy", toy_base), port=0, allow_reload=True)
+@pytest.mark.parametrize("has_left", [False, True])
+def test_a_reload_that_is_corrected_ends(toy_base, tmp_path, has_left):
+    """It waits for a model without a version; its caller still waits, or waits no more."""
+    options = ServerOptions(
+        one_model("toy", toy_base), port=0, grpc_max_threads=2, allow_reload=True
+    )
     with EmbeddedServer(options) as embedded:
-        models = one_model("toy", toy_base)
-        models.config.add().CopyFrom(one_model("empty", tmp_path).config[0])
-        request = model_management_pb2.ReloadConfigRequest()
-        request.config.model_config_list.CopyFrom(models)
-        call = target_of(embedded).model.HandleReloadConfigRequest.future(request, timeout=60)
+        server = target_of(embedded)
+        toy.ask(server)  # is connected
+        request = reload_request(one_model("empty", tmp_path))
+        waits = server.model.HandleReloadConfigRequest.future(
+            request, timeout=1 if has_left else 60
+        )
         wait_for(lambda: "empty" in embedded.manager.configs)
-        embedded.manager.interrupt()
-        assert call.code() == StatusCode.UNAVAILABLE
+        if has_left:
+            assert waits.code() == StatusCode.DEADLINE_EXCEEDED
+        assert len(embedded._grpc._threads.calls) == 1 and waits.done() == has_left
+        reload(server, one_model("corrected", toy_base))
+        assert toy.ask(server, name="corrected") == 2
+        assert has_left or waits.result() is not None
+        wait_for(lambda: not embedded._grpc._threads.calls)
 
 
 def test_label_for_a_version_that_is_not_there(tmp_path):
