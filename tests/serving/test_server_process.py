@@ -1,5 +1,6 @@
 """The real process: its log, its flags, its drain."""
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -138,21 +139,22 @@ def test_clients_of_a_server_that_stops(tmp_path):
         process.kill()
 
 
-def test_mutual_tls(toy_base, certificates, tmp_path):
-    """Nobody without a certificate of the CA; those who have one may reload."""
+@pytest.mark.parametrize("client_verify", [True, False])
+def test_tls(toy_base, certificates, tmp_path, client_verify):
+    """With `client_verify` nobody without a certificate; those who have one may reload."""
     texts = {name: (certificates / name).read_text() for name in ("server.key", "server.crt")}
     config = SSLConfig(
         server_key=texts["server.key"],
         server_cert=texts["server.crt"],
         custom_ca=(certificates / "ca.crt").read_text(),
-        client_verify=True,
+        client_verify=client_verify,
     )
     file = tmp_path / "ssl.config"
     file.write_text(text_format.MessageToString(config))
     found = options(
         f"--model_base_path={toy_base}", "--model_name=toy", f"--ssl_config_file={file}"
     )
-    assert found.allow_reload
+    assert found.allow_reload == client_verify
     pem = {
         "ca_file": str(certificates / "ca.crt"),
         "cert_file": str(certificates / "client.crt"),
@@ -162,10 +164,13 @@ def test_mutual_tls(toy_base, certificates, tmp_path):
         target = f"localhost:{embedded.port}"
         with HaliClient(target, "toy", **pem) as hali:
             assert len(hali.sample([1])) == 1
-        for wrong in ({}, {"tls": True}, {"ca_file": pem["ca_file"]}):
-            with HaliClient(target, "toy", retries=0, **wrong) as hali:
-                with pytest.raises(HaliClientError, match="UNAVAILABLE"):
-                    hali.sample([1])
+        without = {"ca_file": pem["ca_file"]}  # a certificate of its own
+        for other in ({}, {"tls": True}, without):
+            is_welcome = other is without and not client_verify
+            refusal = pytest.raises(HaliClientError, match="UNAVAILABLE")
+            with HaliClient(target, "toy", retries=0, **other) as hali:
+                with contextlib.nullcontext() if is_welcome else refusal:
+                    assert len(hali.sample([1])) == 1
 
 
 def test_reloading_needs_the_flag_where_clients_show_no_certificate(
@@ -336,6 +341,7 @@ def test_config_files_reach_the_options(tmp_path):
     assert found.models.config[0].version_labels["stable"] == 3
     assert found.metrics_path == "/m"
     assert found.batching.max_batch_size == 8
+    assert found.host == "localhost"  # nobody else's, unless --host says so
     assert (found.port, found.rest_api_port, found.grpc_max_threads) == (8500, 8501, 3)
     assert found.max_num_load_retries == 5 and found.load_retry_interval_micros == 60_000_000
 
