@@ -8,12 +8,13 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import tensorflow as tf
 from absl.flags import FlagValues
 
 import hali_tf
 from hali_tf import files
-from hali_tf.bulk.shards import Shards, Target, joined
+from hali_tf.bulk.shards import Shards, Target
 from hali_tf.bulk.tasks import Task
 from hali_tf.config import Config
 from hali_tf.errors import UserError, reason
@@ -124,9 +125,16 @@ def _run(task, shards, missing, batch_size):
 
 
 def _compute(task, inputs, batch_size, bar):
-    rows, parts = len(next(iter(inputs.values()))), []
+    """The outputs of a shard, each one array that the batches fill."""
+    rows, outputs = len(next(iter(inputs.values()))), {}
     for begin in range(0, rows, batch_size):
         batch = {name: array[begin : begin + batch_size] for name, array in inputs.items()}
-        parts.append(task.compute(batch))
+        for name, part in task.compute(batch).items():
+            if name in inputs:
+                outputs[name] = inputs[name]
+                continue
+            if name not in outputs:
+                outputs[name] = np.empty((rows, *part.shape[1:]), part.dtype)
+            outputs[name][begin : begin + batch_size] = part
         bar.update(min(batch_size, rows - begin))
-    return joined(parts)
+    return outputs

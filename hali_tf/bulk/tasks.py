@@ -31,7 +31,7 @@ class Task(Protocol):
         """The inputs of the rows [begin, end)."""
 
     def compute(self, inputs: Arrays) -> Arrays:
-        """The outputs of a batch, as `layout` says."""
+        """The outputs of a batch, as `layout` says; those with an input's name are that input."""
 
 
 class Encode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from hali_tf.layers.random import dropout
@@ -129,24 +130,27 @@ class Upsample(keras.layers.Layer):
     """Bilinear upsampling by two, [B, H, W, C] to [B, 2H, 2W, C], half-pixel centres.
 
     Equal to `keras.layers.UpSampling2D(interpolation="bilinear")`, in the layer's own precision
-    (Keras' goes through float32) and from additions that XLA and oneDNN both run fast.
+    (Keras' goes through float32), as a product with a matrix for each direction: the processor's
+    matrix units do that faster than additions of shifted copies, in the gradient most of all.
     """
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Returns [B, 2h, 2w, C] of [B, h, w, C]."""
-        return _double(_double(x, 1), 2)
+        _, height, width, channels = x.shape
+        rows, columns = (tf.constant(_doubling(n), x.dtype) for n in (height, width))
+        x = tf.matmul(rows, tf.reshape(x, [-1, height, width * channels]))
+        x = tf.matmul(columns, tf.reshape(x, [-1, width, channels]))
+        return tf.reshape(x, [-1, 2 * height, 2 * width, channels])
 
 
-def _double(x, axis):
-    """Each entry becomes 3/4 of itself plus 1/4 of its lower, then of its upper neighbour."""
-    size = x.shape[axis]
-    first, last = (tf.gather(x, [i], axis=axis) for i in (0, size - 1))
-    begin, rest = [0] * 4, [-1] * 4
-    rest[axis] = size - 1
-    lower = tf.concat([first, tf.slice(x, begin, rest)], axis)
-    begin[axis] = 1
-    upper = tf.concat([tf.slice(x, begin, rest), last], axis)
-    pairs = tf.stack([0.75 * x + 0.25 * lower, 0.75 * x + 0.25 * upper], axis + 1)
-    shape = [-1, *x.shape[1:]]
-    shape[axis] = 2 * size
-    return tf.reshape(pairs, shape)
+def _doubling(size):
+    """float32 [2n, n]: each entry becomes two, 3/4 of itself plus 1/4 of a neighbour.
+
+    Of the lower one first, then of the upper one; at the ends an entry is its own neighbour.
+    """
+    own = np.repeat(np.arange(size), 2)
+    neighbour = np.clip(own + np.tile([-1, 1], size), 0, size - 1)
+    matrix = np.zeros([2 * size, size], np.float32)
+    np.add.at(matrix, (np.arange(2 * size), own), 0.75)
+    np.add.at(matrix, (np.arange(2 * size), neighbour), 0.25)
+    return matrix

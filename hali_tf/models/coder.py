@@ -53,20 +53,20 @@ class Coder:
         Args:
           images: uint8 [N, H, W, C].
         """
-        return [np.concatenate(level) for level in zip(*self._in_batches(self._encode, images))]
+        return [_joined(level) for level in zip(*self._in_batches(self._encode, images))]
 
     def decode(self, z: np.ndarray, level: int) -> np.ndarray:
         """uint8 [N, H, W, C] from z_l, float32 [N, *latent], by the means of the levels below."""
-        return np.concatenate(self._in_batches(self._decode[level - 1], z))
+        return _joined(self._in_batches(self._decode[level - 1], z))
 
     def decode_latents(self, z: np.ndarray, level: int) -> list[np.ndarray]:
         """[z_1, ..., z_l] on the way of `decode`, each float32 [N, *latent]."""
         parts = self._in_batches(self._decode_latents[level - 1], z)
-        return [np.concatenate(latents) for latents in zip(*parts)]
+        return [_joined(latents) for latents in zip(*parts)]
 
     def reconstruct(self, images: np.ndarray, level: int) -> np.ndarray:
         """uint8 [N, H, W, C], encoded up to z_l and decoded from it."""
-        return np.concatenate(self._in_batches(self._reconstruct[level - 1], images))
+        return _joined(self._in_batches(self._reconstruct[level - 1], images))
 
     def sample(self, seeds: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """uint8 [N, H, W, C]; image i follows from seeds[i] alone, and labels[i] (`Generative`).
@@ -76,12 +76,16 @@ class Coder:
           labels: int64 [N], or None.
         """
         if labels is None:
-            return np.concatenate(self._in_batches(self._sample, seeds))
-        return np.concatenate(self._in_batches(self._sample_labelled, seeds, labels))
+            return _joined(self._in_batches(self._sample, seeds))
+        return _joined(self._in_batches(self._sample_labelled, seeds, labels))
 
     def _in_batches(self, function, *arrays):
         begins = range(0, len(arrays[0]), self._batch_size)
         return [function(*(array[i : i + self._batch_size] for array in arrays)) for i in begins]
+
+
+def _joined(batches):
+    return batches[0].numpy() if len(batches) == 1 else np.concatenate(batches)
 
 
 def _graph(function, *specs):

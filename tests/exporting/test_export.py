@@ -118,12 +118,22 @@ FORBIDDEN = {
 }
 
 
-def test_the_graph_holds_only_what_a_stock_server_runs(version_dir):
+def graph_of(version_dir):
+    """(functions, nodes of all of them and of the graph) of a version."""
     saved = saved_model_pb2.SavedModel()
     saved.ParseFromString(pathlib.Path(version_dir, "saved_model.pb").read_bytes())
     (meta,) = saved.meta_graphs
     functions = meta.graph_def.library.function
-    nodes = [*meta.graph_def.node, *(n for f in functions for n in f.node_def)]
+    return functions, [*meta.graph_def.node, *(n for f in functions for n in f.node_def)]
+
+
+def test_encoded_pictures_are_decoded_one_at_a_time(version_dir):
+    loops = [n for n in graph_of(version_dir)[1] if n.op in ("While", "StatelessWhile")]
+    assert max(loop.attr["parallel_iterations"].i for loop in loops) == 1  # 10 by default
+
+
+def test_the_graph_holds_only_what_a_stock_server_runs(version_dir):
+    functions, nodes = graph_of(version_dir)
     operations = {node.op for node in nodes} - {f.signature.name for f in functions}
     assert not operations & FORBIDDEN
     known = tf.raw_ops.__dict__
