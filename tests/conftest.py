@@ -11,6 +11,7 @@ import pytest
 # Tests start commands while gRPC's threads run. Python 3.9 forks for them, and gRPC's handlers of
 # forks can then abort the child before it becomes the command.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+os.environ["HF_HUB_OFFLINE"] = "1"  # or Gradio's client, which tests call, asks another host
 
 import hali_tf  # noqa: F401  (quiet TensorFlow logs, before any test imports TensorFlow)
 

@@ -15,9 +15,10 @@ import tempfile
 FOLDER = tempfile.TemporaryDirectory(prefix="hali_tf_")
 
 # Before Gradio is imported anywhere. It would report to its makers and ask for its newest version,
-# leave its files in a folder that all users of the machine share, and ask its own page through a
-# proxy whether it is there.
+# have its client fetch a list from Hugging Face, leave its files in a folder that all users of the
+# machine share, and ask its own page through a proxy whether it is there.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_TEMP_DIR"] = FOLDER.name
 _without_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
 os.environ["no_proxy"] = ",".join(filter(None, [_without_proxy, "localhost"]))
