@@ -16,15 +16,22 @@ from tests.test_docs import ROOT, blocks
 
 pytestmark = pytest.mark.slow
 
-PAGES = (
-    "README.md",
-    "CONTRIBUTING.md",
-    "docs/training.md",
-    "docs/bulk.md",
-    "docs/evaluation.md",
-    "docs/gallery.md",
-    "serving/README.md",
-)
+# Those with a server, which take the same port, and those that take longest: a process for each.
+GROUPS = {
+    "server": (
+        "README.md",
+        "serving/README.md",
+        "docs/bulk.md",
+        "docs/training.md",
+        "CONTRIBUTING.md",
+    ),
+    "evaluation": ("docs/evaluation.md", "docs/gallery.md"),
+}
+PAGES = [
+    pytest.param(page, marks=pytest.mark.xdist_group(group))
+    for group, pages in GROUPS.items()
+    for page in pages
+]
 # What a command needs that is not there: data sets to be downloaded, clusters, stock servers.
 ELSEWHERE = re.compile(
     r"mnist|celeba|vgg16|svhn|imagenet|holdout|/shared/|--label=|--ca=|--count=16|load_test|"
