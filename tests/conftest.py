@@ -56,7 +56,8 @@ def _require_loopback(host):
     if name in (None, "", "localhost"):
         return
     with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(name).is_loopback or ipaddress.ip_address(name).is_unspecified:
+        address = ipaddress.ip_address(name)
+        if address.is_loopback or address.is_unspecified:
             return
     raise NetworkNeeded(f"a test asked for the host {name}; tests need no network")
 

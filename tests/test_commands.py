@@ -58,7 +58,7 @@ def shortened(command):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Runs a command in a folder with runs and pictures, or starts it and returns the process."""
+    """(a folder with runs and pictures, what starts a command there, what runs it to its end)."""
     folder = tmp_path_factory.mktemp("user")
     (folder / "configs").symlink_to(ROOT / "configs")
     rng = np.random.default_rng(0)
@@ -89,7 +89,7 @@ def run(tmp_path_factory):
         config = json.loads((copy / "config.json").read_text())
         (copy / "config.json").write_text(json.dumps({**config, "seed": seed}))
     (folder / "runs" / "faces").symlink_to(folder / "runs" / "digits")
-    return start, finish
+    return folder, start, finish
 
 
 def _picture(rng):
@@ -98,7 +98,7 @@ def _picture(rng):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page_run_in_turn(page, run):
-    start, finish = run
+    folder, start, finish = run
     printed = commands(page)
     assert printed
     with contextlib.ExitStack() as stack:
@@ -109,3 +109,7 @@ def test_the_commands_of_a_page_run_in_turn(page, run):
                 assert any("AVAILABLE" in said for said in server.stderr)
             else:
                 finish(command)
+            for made in re.findall(r"--(?:out|export_dir)=(\S+)", command):
+                assert (folder / made).exists(), command
+            if "hali_tf.evaluate --run_dir" in command:
+                assert (folder / "runs/digits/evaluation/report.html").exists()

@@ -37,8 +37,6 @@ from hali_tf.data import Split
 from hali_tf.errors import UserError
 from hali_tf.runs.checkpoints import check_name
 
-_RECORDED_MEANS = 256  # of training images, in run.json
-
 
 def read_config(run_dir: str, flag: str = "run_dir") -> Config:
     """Returns the configuration of a run that was started.
@@ -149,7 +147,7 @@ def check_images(config: Config, train: Split, replicas: int) -> None:
         )
 
 
-def describe(split: Split, most: int = 32) -> dict[str, Any]:
+def describe(split: Split, most: int = 256) -> dict[str, Any]:
     """What tells one set of images from another.
 
     Their number, the means of a few that are spread over the set, and a digest of all labels.
@@ -208,7 +206,7 @@ def record_start(config: Config, train: Split, replicas: int) -> None:
         files.make_folder(os.path.join(config.run_dir, "figures"))
         files.write_text(os.path.join(config.run_dir, "config.json"), config.to_json())
         path = os.path.join(config.run_dir, "run.json")
-        start = {**_start(), "replicas": replicas, "images": describe(train, _RECORDED_MEANS)}
+        start = {**_start(), "replicas": replicas, "images": describe(train)}
         files.write_json(path, [*read_starts(config.run_dir), start])
     except OSError as error:
         raise UserError(f"--run_dir={config.run_dir}: cannot be written ({error})") from error
