@@ -58,7 +58,8 @@ def open_tfds(
       The source. Labels are the set's class labels, for `celeb_a` its 40 attributes.
 
     Raises:
-      UsageError: If there is no such set or configuration, or it needs an --image_size.
+      UsageError: If there is no such set or configuration, it needs an --image_size, or
+        tensorflow-datasets cannot read the store that `data_dir` is on.
       UserError: If `data_dir` is missing, or the set holds no images.
     """
     builder, manual_dir = _builder(name, data_dir, cache_dir)
@@ -104,7 +105,9 @@ def _builder(
     """Finds the set's builder, and the folder of its original files if `data_dir` is that."""
     wanted, _, config = name[len("tfds:") :].partition(":")
     manual_dir = None
-    if data_dir is not None and not scheme(data_dir):
+    if data_dir is not None and scheme(data_dir):
+        _check_store(data_dir)
+    elif data_dir is not None:
         if not data_dir.is_dir():
             raise UserError(
                 f"--data_dir={data_dir}: no such folder; expected one of "
@@ -128,6 +131,17 @@ def _builder(
         ) from None
     except ValueError as error:
         raise UsageError(f"--data={name}: {in_one_line(error)}") from error
+
+
+def _check_store(data_dir: pathlib.Path) -> None:
+    """Raises UsageError if the library of paths of tensorflow-datasets takes no such scheme."""
+    try:
+        tfds.core.Path(str(data_dir))
+    except KeyError:
+        raise UsageError(
+            f"--data_dir={data_dir}: tensorflow-datasets does not know {scheme(data_dir)}://; "
+            "expected a folder on gs:// or s3://, or one on a disk, as which a store can be mounted"
+        ) from None
 
 
 def _image_key(name: str, builder: tfds.core.DatasetBuilder) -> str:

@@ -4,11 +4,13 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from hali_tf import files
 from hali_tf.data import SPLITS, open_source
 from hali_tf.errors import UsageError, UserError
+from tests.data.tiny_pictures import TinyPictures
 
 
 def _folder(root):
@@ -97,16 +99,53 @@ def test_a_set_is_decoded_again_when_it_has_changed(tmp_path):
     assert red() == 255
 
 
-def test_tensorflow_datasets_gets_a_remote_folder_as_it_is(tmp_path, monkeypatch):
-    from hali_tf.data import tfds
+# What tensorflow-datasets and its library of paths, etils, call of TensorFlow's file systems.
+CALLED = ("GFile", "exists", "isdir", "listdir", "glob", "walk", "stat")
 
-    class Builder(Exception):
-        """Ends the test where a builder would begin."""
 
-    def builder(name, data_dir):
-        raise Builder(name, data_dir)
+@pytest.fixture
+def gs_in_memory(monkeypatch):
+    """Lets gs:// be TensorFlow's ram://, which etils does not know."""
 
-    monkeypatch.setattr(tfds.tfds, "builder", builder)
-    with pytest.raises(Builder) as called:
-        open_source("mnist", "gs://bucket/tensorflow_datasets", cache_dir=str(tmp_path))
-    assert called.value.args == ("mnist", "gs://bucket/tensorflow_datasets")
+    def to_ram(path):
+        return str(path).replace("gs://", "ram://")
+
+    def in_memory(call):
+        def called(path, *arguments, **options):
+            found = call(to_ram(path), *arguments, **options)
+            if isinstance(found, list):
+                return [name.replace("ram://", "gs://") for name in found]
+            return found
+
+        return called
+
+    for name in CALLED:
+        monkeypatch.setattr(tf.io.gfile, name, in_memory(getattr(tf.io.gfile, name)))
+
+    class Records(tf.data.TFRecordDataset):
+        def __init__(self, path, *arguments, **options):
+            super().__init__(tf.strings.regex_replace(path, "^gs:", "ram:"), *arguments, **options)
+
+    monkeypatch.setattr(tf.data, "TFRecordDataset", Records)
+
+
+def test_a_set_of_tensorflow_datasets_on_a_store_equals_that_on_a_disk(tmp_path, gs_in_memory):
+    TinyPictures(data_dir=str(tmp_path / "set")).download_and_prepare()
+    _upload(tmp_path / "set", "ram://tfds/set")
+    local, remote = (
+        open_source("tfds:tiny_pictures", folder, 16, cache_dir=str(tmp_path / name))
+        for name, folder in (("one", str(tmp_path / "set")), ("two", "gs://tfds/set"))
+    )
+    assert remote.label_names == ("even", "odd")
+    for name in SPLITS:
+        one, two = local.load(name), remote.load(name)
+        np.testing.assert_array_equal(two.images, one.images)
+        np.testing.assert_array_equal(two.labels, one.labels)
+
+
+@pytest.mark.parametrize("folder", ["ram://bucket/sets", "hdfs://host/sets"])
+def test_a_store_that_tensorflow_datasets_cannot_read_is_refused(tmp_path, folder):
+    scheme = folder.partition("//")[0]
+    words = f"^--data_dir={folder}: tensorflow-datasets does not know {scheme}//; "
+    with pytest.raises(UsageError, match=words):
+        open_source("tfds:tiny_pictures", folder, cache_dir=str(tmp_path))
