@@ -5,12 +5,14 @@ import pathlib
 import re
 import subprocess
 
+import jsonschema
 import pytest
 import yaml
 
 from hali_tf.config import Config
 from hali_tf.training import cluster
 from hali_tf.training.cluster import WorkerLost
+from tests import manifest_schemas
 
 CLUSTER = pathlib.Path(__file__).parents[1] / "scripts" / "cluster"
 # A Python that says what it was started with.
@@ -94,33 +96,63 @@ def manifests():
     return {(document["apiVersion"], document["kind"]): document for document in documents}
 
 
-# Of what JobSet (v1alpha2), a Job and a pod have, what a file may name at each place.
-FIELDS = {
-    (): {"apiVersion", "kind", "metadata", "spec"},
-    ("spec",): {"network", "failurePolicy", "successPolicy", "replicatedJobs", "suspend"},
-    ("spec", "network"): {"enableDNSHostnames", "subdomain", "publishNotReadyAddresses"},
-    ("spec", "failurePolicy"): {"maxRestarts", "rules", "restartStrategy"},
-    ("spec", "failurePolicy", "rules", 0): {"name", "action", "onJobFailureReasons"},
-    ("spec", "replicatedJobs", 0): {"name", "replicas", "template"},
-    ("spec", "replicatedJobs", 0, "template"): {"metadata", "spec"},
-    ("spec", "replicatedJobs", 0, "template", "spec"): {
-        "parallelism", "completions", "completionMode", "backoffLimit", "podFailurePolicy",
-        "template",
-    },
-    ("spec", "replicatedJobs", 0, "template", "spec", "template"): {"metadata", "spec"},
-    ("spec", "replicatedJobs", 0, "template", "spec", "template", "spec"): {
-        "automountServiceAccountToken", "restartPolicy", "terminationGracePeriodSeconds",
-        "securityContext", "containers", "volumes",
-    },
-}  # fmt: skip
+def errors_of(document):
+    """[(place, what is wrong)] by the schema of the document's kind."""
+    validator = jsonschema.Draft202012Validator(manifest_schemas.OF_KIND[document["kind"]])
+    return [(error.json_path, error.message) for error in validator.iter_errors(document)]
 
 
-def test_the_jobset_has_no_unknown_fields(manifests):
-    for path, known in FIELDS.items():
-        node = manifests["jobset.x-k8s.io/v1alpha2", "JobSet"]
-        for key in path:
-            node = node[key]
-        assert set(node) <= known, path
+def test_the_manifests_fit_their_schemas(manifests):
+    assert {document["kind"] for document in manifests.values()} == {"JobSet", "NetworkPolicy"}
+    for document in manifests.values():
+        assert errors_of(document) == []
+
+
+def fields_of(node, path="$"):
+    """(path, dict, field) of every field below a node whose name is of Kubernetes."""
+    for key, child in node.items() if isinstance(node, dict) else enumerate(node):
+        below = f"{path}[{key}]" if isinstance(node, list) else f"{path}.{key}"
+        if isinstance(node, dict) and not path.endswith((".requests", ".limits", ".matchLabels")):
+            yield path, node, key
+        if isinstance(child, (dict, list)):
+            yield from fields_of(child, below)
+
+
+def test_a_misspelt_field_is_refused_wherever_it_is(manifests):
+    """Such as replicatedJob; the server would not take it, or, told so, drop it."""
+    count = 0
+    for document in manifests.values():
+        for path, node, field in list(fields_of(document)):
+            if path == "$" and field == "kind":
+                continue  # it chooses the schema
+            misspelt = field[:-1]
+            node[misspelt] = node.pop(field)
+            assert any(
+                place == path and f"'{misspelt}' was unexpected" in words
+                for place, words in errors_of(document)
+            ), (path, field)
+            node[field] = node.pop(misspelt)
+            count += 1
+        assert errors_of(document) == []
+    assert count > 80
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda spec: spec.pop("replicatedJobs"), "'replicatedJobs' is a required property"),
+        (lambda spec: spec["failurePolicy"].update(maxRestarts="20"), "'20' is not of type"),
+        (lambda spec: spec["failurePolicy"]["rules"][0].pop("name"), "'name' is a required"),
+        (lambda spec: spec["failurePolicy"]["rules"][0].update(action="Fail"), "'Fail' is not one"),
+        (lambda spec: spec["network"].update(subdomain="hali.x"), "'hali.x' does not match"),
+        (lambda spec: spec["replicatedJobs"][0].update(replicas=-1), "-1 is less than"),
+    ],
+)
+def test_values_that_the_server_would_not_take_are_refused(manifests, change, words):
+    document = manifests["jobset.x-k8s.io/v1alpha2", "JobSet"]
+    change(document["spec"])
+    ((_, said),) = errors_of(document)
+    assert said.startswith(words)
 
 
 def test_the_jobset_starts_all_again_but_not_with_wrong_flags(manifests):
