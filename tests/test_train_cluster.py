@@ -51,6 +51,27 @@ def test_two_workers_train_as_one_process_does(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("before, after", [(2, 1), (1, 2)])
+def test_run_goes_on_with_another_number_of_workers(tmp_path, before, after):
+    """Up to rounding as if nothing had changed, where a replica's part counts as in the batch."""
+    run, flags = tmp_path / "run", (*EQUAL, "--model=vae")
+    for _, _, err in cluster.train(run, before, *flags):
+        assert "was begun on" not in err
+    checkpoint = run / "checkpoints" / "ckpt-2.index"
+    saved = checkpoint.stat().st_mtime_ns
+    (_, _, err), *_ = cluster.train(run, after, *flags, "--steps=3")
+    assert f"was begun on {before} devices and continues on {after}: its weights will" in err
+    assert checkpoint.stat().st_mtime_ns == saved  # not trained to step 2 again
+    starts = json.loads((run / "run.json").read_text())
+    assert [start["replicas"] for start in starts] == [before, after]
+    cluster.train(tmp_path / "whole", 1, *flags, "--steps=3")
+    assert_close_weights(run, tmp_path / "whole", atol=1e-4)  # a tenth of the learning rate
+    one, two = (losses(tmp_path / name, "elbo") for name in ("run", "whole"))
+    np.testing.assert_allclose(one, two, rtol=1e-5)
+    assert len(two) == 3
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 4])
 def test_workers_train_as_replicas_of_one_process_do(tmp_path, count):
     flags = ("--batch_size=8", "--steps=3")  # batch norm and dropout of each replica's own
