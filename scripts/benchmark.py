@@ -2,6 +2,7 @@
 
   python scripts/benchmark.py
   python scripts/benchmark.py --architecture=hali16 --width=1 --steps=100
+  python scripts/benchmark.py --replicas=1,2,4 --noxla
   python scripts/benchmark.py --data=folder --data_dir=DIR --architecture=hali64 --width=0.25
 
 Every variant runs in a process of its own (peak memory is that process'), all of them --rounds
@@ -48,6 +49,12 @@ def _define_flags():
         (flags.DEFINE_integer, "batch_size", 64, "Images a step."),
         (flags.DEFINE_integer, "accumulate", 1, "As in training."),
         (flags.DEFINE_bool, "remat", False, "As in training; GFLOP then count what is repeated."),
+        (
+            flags.DEFINE_list,
+            "replicas",
+            "1",
+            "Over how many GPUs, or parts of the CPU, the batch is split; 1,2,4 measures each.",
+        ),
         (
             flags.DEFINE_integer,
             "steps",
@@ -125,14 +132,24 @@ def _check(options):
     for name in ("batch_size", "accumulate", "steps", "rounds", "width"):
         if options[name].value <= 0:
             raise UsageError(f"--{name}={options[name].value}: expected more than 0")
-    if options.batch_size % options.accumulate:
-        raise UsageError(
-            f"--batch_size={options.batch_size} with --accumulate={options.accumulate}: expected a "
-            "multiple"
-        )
+    for replicas in options.replicas:
+        if not replicas.isdecimal() or int(replicas) == 0:
+            raise UsageError(
+                f"--replicas={','.join(options.replicas)}: expected numbers from 1 on, such as 1,2"
+            )
+        if options.batch_size % (int(replicas) * options.accumulate):
+            raise UsageError(
+                f"--batch_size={options.batch_size} with --replicas={replicas} and "
+                f"--accumulate={options.accumulate}: expected a multiple of their product"
+            )
 
 
 def _variants(options):
+    for replicas in map(int, options.replicas):
+        yield from _variants_on(replicas, options)
+
+
+def _variants_on(replicas, options):
     common = {
         "job": "step",
         "architecture": options.architecture,
@@ -140,6 +157,7 @@ def _variants(options):
         "batch_size": options.batch_size,
         "accumulate": options.accumulate,
         "remat": options.remat,
+        "replicas": replicas,
     }
     for precision in _PRECISIONS[: 3 if options.float16 else 2]:
         for xla in (False, True)[: 2 if options.xla else 1]:
@@ -161,6 +179,7 @@ def _name(job):
     return (
         f"{job['precision']}, {'XLA' if job['xla'] else 'no XLA'}, "
         f"{'one pass' if job['one_pass'] else 'two passes'}"
+        f"{', ' + str(job['replicas']) + ' replicas' if job['replicas'] > 1 else ''}"
     )
 
 

@@ -87,6 +87,7 @@ def _round(options, precision):
         "one_pass": True,
         "accumulate": 1,
         "remat": False,
+        "replicas": 1,
         "graph": True,
         **{name: options[name].value for name in ("architecture", "width", "batch_size", "steps")},
     }

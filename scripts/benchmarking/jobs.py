@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from hali_tf.errors import UsageError
+
 _CONVOLUTIONS = {
     "Conv2D": ("input", "filter"),
     "Conv2DBackpropInput": ("input_sizes", "filter", "out_backprop"),
@@ -23,9 +25,7 @@ def time_step(job: dict[str, Any]) -> dict[str, Any]:
 
     from hali_tf.training import describe
 
-    strategy = tf.distribute.MirroredStrategy(
-        ["GPU:0"] if tf.config.list_physical_devices("GPU") else ["CPU:0"]
-    )
+    strategy = _make_strategy(job["replicas"])
     model = _make_model(job, strategy)
     shape = (job["batch_size"], *model.image_shape)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -42,6 +42,20 @@ def time_step(job: dict[str, Any]) -> dict[str, Any]:
         "parameters": [coders, describe.parameters(model.discriminator)],
         **(_operations(model, images) if job["graph"] else {}),
     }
+
+
+def _make_strategy(replicas):
+    """Over the first GPUs, or, where there are none, over parts of the CPU."""
+    import tensorflow as tf
+
+    kind, found = "GPU", len(tf.config.list_physical_devices("GPU"))
+    if not found:
+        kind, found = "CPU", replicas
+        parts = [tf.config.LogicalDeviceConfiguration()] * replicas
+        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
+    if replicas > found:
+        raise UsageError(f"--replicas={replicas}: expected at most the number of GPUs, {found}")
+    return tf.distribute.MirroredStrategy([f"{kind}:{n}" for n in range(replicas)])
 
 
 def timed(step: Callable[[], Any], count: int) -> dict[str, float]:

@@ -1,0 +1,37 @@
+"""What scripts/benchmark.py measures on."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests import commands
+
+SPLIT = """
+import tensorflow as tf
+from scripts.benchmarking import jobs
+strategy = jobs._make_strategy(4)
+print(strategy.num_replicas_in_sync, len(set(strategy.extended.worker_devices)))
+images = strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(tf.zeros([8, 2])))
+print(*(len(part) for part in strategy.experimental_local_results(next(iter(images)))))
+"""
+
+
+def test_replicas_are_parts_of_the_cpu_and_of_the_batch():
+    out = subprocess.run(
+        [sys.executable, "-c", SPLIT],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert out.stdout.split() == ["4", "4", *"2222"], out.stderr
+
+
+@pytest.mark.parametrize(
+    "replicas, words",
+    [("1,3", "--batch_size=64 with --replicas=3 and --accumulate=1"), ("2,x", "--replicas=2,x:")],
+)
+def test_replicas_that_cannot_share_the_batch_are_refused(replicas, words):
+    code, out, err = commands.run("scripts.benchmark", f"--replicas={replicas}")
+    assert (code, out) == (2, "") and words in err and "expected" in err
