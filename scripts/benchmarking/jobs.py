@@ -143,7 +143,7 @@ def size_of_step(name: str) -> tuple[int, float]:
 
 
 def _alone(operation):
-    """Processor seconds of one convolution of a graph, on random inputs: (from caches, from memory).
+    """Processor seconds of a convolution of a graph, with random inputs from (caches, memory).
 
     Each is the best of ten runs. Inputs from memory are those that a buffer larger than the caches
     was written after.
@@ -159,7 +159,7 @@ def _alone(operation):
     }
     settings = {name: operation.get_attr(name) for name in ("strides", "padding")}
     others = np.zeros(2**27, np.uint8)
-    seconds: tuple[list[float], list[float]] = ([], [])
+    seconds = ([], [])
     for number in range(20):
         if number >= 10:
             others += 1
