@@ -34,8 +34,21 @@ def named(of):
     return {"type": "object", "additionalProperties": of}
 
 
+def manifest(version, kind, spec):
+    """A whole document."""
+    return fields(
+        "apiVersion",
+        "kind",
+        "metadata",
+        "spec",
+        apiVersion={"const": version},
+        kind={"const": kind},
+        metadata=fields("name", name=NAME),
+        spec=spec,
+    )
+
+
 QUANTITIES = named({"type": "string", "pattern": r"^\d+(\.\d+)?([numkMGTPE]|[KMGTPE]i)?$"})
-METADATA = fields("name", name=NAME)
 USER = {"type": "integer", "minimum": 0}
 
 CONTAINER = fields(
@@ -98,15 +111,10 @@ JOB = fields(
     template=fields("spec", spec=POD),
 )
 
-JOBSET = fields(
-    "apiVersion",
-    "kind",
-    "metadata",
-    "spec",
-    apiVersion={"const": "jobset.x-k8s.io/v1alpha2"},
-    kind={"const": "JobSet"},
-    metadata=METADATA,
-    spec=fields(
+JOBSET = manifest(
+    "jobset.x-k8s.io/v1alpha2",
+    "JobSet",
+    fields(
         "replicatedJobs",
         network=fields(enableDNSHostnames=YES_OR_NO, subdomain=NAME),
         failurePolicy=fields(
@@ -143,15 +151,10 @@ JOBSET = fields(
 
 SELECTOR = fields(matchLabels=named(TEXT))
 
-NETWORK_POLICY = fields(
-    "apiVersion",
-    "kind",
-    "metadata",
-    "spec",
-    apiVersion={"const": "networking.k8s.io/v1"},
-    kind={"const": "NetworkPolicy"},
-    metadata=METADATA,
-    spec=fields(
+NETWORK_POLICY = manifest(
+    "networking.k8s.io/v1",
+    "NetworkPolicy",
+    fields(
         "podSelector",
         podSelector=SELECTOR,
         policyTypes=items({"enum": ["Ingress", "Egress"]}),

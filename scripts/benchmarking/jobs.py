@@ -48,14 +48,15 @@ def _make_strategy(replicas):
     """Over the first GPUs, or, where there are none, over parts of the CPU."""
     import tensorflow as tf
 
-    kind, found = "GPU", len(tf.config.list_physical_devices("GPU"))
+    from hali_tf.training import devices
+
+    found = len(tf.config.list_physical_devices("GPU"))
     if not found:
-        kind, found = "CPU", replicas
-        parts = [tf.config.LogicalDeviceConfiguration()] * replicas
-        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
+        return devices.make_strategy(replicas)
     if replicas > found:
         raise UsageError(f"--replicas={replicas}: expected at most the number of GPUs, {found}")
-    return tf.distribute.MirroredStrategy([f"{kind}:{n}" for n in range(replicas)])
+    devices.choose(",".join(f"gpu:{n}" for n in range(replicas)))
+    return devices.make_strategy(1)
 
 
 def timed(step: Callable[[], Any], count: int) -> dict[str, float]:
@@ -112,13 +113,15 @@ def _operations(model, images):
       each run by itself: "convolutions", on inputs that lie in the caches where they fit, and
       "convolutions_cold", on inputs from memory.
     """
+    import numpy as np
+
     operations = _operations_of(model, images.shape)
-    convolutions = [operation for operation in operations if operation.type in _CONVOLUTIONS]
-    hot, cold = zip(*map(_alone, convolutions))
+    larger_than_caches = np.zeros(2**27, np.uint8)
+    alone = [_alone(o, larger_than_caches) for o in operations if o.type in _CONVOLUTIONS]
     return {
         "flops": sum(map(_flops_of, operations)),
-        "convolutions": sum(hot),
-        "convolutions_cold": sum(cold),
+        "convolutions": sum(cached for cached, _ in alone),
+        "convolutions_cold": sum(cold for _, cold in alone),
     }
 
 
@@ -142,13 +145,12 @@ def size_of_step(name: str) -> tuple[int, float]:
     return sum(cost.parameters(table).values()), sum(map(_flops_of, operations)) / batch
 
 
-def _alone(operation):
+def _alone(operation, larger_than_caches):
     """Processor seconds of a convolution of a graph, with random inputs from (caches, memory).
 
-    Each is the best of ten runs. Inputs from memory are those that a buffer larger than the caches
-    was written after.
+    Each is the best of ten runs. Writing the buffer that is `larger_than_caches` before a run takes
+    its inputs out of them.
     """
-    import numpy as np
     import tensorflow as tf
 
     arguments = {
@@ -158,15 +160,15 @@ def _alone(operation):
         for name, tensor in zip(_CONVOLUTIONS[operation.type], operation.inputs)
     }
     settings = {name: operation.get_attr(name) for name in ("strides", "padding")}
-    others = np.zeros(2**27, np.uint8)
-    seconds = ([], [])
-    for number in range(20):
-        if number >= 10:
-            others += 1
+
+    def seconds(from_memory):
+        if from_memory:
+            larger_than_caches.fill(1)
         start = time.process_time()
         getattr(tf.raw_ops, operation.type)(**arguments, **settings)
-        seconds[number // 10].append(time.process_time() - start)
-    return min(seconds[0]), min(seconds[1])
+        return time.process_time() - start
+
+    return tuple(min(seconds(from_memory) for _ in range(10)) for from_memory in (False, True))
 
 
 def _flops_of(operation):
