@@ -125,6 +125,35 @@ def addons_inner_adam(**settings: Any) -> Any:
     return keras.optimizers.legacy.Adam(**settings)
 
 
+class _FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalisation by one operation of TensorFlow, as Keras 2 has it.
+
+    That of Keras 3 takes several, and goes through float32 for bfloat16. The channels come last.
+    As in Keras 2, the variance that the moving one takes in is the unbiased one.
+    """
+
+    def call(self, x, training=False):
+        """Returns a tensor of the shape and dtype of x, [B, H, W, C]."""
+        if self.synchronized:
+            return super().call(x, training=training)
+        statistics = [tf_variable(v) for v in (self.moving_mean, self.moving_variance)]
+        normalised, *of_batch = tf.compat.v1.nn.fused_batch_norm(
+            x,
+            tf_variable(self.gamma),
+            tf_variable(self.beta),
+            *(() if training else statistics),
+            epsilon=self.epsilon,
+            is_training=training,
+        )
+        if training:
+            for moving, new in zip(statistics, of_batch):
+                moving.assign_sub((1 - self.momentum) * (moving - new))
+        return normalised
+
+
+BatchNormalization = _FusedBatchNormalization if _KERAS_3 else keras.layers.BatchNormalization
+
+
 def leave_built(model: Any) -> None:
     """Keeps `fit` from building a model that is built.
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from hali_tf import keras_versions
 from hali_tf.layers.random import dropout
 from hali_tf.layers.weight_norm import WeightNormConv2D
 
@@ -22,8 +23,8 @@ class BatchNorms:
         self._settings = {"momentum": momentum, "synchronized": synchronized}
 
     def make(self, dtype: str | None) -> keras.layers.BatchNormalization:
-        """A new `keras.layers.BatchNormalization` of precision policy `dtype`."""
-        return keras.layers.BatchNormalization(epsilon=1e-5, dtype=dtype, **self._settings)
+        """A new batch normalisation of precision policy `dtype`."""
+        return keras_versions.BatchNormalization(epsilon=1e-5, dtype=dtype, **self._settings)
 
 
 def activate(x: tf.Tensor, activation: str, slope: float) -> tf.Tensor:

@@ -6,6 +6,7 @@ import pytest
 import scipy.signal
 import tensorflow as tf
 
+from hali_tf import keras_versions
 from hali_tf.layers.convolution import BatchNorms, ConvBlock, ResidualBlock, Upsample, activate
 
 
@@ -69,6 +70,41 @@ def test_residual_block_against_numpy():
     first, second = (part.conv.kernel.numpy() for part in (block.first, block.second))
     change = _batch_norm(_convolve(_leaky_relu(_batch_norm(_convolve(x, first))), second))
     np.testing.assert_allclose(y, _leaky_relu(x + change), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "policy, tolerance", [("float32", 1e-5), ("mixed_bfloat16", 3e-2), ("mixed_float16", 3e-3)]
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_against_its_definition(policy, tolerance, training):
+    rng = np.random.default_rng(2)
+    layer = BatchNorms(momentum=0.9).make(policy)
+    x = tf.cast(rng.normal(0.3, 2.0, size=(3, 4, 5, 6)), layer.compute_dtype)
+    layer.build(x.shape)
+    gamma, beta, mean, variance = rng.uniform(0.5, 2.0, size=(4, 6)).astype(np.float32)
+    layer.set_weights([gamma, beta, mean, variance])
+    dy = rng.normal(size=x.shape)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x, training=training)
+        variables = keras_versions.trained(layer)
+        gradients = tape.gradient(y, [x, *variables], tf.cast(dy, y.dtype))
+    assert y.dtype == gradients[0].dtype == x.dtype
+    with tf.GradientTape() as tape:
+        exact = [tf.cast(v, tf.float64) for v in (x, gamma, beta)]
+        tape.watch(exact)
+        statistics = tf.nn.moments(exact[0], (0, 1, 2)) if training else (mean, variance)
+        of_mean, of_variance = (tf.cast(v, tf.float64) for v in statistics)
+        expected = (exact[0] - of_mean) / tf.sqrt(of_variance + 1e-5) * exact[1] + exact[2]
+        expected_gradients = tape.gradient(expected, exact, dy)
+    for value, wanted in zip([y, *gradients], [expected, *expected_gradients]):
+        value = tf.cast(value, tf.float64)
+        np.testing.assert_allclose(value, wanted, atol=tolerance * np.abs(wanted).max())
+    moved = layer.get_weights()[2:]
+    if training:
+        of_batch = of_mean, of_variance * 60 / 59  # of 3 * 4 * 5 values, unbiased
+        mean, variance = (0.9 * v + 0.1 * b for v, b in zip((mean, variance), of_batch))
+    np.testing.assert_allclose(moved, [mean, variance], rtol=1e-5)
 
 
 def test_weight_normalised_block_against_numpy():
