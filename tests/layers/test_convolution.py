@@ -31,6 +31,20 @@ def test_leaky_relu_and_its_gradient_in_each_precision(dtype, tolerance):
     np.testing.assert_allclose(tf.cast(gradient, tf.float32), [0.02, 0.02, 1, 1], rtol=tolerance)
 
 
+def test_gradient_of_the_gradient_of_leaky_relu():
+    """As the penalty on the discriminator's slope asks for it."""
+    x, w = tf.constant([-2.0, -0.5, 0.5, 3.0]), tf.constant([1.0, 2.0, 3.0, 4.0])
+    with tf.GradientTape() as outer:
+        outer.watch([x, w])
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = w * activate(x, "leaky_relu", 0.2)
+        square = tf.square(inner.gradient(y, x))
+    by_x, by_w = outer.gradient(square, [x, w], unconnected_gradients="zero")
+    np.testing.assert_array_equal(by_x, tf.zeros(4))
+    np.testing.assert_allclose(by_w, [0.08, 0.16, 6.0, 8.0], rtol=1e-6)
+
+
 def test_maxout_takes_the_larger_of_two_pieces():
     x = tf.constant([[1.0, -5.0, 0.0, 7.0]])
     np.testing.assert_array_equal(activate(x, "maxout", 0.0), [[1.0, 7.0]])
