@@ -135,7 +135,7 @@ def leaky_relu(x: tf.Tensor, slope: float) -> tf.Tensor:
     return tf.cast(tf.nn.leaky_relu(tf.cast(x, tf.float32), slope), x.dtype)
 
 
-class _FusedBatchNormalization(keras.layers.BatchNormalization):
+class BatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation by one operation of TensorFlow, as Keras 2 has it.
 
     That of Keras 3 takes several, and goes through float32 for bfloat16. The channels come last.
@@ -144,7 +144,7 @@ class _FusedBatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, x, training=False):
         """Returns a tensor of the shape and dtype of x, [B, H, W, C]."""
-        if self.synchronized:
+        if self.synchronized or not _KERAS_3:
             return super().call(x, training=training)
         statistics = [tf_variable(v) for v in (self.moving_mean, self.moving_variance)]
         normalised, *of_batch = tf.compat.v1.nn.fused_batch_norm(
@@ -159,9 +159,6 @@ class _FusedBatchNormalization(keras.layers.BatchNormalization):
             for moving, new in zip(statistics, of_batch):
                 moving.assign_sub((1 - self.momentum) * (moving - new))
         return normalised
-
-
-BatchNormalization = _FusedBatchNormalization if _KERAS_3 else keras.layers.BatchNormalization
 
 
 def leave_built(model: Any) -> None:

@@ -121,6 +121,15 @@ def test_batch_norm_against_its_definition(policy, tolerance, training):
     np.testing.assert_allclose(moved, [mean, variance], rtol=1e-5)
 
 
+@pytest.mark.parametrize("synchronized", [False, True])
+def test_batch_norm_builds_by_itself_in_a_graph(synchronized):
+    """Keras 3 tries layers out so, and hides an error that its name would cause."""
+    layer = BatchNorms(momentum=0.9, synchronized=synchronized).make("float32")
+    x = tf.random.stateless_normal([2, 4, 4, 3], [0, 1])
+    in_graph = tf.function(lambda x: layer(x, training=False), autograph=False)
+    np.testing.assert_allclose(in_graph(x), x / np.sqrt(1 + 1e-5), rtol=1e-5)
+
+
 def test_weight_normalised_block_against_numpy():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(2, 4, 4, 3)).astype(np.float32)
