@@ -142,7 +142,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     As in Keras 2, the variance that the moving one takes in is the unbiased one.
     """
 
-    def call(self, x, training=False):
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns a tensor of the shape and dtype of x, [B, H, W, C]."""
         if self.synchronized or not _KERAS_3:
             return super().call(x, training=training)
