@@ -89,6 +89,25 @@ def latent_contrast(mean: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
     return label_loss(logits, tf.range(tf.shape(z)[0]))
 
 
+def moment_loss(z: tf.Tensor) -> tf.Tensor:
+    """How far the mean and the covariance of the encoder's z_L are from the prior's, float32 [B].
+
+    The squared MMD of q(z_L) and N(0, I) under the kernel k(z, z') = (1 + z.z')^2, divided by d: a
+    discriminator whose best answer is known in closed form, as in WAE-MMD (Tolstikhin et al., arXiv
+    1711.01558, section 2.2). Its mean over the batch is an unbiased estimate of
+    (2 |m|^2 + ||C + m m^T - I||^2) / d, with m the mean and C the covariance of z_L.
+
+    Args:
+      z: draws of q(z_L | x) for B images, float32 [B, d].
+    """
+    batch, d = tf.unstack(tf.cast(tf.shape(z), tf.float32))
+    squares = tf.reduce_sum(tf.square(z), axis=-1)
+    kernel = tf.square(1 + tf.matmul(z, z, transpose_b=True))
+    of_others = tf.reduce_sum(kernel, axis=-1) - tf.square(1 + squares)
+    # The kernel's mean is 1 + |z|^2 for z and a draw of the prior, and 1 + d for two of the prior.
+    return (tf.math.divide_no_nan(of_others, batch - 1) - 2 * (1 + squares) + 1 + d) / d
+
+
 def generator_over_discriminator(s_q: tf.Tensor, s_p: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Factors that turn gradients of the discriminator's loss into the generator's.
 

@@ -61,6 +61,8 @@ def test_defaults_resolve_to_digits():
         ({"hybrid_joints": "1", "labels_per_class": 5, "encoder_only": True}, "--encoder_only"),
         ({"gradient_penalty": 1.0, "labels_per_class": 5, "encoder_only": True}, "--encoder_only"),
         ({"cycle_latents": -1.0}, "--cycle_latents=-1.0"),
+        ({"latent_moments": -1.0}, "--latent_moments=-1.0"),
+        ({"latent_moments": 1.0, "model": "vae"}, "--latent_moments=1.0 with --model=vae"),
         ({"cycle_contrast": -1.0}, "--cycle_contrast=-1.0"),
         ({"cycle_contrast": 1.0, "model": "vae"}, "--model=vae"),
         ({"cycle_latents": 1.0, "model": "vae"}, "--model=vae"),

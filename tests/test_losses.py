@@ -65,6 +65,26 @@ def test_latent_contrast_by_hand():
     np.testing.assert_allclose(blind, np.full(5, np.log(5)), rtol=1e-6)
 
 
+def test_moment_loss_by_hand():
+    # Of the two draws the kernel (1 + z.z')^2 is 1; with the prior's its mean is 2 and 5.
+    z = np.float32([[1, 0], [0, 2]])
+    np.testing.assert_allclose(losses.moment_loss(z), [(1 - 4 + 3) / 2, (1 - 10 + 3) / 2])
+
+
+def test_moment_loss_is_an_unbiased_estimate():
+    """Its mean over all pairs of draws from five points, each with a draw of its own."""
+    points = np.random.default_rng(0).normal(0.3, 1.2, [5, 3]).astype(np.float32)
+    pairs = [np.stack([a, b]) for a in points for b in points]
+    mean, second = points.mean(0), points.T @ points / 5
+    expected = (2 * mean @ mean + np.square(second - np.eye(3)).sum()) / 3
+    estimates = [losses.moment_loss(pair) for pair in pairs]
+    np.testing.assert_allclose(np.mean(estimates), expected, rtol=1e-5)
+
+
+def test_moment_loss_of_a_single_draw_is_finite():
+    assert np.isfinite(losses.moment_loss(np.ones([1, 3], np.float32))).all()
+
+
 def test_consistency_counts_where_the_teacher_is_sure():
     # Its probabilities: (97, 2, 1) %, (94, 5, 1) % and (2, 2, 96) %; the second is unsure.
     teacher = np.log([[97, 2, 1], [94, 5, 1], [2, 2, 96]])

@@ -110,6 +110,13 @@ class ObjectiveConfig(Settings):
         "nearest to it; 0: the paper's objective.",
         at_least=0,
     )
+    latent_moments: float = setting(
+        0.0,
+        "Weight of the distance (MMD) of the mean and the covariance of HALI's and ALI's encoded "
+        "z_L from those of the prior, over one micro-batch on one device; 0: the paper's "
+        "objective.",
+        at_least=0,
+    )
     image_discriminator: bool = setting(
         False,
         "Whether HALI and ALI also play against a second discriminator, which sees the images "
@@ -202,8 +209,8 @@ class OptimisationConfig(Settings):
         "Compute the gradients in this many micro-batches, one after the other, and apply their "
         "mean, which needs the memory of one micro-batch. The result equals that of a step on this "
         "many times as many devices: batch norm normalises each micro-batch by itself, and its "
-        "moving statistics become the mean over micro-batches. Without batch norm, dropout and "
-        "--cycle_contrast it equals the plain step.",
+        "moving statistics become the mean over micro-batches. Without batch norm, dropout, "
+        "--cycle_contrast and --latent_moments it equals the plain step.",
         at_least=1,
     )
     remat: bool = setting(

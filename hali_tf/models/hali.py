@@ -13,9 +13,7 @@ from hali_tf.models.draws import DROPOUT, NOISE_Q, Draws
 from hali_tf.models.games import PENALTY_EVERY, Games
 from hali_tf.models.generative import to_unit
 from hali_tf.models.networks import Discriminator
-
-# The terms of the cycle of latents, by the names under which they are logged.
-_CYCLE = {"latent_loss": losses.latent_loss, "latent_contrast": losses.latent_contrast}
+from hali_tf.models.terms import LatentTerms
 
 
 class HALI(Autoencoder):
@@ -32,9 +30,7 @@ class HALI(Autoencoder):
       gradient_penalty: gamma of R1, a further term of the discriminator's loss, which the paper
         does not have: gamma / 2 times the squared norm of ds_q / d(x, z_1, ..., z_L) (Mescheder et
         al., arXiv 1801.04406, Equation 9). Not with mixed_float16, whose range it leaves.
-      cycle_latents: weight of `losses.latent_loss` of generated images, a further term of the loss
-        of encoder and decoder, which the paper does not have.
-      cycle_contrast: weight of `losses.latent_contrast` of them, likewise.
+      cycle_latents, cycle_contrast, latent_moments: of `terms.LatentTerms`.
       image_discriminator: whether there is a second game, which the paper does not have: a
         discriminator with the rows of D, but without the latents, tells the images x of both sides
         apart (BigBiGAN's unary term of x: Donahue and Simonyan, arXiv 1907.02544, section 2). Its
@@ -56,6 +52,7 @@ class HALI(Autoencoder):
         gradient_penalty=0.0,
         cycle_latents=0.0,
         cycle_contrast=0.0,
+        latent_moments=0.0,
         image_discriminator=False,
         one_pass=True,
         precision="float32",
@@ -64,17 +61,16 @@ class HALI(Autoencoder):
     ):
         missing = len(architecture.levels) - len(hybrid_joints)
         self.hybrid_joints = (*hybrid_joints, *[0.0] * missing)
-        cycle = {"latent_loss": cycle_latents, "latent_contrast": cycle_contrast}
-        cycle = {name: weight for name, weight in cycle.items() if weight}
+        terms = LatentTerms(cycle_latents, cycle_contrast, latent_moments)
         self.VALUES = (
             *self.VALUES,
             *joints.accuracy_names(self.hybrid_joints),
             *(["penalty"] if gradient_penalty else []),
-            *cycle,
+            *terms.names,
             *(["d_loss_x", "g_loss_x"] if image_discriminator else []),
         )
         super().__init__(architecture, precision=precision, remat=remat, **settings)
-        self._noise, self._cycle = noise, cycle
+        self._noise, self._latent_terms = noise, terms
         self._one_pass = one_pass and precision != "mixed_float16"
         self.discriminator = Discriminator(architecture, precision, remat)
         self.image_discriminator = None
@@ -151,14 +147,8 @@ class HALI(Autoencoder):
         """
         draws = self._draws(batch, seed, replica)
         of_q, of_p, q = self._joint_examples(batch, draws, training=True)
-        if not self._cycle:
-            return of_q, of_p, q, {}
-        x, z = (examples[: tf.shape(batch)[0]] for examples in (of_p[0], of_p[-1]))
-        # By the statistics of the batch, as real images are. By the moving ones the encoder treats
-        # the two differently, and real images get latents of little spread.
-        mean = self.encoder(x, training=True)[0][-1].mean
-        terms = {name: weight * _CYCLE[name](mean, z) for name, weight in self._cycle.items()}
-        return of_q, of_p, q, terms
+        entries = self.latent_shapes[-1][-1] - self.architecture.classes
+        return of_q, of_p, q, self._latent_terms(self.encoder, of_q, of_p, entries)
 
     def _gradients(self, batch, seed, replica, scales):
         """The update of both players (paper, Algorithm 1), from one forward pass."""

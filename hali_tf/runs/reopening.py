@@ -56,6 +56,7 @@ def _kind(config):
         "gradient_penalty": objective.gradient_penalty,
         "cycle_latents": objective.cycle_latents,
         "cycle_contrast": objective.cycle_contrast,
+        "latent_moments": objective.latent_moments,
         "image_discriminator": objective.image_discriminator,
     }
     if not labels.per_class:

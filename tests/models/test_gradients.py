@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hali_tf import keras_versions
+from hali_tf import keras_versions, losses
 from hali_tf.architectures import ARCHITECTURES
 from hali_tf.layers.convolution import Dropout
 from hali_tf.models import HALI
@@ -49,6 +49,7 @@ def _spread_logits(model, images, center):
         {"hybrid_joints": (1.0, 0.5)},
         {"cycle_latents": 2.0, "hybrid_joints": (0.5,)},
         {"cycle_contrast": 2.0},
+        {"latent_moments": 2.0, "hybrid_joints": (0.5,)},
         {"image_discriminator": True, "hybrid_joints": (0.5,), "gradient_penalty": 1.0},
     ],
 )
@@ -97,6 +98,21 @@ def test_cycle_of_latents(make_model, images, levels, flag, name, function):
     # All but the encoder's top sigmas, which the term does not depend on, have a part in it.
     parts = [np.abs(a - b).max() > 0 for a, b in zip(cycled, plain)]
     assert np.mean(parts) > 0.9
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_moments_of_latents(make_model, images, levels):
+    """The term is of the encoder's z_L; its gradients reach the encoder at every level alone."""
+    settings = {"compiled": False, "levels": levels, "hybrid_joints": (0.5,)}
+    model = make_model(latent_moments=2.0, **settings)
+    of_q, _, _, terms = model._examples(images, SEED, 0)
+    np.testing.assert_allclose(terms["moment_loss"], 2 * losses.moment_loss(of_q[-1]))
+    (_, plain), _ = make_model(**settings)._one_pass_gradients(images, SEED, 0, SCALES)
+    (_, moved), values = model._one_pass_gradients(images, SEED, 0, SCALES)
+    assert float(values["moment_loss"]) == pytest.approx(np.mean(terms["moment_loss"]), rel=1e-4)
+    differences = [np.abs(a - b).max() for a, b in zip(moved, plain)]
+    encoder = len(model.encoder.trainable_variables)
+    assert np.mean(np.array(differences[:encoder]) > 0) > 0.9 and not any(differences[encoder:])
 
 
 @pytest.mark.parametrize("function", ["_one_pass_gradients", "_two_pass_gradients"])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hali_tf import losses
 from hali_tf.data import Split, semi_supervised_batches
 from hali_tf.keras_versions import tf_variable
 from hali_tf.layers import random
@@ -61,12 +62,13 @@ def test_terms_against_numpy(make_model, batch):
         consistency=2.0,
         cycle_labels=0.5,
         cycle_latents=0.25,
+        latent_moments=1.5,
         hybrid_joints=(0.5, 1.0),
     )
     head = next(w for w in model.average.encoder.weights if w.shape == (1, 1, 8, CLASSES))
     head.assign(30 * head)  # sure of the labels of some images
     images, moved, labelled, labels = batch
-    _, (x, *zs), _, terms = model._examples(batch, SEED, 0)
+    (*_, z_q), (x, *zs), _, terms = model._examples(batch, SEED, 0)
 
     def softmax(logits):
         return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -82,6 +84,8 @@ def test_terms_against_numpy(make_model, batch):
     mean = model.encoder(x[:8], training=True)[0][-1].mean  # of z_2, and probabilities of y
     latent_loss = np.square(mean - zs[-1][:8]).mean(axis=1)
     np.testing.assert_allclose(terms["latent_loss"], 0.25 * latent_loss, rtol=1e-4)
+    moment_loss = losses.moment_loss(z_q[:, :6])  # without the label, which has another prior
+    np.testing.assert_allclose(terms["moment_loss"], 1.5 * moment_loss, rtol=1e-4)
     teacher = softmax(model.average.encoder(images / 127.5 - 1)[0][-1].logits.numpy())
     sure = teacher.max(axis=1) >= 0.95
     assert 0 < sure.sum() < 8

@@ -22,6 +22,7 @@ RIGHT = {
     "hybrid_joints": ["", "1", "0.5,0.5"],
     "cycle_latents": [0.0, 1.0],
     "cycle_contrast": [0.0, 1.0],
+    "latent_moments": [0.0, 1.0],
     "learning_rate_fall": ["", "5,10000"],
     "profile_steps": ["", "3,4"],
     "precision": ["auto", "float32", "mixed_float16"],

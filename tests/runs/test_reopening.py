@@ -20,6 +20,7 @@ GAME = {
     "gradient_penalty": 2.0,
     "cycle_latents": 3.0,
     "cycle_contrast": 4.0,
+    "latent_moments": 5.0,
     "image_discriminator": True,
 }
 JOINTS, SHARES = {"hybrid_joints": "0.5,0.25"}, {"hybrid_joints": (0.5, 0.25)}
