@@ -49,6 +49,7 @@ def test_defaults_resolve_to_digits():
         ({"noise": -0.1}, "--noise=-0.1"),
         ({"gradient_penalty": -1.0}, "--gradient_penalty=-1.0"),
         ({"gradient_penalty": 1.0, "model": "vae"}, "--model=vae"),
+        ({"noise": 0.1, "model": "vae"}, "--noise=0.1 with --model=vae"),
         ({"gradient_penalty": 1.0, "precision": "mixed_float16"}, "--precision=mixed_float16"),
         ({"hybrid_joints": "1,x"}, "--hybrid_joints=1,x: expected shares from 0 to 1"),
         ({"hybrid_joints": "nan"}, "--hybrid_joints=nan"),

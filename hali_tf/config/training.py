@@ -135,15 +135,15 @@ def _check_devices(config):
 
 
 def _check_objective(config):
-    objective = dataclasses.asdict(config.objective)
-    del objective["noise"]  # the encoder alone has it as well
-    for flag, value in objective.items():
-        if value and config.model.kind == "vae":
+    for flag, field, value in entries(config.objective):
+        if value == field.default:
+            continue
+        if config.model.kind == "vae":
             raise UsageError(
                 f"--{flag}={value} with --model=vae, which has no game; expected --model=hali or "
                 "ali"
             )
-        if value and config.labels.encoder_only:
+        if config.labels.encoder_only and flag != "noise":  # its encoder sees the noise as well
             raise UsageError(
                 f"--{flag}={value} with --encoder_only, which has no game; drop one of the two"
             )
