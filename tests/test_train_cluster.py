@@ -56,11 +56,11 @@ def test_run_goes_on_with_another_number_of_workers(tmp_path, before, after):
     """Up to rounding as if nothing had changed, where a replica's part counts as in the batch."""
     run, flags = tmp_path / "run", (*EQUAL, "--model=vae")
     for _, _, err in cluster.train(run, before, *flags):
-        assert "was begun on" not in err
+        assert "was trained on" not in err
     checkpoint = run / "checkpoints" / "ckpt-2.index"
     saved = checkpoint.stat().st_mtime_ns
     (_, _, err), *_ = cluster.train(run, after, *flags, "--steps=3")
-    assert f"was begun on {before} devices and continues on {after}: its weights will" in err
+    assert f"was trained on {before} devices and continues on {after}: its weights will" in err
     assert checkpoint.stat().st_mtime_ns == saved  # not trained to step 2 again
     starts = json.loads((run / "run.json").read_text())
     assert [start["replicas"] for start in starts] == [before, after]

@@ -18,6 +18,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import importlib.metadata
+import itertools
 import os
 import platform
 import shlex
@@ -114,9 +115,10 @@ def trained(run_dir: str) -> list[str]:
 
 
 def check_images(config: Config, train: Split, replicas: int) -> None:
-    """Compares with the run's first start what this one trains on.
+    """Compares what this start of a run trains on with its earlier starts.
 
-    On another number of devices, it warns that results will differ slightly.
+    Where the starts have not all the same number of devices, it warns that results will differ
+    slightly.
 
     Args:
       config: as of `record_start`.
@@ -126,23 +128,23 @@ def check_images(config: Config, train: Split, replicas: int) -> None:
     Raises:
       UserError: these are other images.
     """
-    start = next((each for each in read_starts(config.run_dir) if "images" in each), None)
-    if start is None:
+    starts = [start for start in read_starts(config.run_dir) if "images" in start]
+    if not starts:
         return
-    began = start["images"]
-    difference = _difference(began, train)
+    difference = _difference(starts[0]["images"], train)
     if difference:
         raise UserError(
             f"--data_dir={config.data.data_dir}: these are not the training images that "
             f"{config.run_dir} was begun with ({difference}); "
             "name the ones it was begun with, or another --run_dir"
         )
-    if start["replicas"] != replicas:
+    numbers = [number for number, _ in itertools.groupby(start["replicas"] for start in starts)]
+    if numbers != [replicas]:
         logging.warning(
-            "%s was begun on %d devices and continues on %d: its weights will not equal those of a "
-            "run whose number of devices did not change",
+            "%s was trained on %s devices and continues on %d: its weights will not equal those of "
+            "a run whose number of devices did not change",
             config.run_dir,
-            start["replicas"],
+            ", then ".join(map(str, numbers)),
             replicas,
         )
 

@@ -92,7 +92,10 @@ def test_another_number_of_devices_is_said(tmp_path, said):
     check_images(config, images(0), 2)
     assert said() == ""
     check_images(config, images(0), 1)
-    assert "begun on 2 devices and continues on 1" in said()
+    assert "was trained on 2 devices and continues on 1: its weights will not" in said()
+    record_start(config, images(0), 1)
+    check_images(config, images(0), 2)
+    assert "was trained on 2, then 1 devices and continues on 2: its weights will not" in said()
 
 
 @pytest.mark.parametrize("left", ["metrics.jsonl", "summary.json", "checkpoints/ckpt-4.index"])
