@@ -9,6 +9,16 @@ from hali_tf.models import VAE
 from tests.models.halves import assert_trains_equally
 
 
+@pytest.fixture(name="as_written")
+def _as_written():
+    """Graphs run as they are: what TensorFlow fuses rounds otherwise, in bfloat16 by a lot."""
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False, **before})
+
+
+@pytest.mark.usefixtures("as_written")
 @pytest.mark.parametrize(
     "settings",
     [
