@@ -9,7 +9,6 @@ from hali_tf import keras_versions
 from hali_tf.layers import random
 from hali_tf.layers.convolution import BatchNorms
 from hali_tf.models.averaged import Averaged
-from hali_tf.models.draws import Draws
 from hali_tf.models.generative import Generative
 from hali_tf.models.networks import Decoder, Encoder
 from hali_tf.models.parts import mean_of_parts, share_statistics
@@ -186,10 +185,6 @@ class Autoencoder(Averaged):
 
     def _coder_variables(self):
         return keras_versions.trained(self.encoder) + keras_versions.trained(self.decoder)
-
-    def _draws(self, images, seed, replica):
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return Draws(seed, tf.shape(images)[0], replica, replicas * self._accumulate)
 
     @staticmethod
     def _mean(loss: tf.Tensor) -> tf.Tensor:

@@ -16,21 +16,22 @@ _PURPOSES = 7
 class Draws:
     """Standard normal draws for one replica's part of the global batch.
 
-    They are drawn for the whole batch and cut, so that what an example meets does not depend on
-    how many replicas share the batch.
+    What an example meets depends on its place in the global batch, and not on how many replicas
+    share it.
+
+    Args:
+      seed: int32 [2], of this step.
+      batch: int32, the number of examples on this replica.
+      replica: int32, the number of this one.
     """
 
-    def __init__(self, seed, batch, replica, replicas):
-        self._seed, self._batch, self._replica, self._replicas = seed, batch, replica, replicas
+    def __init__(self, seed: tf.Tensor, batch: tf.Tensor, replica: tf.Tensor):
+        self._seed, self._batch, self._replica = seed, batch, replica
 
     def normal(self, shape: Sequence[int], purpose: int, level: int = 0) -> tf.Tensor:
         """float32 [B, *shape]."""
         seed = random.fold(self._seed, _PURPOSES * level + purpose)
-        if self._replicas == 1:
-            return random.normal([self._batch, *shape], seed)
-        draws = random.normal([self._replicas * self._batch, *shape], seed)
-        begin = [self._replica * self._batch] + [0] * len(shape)
-        return tf.slice(draws, begin, [self._batch, *shape])
+        return random.normal_rows(self._replica * self._batch, self._batch, shape, seed)
 
     def posterior(self, shapes: Sequence[tuple[int, ...]]) -> list[tf.Tensor]:
         """For the encoder, a draw for each of z_1, z_2, ... of these shapes."""
@@ -39,7 +40,7 @@ class Draws:
     def of_hybrid(self, level: int, size: tf.Tensor) -> Draws:
         """`Draws` of their own for h_l, l = `level`, of `size` examples on this replica."""
         seed = random.fold(self._seed, _PURPOSES * level + HYBRID)
-        return Draws(seed, size, self._replica, self._replicas)
+        return Draws(seed, size, self._replica)
 
     def noisy(self, x: tf.Tensor, sigma: float, purpose: int) -> tf.Tensor:
         """Images x, float32 [B, H, W, C], with noise of this sigma."""

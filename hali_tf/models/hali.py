@@ -122,7 +122,7 @@ class HALI(Autoencoder):
         Each layer's outputs for encoded and generated examples together get mean 0 and deviation 1
         for each filter (Salimans and Kingma, 2016, section 3).
         """
-        draws = Draws(random.fold([self._seed, 0], -1), tf.shape(images)[0], 0, 1)
+        draws = Draws(random.fold([self._seed, 0], -1), tf.shape(images)[0], 0)
         of_q, of_p, _ = self._joint_examples(images, draws, training=False)
         self._games.initialize_from(of_q, of_p)
 
@@ -145,7 +145,7 @@ class HALI(Autoencoder):
 
         A term, by its name among `VALUES`, is float32 [B], differentiable in encoder and decoder.
         """
-        draws = self._draws(batch, seed, replica)
+        draws = Draws(seed, tf.shape(batch)[0], replica)
         of_q, of_p, q = self._joint_examples(batch, draws, training=True)
         entries = self.latent_shapes[-1][-1] - self.architecture.classes
         return of_q, of_p, q, self._latent_terms(self.encoder, of_q, of_p, entries)

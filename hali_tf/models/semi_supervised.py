@@ -10,7 +10,7 @@ import tensorflow as tf
 from hali_tf import keras_versions, losses
 from hali_tf.layers import random
 from hali_tf.models.autoencoder import Autoencoder
-from hali_tf.models.draws import NOISE_Q
+from hali_tf.models.draws import NOISE_Q, Draws
 from hali_tf.models.generative import to_unit
 from hali_tf.models.hali import HALI
 
@@ -35,7 +35,7 @@ class _Labelled:
         shown = {_LABELLED: labelled, **({_MOVED: moved} if self._consistency else {})}
         inputs = []
         for purpose, part in shown.items():
-            draws = self._draws(part, random.fold(seed, purpose), replica)
+            draws = Draws(random.fold(seed, purpose), tf.shape(part)[0], replica)
             x = draws.noisy(to_unit(part), self._noise, NOISE_Q)
             inputs.append([x, *draws.posterior(self.latent_shapes)])
         x, *noise = (tf.concat(parts, axis=0) for parts in zip(*inputs))

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from hali_tf import losses
 from hali_tf.models.autoencoder import Autoencoder
-from hali_tf.models.draws import POSTERIOR
+from hali_tf.models.draws import POSTERIOR, Draws
 from hali_tf.models.generative import to_unit
 
 # Half a grey level: the density of images that are reproduced exactly would have no bound.
@@ -54,7 +54,9 @@ class VAE(Autoencoder):
         nats per image.
         """
         x = to_unit(images)
-        noise = self._draws(images, seed, replica).normal(self.latent_shapes[0], POSTERIOR, 1)
+        noise = Draws(seed, tf.shape(images)[0], replica).normal(
+            self.latent_shapes[0], POSTERIOR, 1
+        )
         sigma = tf.maximum(tf.sqrt(self.variance), _LEAST_SIGMA)
         with tf.GradientTape() as tape:
             (q,), (z,) = self.encoder(x, [noise], training=True)

@@ -70,7 +70,7 @@ def step_by_halves(model, images):
             variable.assign(value)
         part = tf.constant(images[4 * half : 4 * half + 4])
         with tf.GradientTape(persistent=True) as tape:
-            of_q, of_p, _ = model._joint_examples(part, Draws(seed, 4, half, 2), training=True)
+            of_q, of_p, _ = model._joint_examples(part, Draws(seed, 4, half), training=True)
             s_q, s_p = (model.discriminator(x, zs) for x, *zs in (of_q, of_p))
             d_loss = sum(map(tf.reduce_mean, losses.discriminator_loss(s_q, s_p)))
             g_loss = sum(map(tf.reduce_mean, losses.generator_loss(s_q, s_p)))

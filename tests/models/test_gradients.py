@@ -9,6 +9,7 @@ from hali_tf import keras_versions, losses
 from hali_tf.architectures import ARCHITECTURES
 from hali_tf.layers.convolution import Dropout
 from hali_tf.models import HALI
+from hali_tf.models.draws import Draws
 from tests.models.halves import compile_to_overflow, history
 
 SEED = tf.constant([5, 6])
@@ -156,7 +157,7 @@ def _squared_slopes(discriminator, model, images, inputs=None):
 
     Of the first `inputs` of x, z_1, z_2, where the discriminator sees no more.
     """
-    draws = model._draws(images, SEED, 0)
+    draws = Draws(SEED, len(images), 0)
     of_q, _, _ = model._joint_examples(images, draws, training=True)
     parts = [v.numpy() for v in of_q[:inputs]]
     ends = np.cumsum([part[0].size for part in parts])

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from hali_tf.layers import random
 from hali_tf.models import SemiSupervisedHALI, joints
-from hali_tf.models.draws import CONDITIONAL, DROPOUT, NOISE_P, NOISE_Q, PRIOR
+from hali_tf.models.draws import CONDITIONAL, DROPOUT, NOISE_P, NOISE_Q, PRIOR, Draws
 
 SEED = tf.constant([5, 6])
 SCALES = (tf.constant(1.0), tf.constant(1.0))
@@ -16,7 +16,7 @@ SCALES = (tf.constant(1.0), tf.constant(1.0))
 
 def _sides(model, images, training=False):
     """[x, z_1, ..., z_L] of both sides, the decoder's as {l: examples of h_l}, p's l is L + 1."""
-    draws = model._draws(images, SEED, 0)
+    draws = Draws(SEED, len(images), 0)
     of_q, of_p, _ = model._joint_examples(images, draws, training)
     numbers = joints.sizes(model.hybrid_joints, tf.shape(images)[0])
     parts = [tf.split(v, list(numbers.values())) for v in of_p]
@@ -41,7 +41,7 @@ def test_latents_are_the_encoders_from_level_l_on_and_the_decoders_below(
     model = make_model(levels, compiled=False, noise=0.1, hybrid_joints=shares)
     of_q, parts = _sides(model, images)
     assert list(parts) == [levels + 1, *(l for l in range(levels, 0, -1) if shares[l - 1])]
-    draws = model._draws(images, SEED, 0)
+    draws = Draws(SEED, len(images), 0)
     for l, (x, *zs) in parts.items():
         count = 8 if l > levels else round(8 * shares[l - 1])
         assert {len(v) for v in (x, *zs)} == {count}
@@ -61,7 +61,7 @@ def test_latents_are_the_encoders_from_level_l_on_and_the_decoders_below(
 
 
 def test_joints_have_draws_of_their_own(make_model, images):
-    draws = make_model(compiled=False)._draws(images, SEED, 0)
+    draws = Draws(SEED, len(images), 0)
     made = [d.normal([50], NOISE_P) for d in (draws, draws.of_hybrid(1, 8), draws.of_hybrid(2, 8))]
     correlations = np.corrcoef([np.ravel(d) for d in made])
     assert np.abs(correlations - np.eye(3)).max() < 0.2
@@ -79,7 +79,7 @@ def test_batch_norm_sees_both_kinds_of_latents(make_model, images):
 def test_encoder_and_discriminator_see_the_same_noise(make_model, images):
     """Of a real image: z_1 is drawn for x + n, and the discriminator sees that x + n beside it."""
     model = make_model(compiled=False, noise=0.3)
-    draws = model._draws(images, SEED, 0)
+    draws = Draws(SEED, len(images), 0)
     (x, z_1, _), _, _ = model._joint_examples(images, draws, training=False)
     noisy = images / np.float32(127.5) - 1 + 0.3 * draws.normal([8, 8, 1], NOISE_Q)
     np.testing.assert_allclose(x, noisy, atol=1e-5)
@@ -91,7 +91,7 @@ def _by_hand(model, images):
     """Losses and gradients, each joint's mean taken by itself and weighed."""
     dropout = random.fold(random.fold(SEED, DROPOUT), 0)
     with tf.GradientTape(persistent=True) as tape:
-        draws = model._draws(images, SEED, 0)
+        draws = Draws(SEED, len(images), 0)
         of_q, of_p, _ = model._joint_examples(images, draws, training=True)
         x, *zs = (tf.concat(pair, axis=0) for pair in zip(of_q, of_p))
         s = model.discriminator(x, zs, training=True, seed=dropout)

@@ -115,7 +115,7 @@ def test_replicas_compile_with_xla(make_model, two_replicas, images, settings):
 
 def test_replicas_draw_their_parts_of_the_batchs_noise():
     seed = tf.constant([1, 2])
-    halves = [Draws(seed, 4, replica, 2).normal([3], 0) for replica in range(2)]
-    whole = Draws(seed, 8, 0, 1).normal([3], 0)
+    halves = [Draws(seed, 4, replica).normal([3], 0) for replica in range(2)]
+    whole = Draws(seed, 8, 0).normal([3], 0)
     np.testing.assert_array_equal(tf.concat(halves, 0), whole)
     assert np.abs(halves[0] - halves[1]).min() > 0

@@ -9,6 +9,7 @@ from hali_tf.data import Split, semi_supervised_batches
 from hali_tf.keras_versions import tf_variable
 from hali_tf.layers import random
 from hali_tf.models import LabelledEncoder, SemiSupervisedHALI
+from hali_tf.models.draws import Draws
 
 CLASSES = 3
 SEED = tf.constant([5, 6])
@@ -91,7 +92,7 @@ def test_terms_against_numpy(make_model, batch):
     assert 0 < sure.sum() < 8
     shown = np.concatenate([labelled, moved])
     parts = [
-        model._draws(part, random.fold(SEED, purpose), 0).posterior(model.latent_shapes)
+        Draws(random.fold(SEED, purpose), len(part), 0).posterior(model.latent_shapes)
         for part, purpose in ((labelled, -1), (moved, -2))
     ]
     noises = [np.concatenate(of_level) for of_level in zip(*parts)]

@@ -22,7 +22,7 @@ def _make_vae(make_model):
 def _pass(model, images):
     """x, q, the decoded draw of z, as the step makes them."""
     x = tf.cast(images, tf.float32) / 127.5 - 1
-    noise = Draws(SEED, len(images), 0, 1).normal([6], POSTERIOR, 1)
+    noise = Draws(SEED, len(images), 0).normal([6], POSTERIOR, 1)
     (q,), _ = model.encoder(x, [noise], training=True)
     return x, q, model.decoder(q.mean + q.stddev * noise, training=True)[0]
 
