@@ -163,11 +163,11 @@ def _squared_slopes(discriminator, model, images, inputs=None):
     ends = np.cumsum([part[0].size for part in parts])
     squares = []
     for example in np.concatenate([part.reshape(len(images), -1) for part in parts], axis=1):
-        steps = 1e-2 * np.eye(ends[-1])
+        steps = 1e-3 * np.eye(ends[-1])  # larger ones meet more kinks of leaky ReLU
         moved = np.split(np.concatenate([example + steps, example - steps]), ends[:-1], axis=1)
         x, *zs = (np.float32(m.reshape(-1, *part.shape[1:])) for m, part in zip(moved, parts))
         up, down = np.split(np.float64(discriminator(x, zs)), 2)
-        squares.append(np.sum(((up - down) / 2e-2) ** 2))
+        squares.append(np.sum(((up - down) / 2e-3) ** 2))
     return np.mean(squares)
 
 
