@@ -46,7 +46,8 @@ def section(
         for number, values in questions[name].headline(answer).items()
     }
     return markdown.page(
-        claims(questions, findings, missing), seeds(_groups(context.subjects), headlines)
+        claims(questions, findings, missing, _chosen(context.subjects)),
+        seeds(_groups(context.subjects), headlines),
     )
 
 
@@ -54,6 +55,7 @@ def claims(
     questions: Mapping[str, Question],
     findings: Mapping[str, Mapping[str, Finding]],
     missing: Mapping[str, str],
+    chosen: str = "",
 ) -> str:
     """The claims of all questions as Markdown; "" where there are none.
 
@@ -61,6 +63,7 @@ def claims(
       questions: by name.
       findings: of the questions that were answered.
       missing: name of each other question to why it has no answer.
+      chosen: which models the claims are about, where that is not plain.
     """
     rows = []
     for name, question in questions.items():
@@ -81,6 +84,7 @@ def claims(
         + ", ".join(f"{verdict} {count}" for verdict, count in sorted(verdicts.items()))
         + ".",
         _METHOD,
+        chosen,
         markdown.table(["section", "the paper's claim", "here", "interval", "verdict"], rows),
     )
 
@@ -109,6 +113,15 @@ def seeds(groups: Mapping[str, list[str]], headlines: Mapping[str, Mapping[str, 
         return ""
     head = ["", "model", "trainings", "mean", "single trainings"]
     return markdown.page("### Over seeds of training", _SEEDS, markdown.table(head, rows))
+
+
+def _chosen(subjects):
+    """Which model of several of one kind the claims are about: the first (see `claims.roles`)."""
+    kinds = collections.defaultdict(list)
+    for subject in subjects:
+        kinds[kind_of(subject.name)].append(subject.name)
+    chosen = [f"{kind} means {names[0]}" for kind, names in kinds.items() if len(names) > 1]
+    return f"In the claims {', '.join(chosen)}." if chosen else ""
 
 
 def _groups(subjects):

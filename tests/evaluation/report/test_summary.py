@@ -37,6 +37,16 @@ def test_claims_of_every_question_are_listed_where_nothing_was_answered():
             assert statement in text
 
 
+def test_of_several_models_of_a_kind_the_claims_say_which_they_are_about():
+    def chosen(*names):
+        return summary._chosen([types.SimpleNamespace(name=name) for name in names])
+
+    assert chosen("HALI", "ALI", "VAE") == ""
+    several = chosen("HALI a", "ALI b", "VAE", "ALI c", "HALI d")
+    assert several == "In the claims HALI means HALI a, ALI means ALI b."
+    assert several in summary.claims({"toy": Toy()}, {"toy": {}}, {}, several)
+
+
 def test_seeds_are_pooled_by_model_and_level():
     groups = {"HALI": ["HALI a", "HALI b", "HALI c"]}
     values = {"HALI a z_1": 0.2, "ALI": 0.9, "HALI b z_1": 0.3, "HALI c z_1": 0.4, "HALI a z_2": 1}
