@@ -1,0 +1,125 @@
+"""Writes the tables of docs/celeba64.md that have a row for each attribute, as CSV files.
+
+  python scripts/attribute_tables.py --evaluation=runs/faces/seed_0/evaluation
+
+The numbers are those of the evaluation's attributes.json (by its first classifier), innovation.json
+and representation.json, in per cent, and beside them the published ones.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import flags
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from hali_tf import command, files
+from hali_tf.errors import UserError
+from hali_tf.evaluation.report import published
+
+_MODULE = "hali_tf.attribute_tables"
+
+
+def main() -> None:
+    """Reads the answers; writes four tables."""
+    evaluation, docs = flags.FLAGS.evaluation, flags.FLAGS.docs
+    if not os.path.isdir(docs):
+        raise UserError(f"--docs={docs}: no such folder; start the script at the repository's root")
+    answers = {
+        name: _answer(evaluation, name) for name in ("attributes", "innovation", "representation")
+    }
+    for name, columns in tables(answers).items():
+        path = os.path.join(docs, f"{name}.csv")
+        files.write_text(path, _csv(columns))
+        print(f"{path} renewed")
+
+
+def _answer(evaluation, name):
+    path = os.path.join(evaluation, f"{name}.json")
+    content = files.read_json(path)
+    if content is None:
+        raise UserError(
+            f"--evaluation={evaluation}: there is no {name}.json; run hali_tf.evaluate with "
+            "--attribute_classifier first"
+        )
+    return content["answer"]
+
+
+def tables(answers: Mapping[str, Any]) -> dict[str, dict[str, Sequence]]:
+    """Name of each file to its columns.
+
+    Args:
+      answers: of the questions "attributes", "innovation" and "representation".
+    """
+    attributes, representation = answers["attributes"], answers["representation"]
+    reading = next(iter(attributes["readings"].values()))
+    kept = {label: reading["levels"][label] for label in ["Data", *reading["levels"]]}
+    found = {label: row["balanced"] for label, row in representation["rows"].items()}
+    entries = answers["innovation"]["labels"]
+    return {
+        "attributes_balanced": {
+            **_named(reading["attributes"]),
+            **{label: _tenths(row["balanced"]) for label, row in kept.items()},
+            **_published(published.attribute_preservation(), reading["attributes"]),
+        },
+        "attributes_plain": {
+            **_named(reading["attributes"]),
+            **{label: _tenths(row["plain"]) for label, row in kept.items()},
+        },
+        "representation": {
+            **_named(representation["attributes"]),
+            **{label: _tenths(row) for label, row in found.items()},
+            **_published(published.attribute_prediction(), representation["attributes"]),
+        },
+        "innovation": {
+            **_named(entries),
+            **{
+                heading: [form.format(factor * row[key]) for row in entries.values()]
+                for heading, key, factor, form in (
+                    ("entry", "entry", 1, "{}"),
+                    ("correlation, training", "correlation", 1, "{:.3f}"),
+                    ("correlation, validation", "correlation_validation", 1, "{:.3f}"),
+                    ("changed", "changed", 100, "{:.0f}"),
+                    ("changed by other entries", "changed_by_other_entries", 100, "{:.0f}"),
+                    ("other decisions changed", "others_changed", 1, "{:.1f}"),
+                )
+            },
+        },
+    }
+
+
+def _named(attributes):
+    return {"attribute": [name.replace("_", " ") for name in attributes]}
+
+
+def _tenths(values):
+    return [f"{value:.1f}" for value in values]
+
+
+def _published(paper, attributes):
+    return {
+        f"{model}, published": [column[name] for name in attributes]
+        for model, column in paper.items()
+    }
+
+
+def _csv(columns):
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values()))
+    return text.getvalue()
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string(
+        "evaluation", None, "folder RUN/evaluation to read", required=True, module_name=_MODULE
+    )
+    flags.DEFINE_string("docs", "docs/celeba64", "folder of the CSV files", module_name=_MODULE)
+    command.run(main, __doc__)
