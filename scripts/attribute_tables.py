@@ -88,6 +88,9 @@ def tables(answers: Mapping[str, Any]) -> dict[str, dict[str, Sequence]]:
                     ("changed", "changed", 100, "{:.0f}"),
                     ("changed by other entries", "changed_by_other_entries", 100, "{:.0f}"),
                     ("other decisions changed", "others_changed", 1, "{:.1f}"),
+                    ("changed along its axis", "changed_along_axis", 100, "{:.0f}"),
+                    ("changed along other axes", "changed_along_other_axes", 100, "{:.0f}"),
+                    ("changed along random axes", "changed_along_random_axes", 100, "{:.0f}"),
                 )
             },
         },

@@ -29,6 +29,9 @@ ANSWERS = {
                 "changed": 0.2,
                 "changed_by_other_entries": 0.131,
                 "others_changed": 3.96,
+                "changed_along_axis": 0.6,
+                "changed_along_other_axes": 0.31,
+                "changed_along_random_axes": 0.1,
             }
             for name, entry in zip(NAMES, (5, 60))
         }
@@ -65,8 +68,8 @@ def test_tables_have_a_row_for_each_attribute_and_the_published_numbers(tmp_path
     plain = ["attribute,Data,HALI z_1", "Bald,91.0,90.0", "Big Nose,61.0,60.1"]
     assert lines("attributes_plain") == plain
     assert lines("innovation")[1:] == [
-        "Bald,5,-0.250,0.125,20,13,4.0",
-        "Big Nose,60,-0.250,0.125,20,13,4.0",
+        "Bald,5,-0.250,0.125,20,13,4.0,60,31,10",
+        "Big Nose,60,-0.250,0.125,20,13,4.0,60,31,10",
     ]
     assert [line.split(",")[:3] for line in lines("representation")[1:]] == [
         ["Bald", "60.0", "75"],

@@ -6,34 +6,33 @@ encoded z_1, which changes as the decoded one did and keeps all that z_2 does no
 is decoded to an image. Where there are more than two levels, z_2 is read as the top one.
 
 With labels, the entry of each attribute or class is the one of the highest correlation on training
-images. With an attribute classifier, its decisions before the change (on the reconstruction from
-z_1) and after it tell whether the attribute changes in the direction of that correlation, and how
-many others change.
+images, and its axis leads from the mean z_2 of images without it to that of images with it. With an
+attribute classifier, its decisions before the change (on the reconstruction from z_1) and after it
+tell whether the attribute changes in the direction of that correlation, and how many others change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from hali_tf.drawing.strips import Strips, save_strips
-from hali_tf.evaluation import attribute_classifier, traversal
+from hali_tf.evaluation import attribute_classifier, axes, traversal
 from hali_tf.evaluation.claims import Finding, above
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
-from hali_tf.measures import intervals
 from hali_tf.measures.correlations import all_pairs, of_columns
-from hali_tf.measures.latents import innovated, scale
+from hali_tf.measures.latents import scale_along
 from hali_tf.measures.spectra import by_strength
 from hali_tf.models.coder import Coder
 from hali_tf.progress import progress_bar
 
 SCALARS = traversal.scalars(2, 2)
-FLIP = -3.0  # multiplies an entry where the classifier decides: the other sign, and far out
 _CORRELATED, _MEASURED = 4000, 100  # images
-_SHOWN_IMAGES, _SHOWN_ENTRIES = 3, 4
+_SHOWN_IMAGES, _SHOWN_LABELS = 3, 4
+_NEAR = 0.5  # cosine of axes of which one is shown
 _HOW_MEASURED = """\
 An entry moves an image towards an attribute or away from it, by the sign of their correlation.
 Changed: of those of {images} validation images that are not yet where the entry moves them, the
@@ -41,7 +40,11 @@ share for which the classifier's decision changes, in that direction. By other e
 after the entries of other labels, each in the direction of its own correlation with this one.
 Others: how many of the other decisions change, in either direction. In brackets 95 % intervals by
 the bootstrap over images."""
-_MEASURES = ("changed", "changed_by_other_entries", "others_changed")
+_OF_AXES = """\
+The paper has single entries alone. But all directions of z_2 are alike to the prior, so a label may
+belong to any. Its axis leads from the mean of z_2 over training images without it to the mean over
+those with it, and has the length 1; the table has the correlation of validation images' components
+along it, and the same shares as above when this component is multiplied."""
 
 
 class Innovation(Question):
@@ -64,27 +67,32 @@ class Innovation(Question):
         return attribute_classifier.inputs(context)
 
     def answer(self, context: Context) -> dict:
-        """The entry of each label, what the classifier says of it; strips of validation images."""
+        """Entry and axis of each label, what the classifier says; strips of validation images."""
         coder, held_out = context.subject.coder, context.split("validation")
         used = _MEASURED if held_out.labels is None else _CORRELATED
         images = np.asarray(held_out.images[:used])
         zs = coder.encode(images)
         result = {"scalars": SCALARS.tolist(), "labels": {}}
+        by_entry = np.eye(zs[-1].shape[-1], dtype=np.float32)
         if held_out.labels is None:
-            components = progress_bar(range(zs[-1].shape[-1]), "innovate")
+            components = progress_bar(range(len(by_entry)), "innovate")
             spectra = traversal.effects(coder, zs[-1], coder.num_levels, components)
-            shown = {f"entry {k}": k for k in by_strength(spectra)[:_SHOWN_ENTRIES]}
+            shown = {"": {f"entry {k}": by_entry[k] for k in by_strength(spectra)[:_SHOWN_LABELS]}}
         else:
-            result["labels"], on_training = _entries(
+            result["labels"], towards = _correlations(
                 context, coder, zs[-1], held_out.labels[:_CORRELATED]
             )
             if context.source.multi_label and context.classifier_dirs:
-                _measure(context, coder, [z[:_MEASURED] for z in zs], on_training, result)
-            shown = _most_correlated(result["labels"])
+                _measure(context, coder, [z[:_MEASURED] for z in zs], towards, result)
+            names = list(names_of_entries(result["labels"]).items())[:_SHOWN_LABELS]
+            shown = {
+                "": {f"{name}\nz_2[{k}]": by_entry[k] for k, name in names},
+                "_axes": _most_correlated(result["labels"], axes.unit(towards)),
+            }
         few = [z[:_SHOWN_IMAGES] for z in zs]
-        save_strips(
-            context.path("innovation.png"), strips(coder, images[:_SHOWN_IMAGES], few, shown)
-        )
+        for suffix, vectors in shown.items():
+            drawn = strips(coder, images[:_SHOWN_IMAGES], few, vectors)
+            save_strips(context.path(f"innovation{suffix}.png"), drawn)
         return result
 
     def report(self, answer: dict) -> str:
@@ -100,7 +108,14 @@ class Innovation(Question):
                 "The data has no labels: the entries of z_2 that change the images most are shown.",
                 *figure,
             )
-        return markdown.page(_result(answer), *figure, *_table(answer))
+        return markdown.page(
+            _result(answer),
+            *figure,
+            *_table(answer),
+            _OF_AXES,
+            "![innovations along axes](innovation_axes.png)",
+            _table_of_axes(answer),
+        )
 
     def findings(self, answer: dict) -> dict[str, Finding]:
         """By the difference of the shares, mean over the attributes."""
@@ -108,7 +123,7 @@ class Innovation(Question):
         if not measured or measured["changed_by_other_entries"] is None:
             return {}
         figure = f"{measured['changed']:.0%} and {measured['changed_by_other_entries']:.0%}"
-        return {"control": above(figure, measured["difference"]["interval"])}
+        return {"control": above(figure, measured["intervals"]["difference"])}
 
 
 def _result(answer):
@@ -128,7 +143,9 @@ def _result(answer):
         f"{words} Multiplying the entry of a label by {measured['scalar']:g} changes the "
         f"classifier's decision on it in the entry's direction for {_cell(measured, 'changed')} of "
         f"the images that can change so{others}; on average {_cell(measured, 'others_changed')} "
-        "of the other decisions change as well."
+        "of the other decisions change as well. The same along the axis of a label in z_2: "
+        f"{_cell(measured, 'changed_along_axis')}, along random axes "
+        f"{_cell(measured, 'changed_along_random_axes')}."
     )
 
 
@@ -139,7 +156,7 @@ def _table(answer):
         "correlation on validation images."
     )
     head = ["label", "entry", "correlation, training", "validation"]
-    measures = _MEASURES if "measured" in answer else ()
+    measures = axes.MEASURES[:3] if "measured" in answer else ()
     if measures:
         method = f"{method} {_HOW_MEASURED.format(**answer['measured'])}"
         head += ["changed", "by other entries", "others"]
@@ -158,95 +175,61 @@ def _table(answer):
     return method, markdown.table(head, rows)
 
 
+def _table_of_axes(answer):
+    """The same for the axis of each label."""
+    head = ["label", "correlation, validation"]
+    measures = axes.MEASURES[3:7] if "measured" in answer else ()
+    if measures:
+        head += ["changed", "along other axes", "others", "along random axes"]
+    rows = [
+        [
+            name,
+            markdown.with_interval(row["axis_correlation"], row["axis_interval"], "+.3f"),
+            *(_cell(row, measure) for measure in measures),
+        ]
+        for name, row in answer["labels"].items()
+    ]
+    return markdown.table(head, rows)
+
+
 def _cell(row, measure):
-    return markdown.cell(row, measure, ".1f" if measure == "others_changed" else ".0%")
-
-
-def innovate(
-    coder: Coder, z_1: np.ndarray, z_top: np.ndarray, entry: int, scalar: float
-) -> np.ndarray:
-    """Images changed by one entry.
-
-    Args:
-      coder: of two levels or more.
-      z_1: of the encoded images, float32 [N, *latent].
-      z_top: z_L of the same, float32 [N, d].
-      entry: number of an entry of z_L.
-      scalar: what it is multiplied by.
-
-    Returns:
-      uint8 [N, H, W, C].
-    """
-    return coder.decode(innovated(coder, z_1, z_top, scale(z_top, entry, scalar)), 1)
-
-
-def changes(
-    coder: Coder,
-    zs: list[np.ndarray],
-    entries: Iterable[int],
-    decide: Callable[[np.ndarray], np.ndarray],
-) -> tuple[np.ndarray, np.ndarray]:
-    """The classifier's decisions before and after the change of each entry.
-
-    Args:
-      coder: of two levels or more.
-      zs: encoded images, float32 [N, *latent] for each level.
-      entries: E numbers.
-      decide: uint8 images [N, H, W, C] to decisions uint8 [N, A].
-
-    Returns:
-      uint8 [N, A] and [N, E, A].
-    """
-    after = [decide(innovate(coder, zs[0], zs[-1], k, FLIP)) for k in entries]
-    return decide(coder.decode(zs[0], 1)), np.stack(after, axis=1)
-
-
-def in_direction(
-    before: np.ndarray, after: np.ndarray, z: np.ndarray, signs: np.ndarray
-) -> np.ndarray:
-    """Which decisions could change in the direction of an entry, and which did.
-
-    Args:
-      before: uint8 [N, A], decisions.
-      after: uint8 [N, E, A], after each entry was multiplied by `FLIP`.
-      z: float32 [N, E], the entries.
-      signs: [E, A], of the correlation of entry and attribute.
-
-    Returns:
-      bool [N, 2, E, A].
-    """
-    target = (FLIP - 1) * z[:, :, np.newaxis] * signs > 0  # whether the attribute is to be there
-    could = target != before[:, np.newaxis]
-    return np.stack([could, could & (after == target)], axis=1)
+    return markdown.cell(row, measure, ".1f" if measure.startswith("others") else ".0%")
 
 
 def strips(
-    coder: Coder, images: np.ndarray, zs: list[np.ndarray], entries: dict[str, int]
+    coder: Coder,
+    images: np.ndarray,
+    zs: Sequence[np.ndarray],
+    vectors: Mapping[str, np.ndarray],
 ) -> Strips:
-    """For each image and entry, the image at each of `SCALARS`, and the original last.
+    """For each image and axis, the image at each of `SCALARS`, and the original last.
 
     Args:
       coder: of two levels or more.
       images: uint8 [N, H, W, C].
       zs: their encodings, float32 [N, *latent] for each level.
-      entries: label to number.
+      vectors: label to the axis along which z_L is multiplied, float32 [d], of length 1.
 
     Returns:
       The rows of an image follow each other.
     """
     rows = np.stack(
         [
-            np.stack([innovate(coder, zs[0], zs[-1], k, f) for f in SCALARS] + [images], axis=1)
-            for k in entries.values()
+            np.stack(
+                [axes.innovate(coder, zs, scale_along(zs[-1], axis, f)) for f in SCALARS]
+                + [images],
+                axis=1,
+            )
+            for axis in vectors.values()
         ],
         axis=1,
     )
     columns = [f"× {f:g}" for f in SCALARS] + ["original"]
-    return Strips(rows.reshape(-1, *rows.shape[2:]), columns, list(entries) * len(images))
+    return Strips(rows.reshape(-1, *rows.shape[2:]), columns, list(vectors) * len(images))
 
 
-def _entries(context, coder, z_validation, validation_labels):
-    """Label name to its entry and correlations; and all correlations on training, [A, d]."""
+def _correlations(context, coder, z_validation, validation_labels):
+    """Label name to its entry and correlations; and where each label's axis points, [A, d]."""
     source, train = context.source, context.split("train")
     rows = train.draw(_CORRELATED)
     z, train_labels = coder.encode(np.asarray(train.images[rows]))[-1], train.labels[rows]
@@ -257,24 +240,32 @@ def _entries(context, coder, z_validation, validation_labels):
         train_labels = train_labels[:, np.newaxis] == classes
         validation_labels = validation_labels[:, np.newaxis] == classes
     on_training = all_pairs(z, train_labels)
+    towards = on_training * z.std(axis=0)  # in proportion to the difference of the two means
     entries = np.argmax(np.abs(on_training), axis=1)
     on_validation, ends = of_columns(z_validation[:, entries], validation_labels)
+    along_axis, axis_ends = of_columns(z_validation @ towards.T, validation_labels)
     labels = {
         str(name): {
             "entry": int(k),
             "correlation": float(on_training[i, k]),
             "correlation_validation": float(on_validation[i]),
             "correlation_interval": ends[:, i].tolist(),
+            "axis_correlation": float(along_axis[i]),
+            "axis_interval": axis_ends[:, i].tolist(),
         }
         for i, (name, k) in enumerate(zip(names, entries))
     }
-    return labels, on_training
+    return labels, towards
 
 
-def _most_correlated(labels):
-    """Row label to entry, of the labels best correlated on validation images, each entry once."""
-    names = list(names_of_entries(labels).items())[:_SHOWN_ENTRIES]
-    return {f"{name}\nz_2[{k}]": k for k, name in names}
+def _most_correlated(labels, vectors):
+    """Row label to axis: the best correlated on validation images, none near another one."""
+    chosen = {}
+    ranked = sorted(zip(labels, vectors), key=lambda pair: -labels[pair[0]]["axis_correlation"])
+    for name, axis in ranked:
+        if all(abs(axis @ other) < _NEAR for other in chosen.values()):
+            chosen[f"{name}\nits axis"] = axis.astype(np.float32)
+    return dict(list(chosen.items())[:_SHOWN_LABELS])
 
 
 def names_of_entries(labels: dict[str, dict]) -> dict[int, str]:
@@ -289,47 +280,17 @@ def names_of_entries(labels: dict[str, dict]) -> dict[int, str]:
     return names
 
 
-def _measure(context, coder, zs, correlation, result):
-    """Adds shares of changed decisions to the rows of the labels, and their means."""
-    classifier = attribute_classifier.load(context)
+def _measure(context, coder, zs, towards, result):
+    """Adds what the classifier says to the rows of the labels, and the means."""
     rows = list(result["labels"].values())
-    entries = sorted({row["entry"] for row in rows})
-    own = [entries.index(row["entry"]) for row in rows]
-    progress = progress_bar(entries, "innovate")
-    before, after = changes(coder, zs, progress, classifier.decide)
-    signs = np.sign(correlation[:, entries]).T
-    directed = in_direction(before, after, zs[-1][:, entries], signs)
-    any_change = (after != before[:, np.newaxis])[:, np.newaxis]
-    values = np.concatenate([directed, any_change], axis=1)
-    of_label, is_own = np.arange(len(rows)), np.zeros(signs.shape, bool)
-    is_own[own, of_label] = True
-
-    def shares(means):
-        """Of means [..., 3, E, A]: `_MEASURES` of each label, [..., 3, A]."""
-        possible, found, changed = np.moveaxis(means, -3, 0)
-        share = np.divide(found, possible, out=np.zeros_like(found), where=possible > 0)
-        others = np.sum(share, axis=-2, where=~is_own) / max(len(entries) - 1, 1)
-        with_it = changed.sum(axis=-1)[..., own] - changed[..., own, of_label]
-        return np.stack([share[..., own, of_label], others, with_it], axis=-2)
-
-    def with_means(means):
-        """The same with the mean of all labels last."""
-        found = shares(means)
-        return np.concatenate([found, found.mean(axis=-1, keepdims=True)], axis=-1)
-
-    value, ends = with_means(values.mean(axis=0)), intervals.bootstrap(values, with_means)
-    result["measured"] = {"images": len(zs[0]), "scalar": FLIP}
-    for i, row in enumerate([*rows, result["measured"]]):
-        row.update(zip(_MEASURES, value[:, i].tolist()))
-        row["intervals"] = dict(zip(_MEASURES, ends[:, :, i].T.tolist()))
-        if len(entries) == 1:
-            row["changed_by_other_entries"] = None
-
-    def difference(means):
-        found = shares(means).mean(axis=-1)
-        return found[..., 0] - found[..., 1]
-
-    result["measured"]["difference"] = {
-        "value": float(difference(values.mean(axis=0))),
-        "interval": intervals.bootstrap(values, difference).tolist(),
-    }
+    *of_labels, mean = axes.measure(
+        coder,
+        zs,
+        towards,
+        [row["entry"] for row in rows],
+        attribute_classifier.load(context).decide,
+        context.seed,
+    )
+    for row, measured in zip(rows, of_labels):
+        row.update(measured)
+    result["measured"] = {"images": len(zs[0]), "scalar": axes.FLIP, **mean}

@@ -96,9 +96,10 @@ def innovate(coder: Coder, images: np.ndarray, names: Sequence[str], component: 
         raise UserError("innovate: the run has one level, it takes two; use traverse instead")
     zs = coder.encode(images)
     components = _components(coder, zs[-1], coder.num_levels, component)
-    entries = {f"z_{coder.num_levels}[{k}]": k for k in components}
-    strips = innovation.strips(coder, images, zs, entries)
-    return _named(strips, [name for name in names for _ in entries])
+    by_entry = np.eye(zs[-1].shape[-1], dtype=np.float32)
+    vectors = {f"z_{coder.num_levels}[{k}]": by_entry[k] for k in components}
+    strips = innovation.strips(coder, images, zs, vectors)
+    return _named(strips, [name for name in names for _ in vectors])
 
 
 def _named(strips, names):

@@ -20,6 +20,17 @@ def scale(z: np.ndarray, component: int, scalar: float) -> np.ndarray:
     return scaled
 
 
+def scale_along(z: np.ndarray, axis: np.ndarray, scalar: float) -> np.ndarray:
+    """`z` with its component along an axis multiplied; that of an entry is `scale`.
+
+    Args:
+      z: float32 [N, d].
+      axis: float32 [d], of length 1.
+      scalar: the factor.
+    """
+    return z + (scalar - 1) * np.outer(z @ axis, axis)
+
+
 def innovated(coder: Coder, z_1: np.ndarray, z_top: np.ndarray, changed: np.ndarray) -> np.ndarray:
     """z_1 without the innovation: the difference that a change of z_L makes to the decoded z_1.
 

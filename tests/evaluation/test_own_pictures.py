@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from hali_tf.errors import UsageError, UserError
-from hali_tf.evaluation import innovation, own_pictures, traversal
+from hali_tf.evaluation import axes, own_pictures, traversal
+from hali_tf.measures.latents import scale
 from hali_tf.models.coder import Coder
 from tests.evaluation.linear import Linear
 
@@ -99,7 +100,7 @@ def test_innovate_rows_are_of_an_image_each(coder):
     assert sorted(labels[:2]) == ["a.jpg\nz_2[0]", "a.jpg\nz_2[1]"] and labels[2][:5] == "b.png"
     zs = coder.encode(IMAGES)
     row = labels.index("b.png\nz_2[1]")
-    expected = innovation.innovate(coder, *zs, 1, -3.0)[1]
+    expected = axes.innovate(coder, zs, scale(zs[-1], 1, -3.0))[1]
     np.testing.assert_array_equal(rows[row, 0], expected)
     np.testing.assert_array_equal(rows[row, -1], IMAGES[1])
     assert_strips(own_pictures.innovate(coder, IMAGES, NAMES, 0), (2, 8))

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from hali_tf.evaluation import innovation
+from hali_tf.evaluation import axes
 from hali_tf.exploring import views
+from hali_tf.measures.latents import scale
 from hali_tf.models.coder import Coder
 from tests.evaluation.linear import Linear
 
@@ -40,7 +41,7 @@ def test_entries_are_set_and_details_kept(coder):
     np.testing.assert_array_equal(changed, IMAGES[0] + 10)
     without = views.vary(coder, zs, {0: 2.0}, {}, keep_details=False)
     np.testing.assert_array_equal(without[..., 0], [[140, 100], [100, 140]])
-    by_factor = innovation.innovate(coder, zs[0], zs[1], 0, 2.0)
+    by_factor = axes.innovate(coder, zs, scale(zs[1], 0, 2.0))
     np.testing.assert_array_equal(changed, by_factor[0])
     np.testing.assert_array_equal(zs[1], coder.encode(IMAGES[:1])[1])
 

@@ -14,6 +14,16 @@ def test_scale_multiplies_one_component():
     np.testing.assert_array_equal(latents.scale(maps, 0, 5.0)[0, 1, 0], [5, 1, 1])
 
 
+def test_scale_along_multiplies_the_component_along_an_axis():
+    vectors = np.array([[1, 2], [3, 4]], np.float32)
+    entry = np.float32([0, 1])
+    by_entry = latents.scale_along(vectors, entry, -3.0)
+    np.testing.assert_array_equal(by_entry, latents.scale(vectors, 1, -3.0))
+    # The components along (0.6, 0.8) are 2.2 and 5; as much is added of them.
+    between = latents.scale_along(vectors, np.float32([0.6, 0.8]), 2.0)
+    np.testing.assert_allclose(between, [[2.32, 3.76], [6, 8]], rtol=1e-6)
+
+
 def test_path_of_vectors_is_an_arc():
     path = latents.path(np.float32([2, 0]), np.float32([0, 2]), 3)
     np.testing.assert_allclose(path, [[2, 0], [2**0.5, 2**0.5], [0, 2]], atol=1e-6)
