@@ -34,6 +34,12 @@ def main() -> None:
     answers = {
         name: _answer(evaluation, name) for name in ("attributes", "innovation", "representation")
     }
+    rows = answers["innovation"]["labels"].values()
+    if not rows or not all("changed_along_axis" in row for row in rows):
+        raise UserError(
+            f"--evaluation={evaluation}: innovation.json is of an older version or without a "
+            "classifier; run hali_tf.evaluate with --attribute_classifier first"
+        )
     for name, columns in tables(answers).items():
         path = os.path.join(docs, f"{name}.csv")
         files.write_text(path, _csv(columns))
@@ -85,12 +91,27 @@ def tables(answers: Mapping[str, Any]) -> dict[str, dict[str, Sequence]]:
                     ("entry", "entry", 1, "{}"),
                     ("correlation, training", "correlation", 1, "{:.3f}"),
                     ("correlation, validation", "correlation_validation", 1, "{:.3f}"),
-                    ("changed", "changed", 100, "{:.0f}"),
-                    ("changed by other entries", "changed_by_other_entries", 100, "{:.0f}"),
+                    ("changed, per cent", "changed", 100, "{:.0f}"),
+                    (
+                        "changed by other entries, per cent",
+                        "changed_by_other_entries",
+                        100,
+                        "{:.0f}",
+                    ),
                     ("other decisions changed", "others_changed", 1, "{:.1f}"),
-                    ("changed along its axis", "changed_along_axis", 100, "{:.0f}"),
-                    ("changed along other axes", "changed_along_other_axes", 100, "{:.0f}"),
-                    ("changed along random axes", "changed_along_random_axes", 100, "{:.0f}"),
+                    ("changed along its axis, per cent", "changed_along_axis", 100, "{:.0f}"),
+                    (
+                        "changed along other axes, per cent",
+                        "changed_along_other_axes",
+                        100,
+                        "{:.0f}",
+                    ),
+                    (
+                        "changed along random axes, per cent",
+                        "changed_along_random_axes",
+                        100,
+                        "{:.0f}",
+                    ),
                 )
             },
         },

@@ -77,6 +77,16 @@ def test_tables_have_a_row_for_each_attribute_and_the_published_numbers(tmp_path
     ]
 
 
+def test_innovation_without_a_classifier_is_an_error_of_one_line(tmp_path):
+    without = {"labels": {"Bald": {"entry": 5}}}
+    for name, answer in {**ANSWERS, "innovation": without}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"answer": answer}))
+    done = write_tables(tmp_path, tmp_path)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1 and "innovation.json is of an older" in done.stderr
+    assert not list(tmp_path.glob("*.csv"))
+
+
 def test_evaluation_without_an_answer_is_an_error_of_one_line(tmp_path):
     done = write_tables(tmp_path, tmp_path)
     assert done.returncode == 1

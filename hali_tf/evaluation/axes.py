@@ -3,7 +3,8 @@
 The paper changes single entries, which are the axes of the coordinates. But the prior of z_L is the
 same in all directions, and nothing in the game makes an attribute belong to one entry. Therefore
 the axis from the mean z_L of images without an attribute to that of images with it is measured as
-well; and random axes, which say what any change of this size does.
+well. Random axes say what any change of this size does: each is the difference of two means of z_L
+with random weights, so that they lean to entries of large variance as much as attributes' axes do.
 """
 
 from __future__ import annotations
@@ -18,17 +19,15 @@ from hali_tf.models.coder import Coder
 from hali_tf.progress import progress_bar
 
 FLIP = -3.0  # multiplies the component along an axis: the other sign, and far out
-MEASURES = (
-    "changed",
-    "changed_by_other_entries",
-    "others_changed",
+OF_ENTRIES = ("changed", "changed_by_other_entries", "others_changed")
+OF_AXES = (
     "changed_along_axis",
     "changed_along_other_axes",
     "others_changed_along_axis",
     "changed_along_random_axes",
-    "difference",
 )
-_RANDOM = 20  # axes
+MEASURES = (*OF_ENTRIES, *OF_AXES, "difference")
+RANDOM = 20  # axes
 
 
 def measure(
@@ -44,19 +43,21 @@ def measure(
     Args:
       coder: of two levels or more.
       zs: of the encoded images, float32 [N, *latent] for each level.
-      towards: [A, d], the axis of each attribute, of any length.
+      towards: [A, d], the mean z_L of images with an attribute less that of images without it; each
+        row may be multiplied by a number above 0.
       entries: of each attribute, 0 to d - 1.
       decide: uint8 images [N, H, W, C] to decisions uint8 [N, A].
       seed: of the random axes.
 
     Returns:
       For each attribute, and last for their mean, a dict of `MEASURES` and of their "intervals".
-      The first three are those of the attribute's entry, the next three those of its axis; None
-      where there are no other entries or axes. The difference is that of the first two.
+      Those of other entries or axes, and the "difference" of the first two measures, are None where
+      there are no others. The share of images that change is 0 where none can.
     """
     different, own = np.unique(entries, return_inverse=True)
     count, dimensions = towards.shape
-    random = np.random.default_rng(seed).standard_normal((_RANDOM, dimensions))
+    weights = np.random.default_rng(seed).standard_normal((RANDOM, len(zs[-1])))
+    random = weights @ (zs[-1] - zs[-1].mean(axis=0))
     kinds = [np.eye(dimensions)[different], unit(towards), unit(random)]
     values = _observed(coder, zs, np.concatenate(kinds).astype(np.float32), towards, decide)
     ends = np.cumsum([len(kind) for kind in kinds])[:-1]
@@ -74,7 +75,7 @@ def measure(
     ]
     for row in measured:
         if len(different) == 1:
-            row["changed_by_other_entries"] = None
+            row["changed_by_other_entries"] = row["difference"] = None
         if count == 1:
             row["changed_along_other_axes"] = None
     return measured

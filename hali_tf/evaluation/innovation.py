@@ -38,13 +38,18 @@ An entry moves an image towards an attribute or away from it, by the sign of the
 Changed: of those of {images} validation images that are not yet where the entry moves them, the
 share for which the classifier's decision changes, in that direction. By other entries: the same
 after the entries of other labels, each in the direction of its own correlation with this one.
-Others: how many of the other decisions change, in either direction. In brackets 95 % intervals by
-the bootstrap over images."""
+Others: how many of the other decisions change, in either direction. A share is 0 where no image can
+change. In brackets 95 % intervals by the bootstrap over images."""
 _OF_AXES = """\
 The paper has single entries alone. But all directions of z_2 are alike to the prior, so a label may
 belong to any. Its axis leads from the mean of z_2 over training images without it to the mean over
-those with it, and has the length 1; the table has the correlation of validation images' components
-along it, and the same shares as above when this component is multiplied."""
+those with it; the table has the correlation of validation images' components along it."""
+_HOW_AXES_MEASURED = """\
+Changed, along other axes, others: the same shares as above when this component is multiplied. Along
+random axes: the mean of {random} axes, each in the direction of its correlation with the label."""
+_SHOWN_AXES = """\
+The same images along the axes of the labels whose components are best correlated; of axes nearer
+than 60 degrees to each other one is shown."""
 
 
 class Innovation(Question):
@@ -85,10 +90,12 @@ class Innovation(Question):
             if context.source.multi_label and context.classifier_dirs:
                 _measure(context, coder, [z[:_MEASURED] for z in zs], towards, result)
             names = list(names_of_entries(result["labels"]).items())[:_SHOWN_LABELS]
+            by_axis = _most_correlated(result["labels"], axes.unit(towards))
             shown = {
                 "": {f"{name}\nz_2[{k}]": by_entry[k] for k, name in names},
-                "_axes": _most_correlated(result["labels"], axes.unit(towards)),
+                **({"_axes": by_axis} if by_axis else {}),
             }
+            result["axes_shown"] = list(by_axis)
         few = [z[:_SHOWN_IMAGES] for z in zs]
         for suffix, vectors in shown.items():
             drawn = strips(coder, images[:_SHOWN_IMAGES], few, vectors)
@@ -112,9 +119,7 @@ class Innovation(Question):
             _result(answer),
             *figure,
             *_table(answer),
-            _OF_AXES,
-            "![innovations along axes](innovation_axes.png)",
-            _table_of_axes(answer),
+            *_axes(answer),
         )
 
     def findings(self, answer: dict) -> dict[str, Finding]:
@@ -156,7 +161,7 @@ def _table(answer):
         "correlation on validation images."
     )
     head = ["label", "entry", "correlation, training", "validation"]
-    measures = axes.MEASURES[:3] if "measured" in answer else ()
+    measures = axes.OF_ENTRIES if "measured" in answer else ()
     if measures:
         method = f"{method} {_HOW_MEASURED.format(**answer['measured'])}"
         head += ["changed", "by other entries", "others"]
@@ -175,11 +180,12 @@ def _table(answer):
     return method, markdown.table(head, rows)
 
 
-def _table_of_axes(answer):
-    """The same for the axis of each label."""
-    head = ["label", "correlation, validation"]
-    measures = axes.MEASURES[3:7] if "measured" in answer else ()
+def _axes(answer):
+    """The same for the axis of each label: how to read the table, the strips, and the table."""
+    method, head = _OF_AXES, ["label", "correlation, validation"]
+    measures = axes.OF_AXES if "measured" in answer else ()
     if measures:
+        method = f"{method} {_HOW_AXES_MEASURED.format(random=axes.RANDOM)}"
         head += ["changed", "along other axes", "others", "along random axes"]
     rows = [
         [
@@ -189,7 +195,8 @@ def _table_of_axes(answer):
         ]
         for name, row in answer["labels"].items()
     ]
-    return markdown.table(head, rows)
+    strips_of_axes = [_SHOWN_AXES, "![innovations along axes](innovation_axes.png)"]
+    return method, *(strips_of_axes if answer["axes_shown"] else []), markdown.table(head, rows)
 
 
 def _cell(row, measure):
@@ -241,6 +248,9 @@ def _correlations(context, coder, z_validation, validation_labels):
         validation_labels = validation_labels[:, np.newaxis] == classes
     on_training = all_pairs(z, train_labels)
     towards = on_training * z.std(axis=0)  # in proportion to the difference of the two means
+    y = context.subject.config.labels
+    if y.per_class:
+        towards[:, -y.classes :] = 0  # z_L ends with y, which is not of the prior's Gaussian
     entries = np.argmax(np.abs(on_training), axis=1)
     on_validation, ends = of_columns(z_validation[:, entries], validation_labels)
     along_axis, axis_ends = of_columns(z_validation @ towards.T, validation_labels)
@@ -263,7 +273,7 @@ def _most_correlated(labels, vectors):
     chosen = {}
     ranked = sorted(zip(labels, vectors), key=lambda pair: -labels[pair[0]]["axis_correlation"])
     for name, axis in ranked:
-        if all(abs(axis @ other) < _NEAR for other in chosen.values()):
+        if axis.any() and all(abs(axis @ other) < _NEAR for other in chosen.values()):
             chosen[f"{name}\nits axis"] = axis.astype(np.float32)
     return dict(list(chosen.items())[:_SHOWN_LABELS])
 

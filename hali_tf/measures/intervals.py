@@ -32,13 +32,14 @@ def bootstrap(
     count = len(values)
     flat = np.reshape(values, [count, -1]).astype(np.float64)
     rng = np.random.default_rng(seed)
-    means = []
+    results = []
     for part in gen_batches(_RESAMPLES, _AT_A_TIME):
         drawn = rng.integers(0, count, [part.stop - part.start, count])
         times = np.stack([np.bincount(images, minlength=count) for images in drawn])
-        means.append(times.astype(np.float64) @ flat / count)
-    results = statistic(np.concatenate(means).reshape(_RESAMPLES, *np.shape(values)[1:]))
-    return np.percentile(results if count > 1 else results * np.nan, _PERCENTILES, axis=0)
+        means = times.astype(np.float64) @ flat / count
+        results.append(statistic(means.reshape(-1, *np.shape(values)[1:])))
+    all_results = np.concatenate(results)
+    return np.percentile(all_results if count > 1 else all_results * np.nan, _PERCENTILES, axis=0)
 
 
 def of_mean(values: Sequence[float]) -> list[float] | None:

@@ -28,7 +28,7 @@ def scale_along(z: np.ndarray, axis: np.ndarray, scalar: float) -> np.ndarray:
       axis: float32 [d], of length 1.
       scalar: the factor.
     """
-    return z + (scalar - 1) * np.outer(z @ axis, axis)
+    return z + np.float32(scalar - 1) * np.outer(z @ axis, axis)
 
 
 def innovated(coder: Coder, z_1: np.ndarray, z_top: np.ndarray, changed: np.ndarray) -> np.ndarray:

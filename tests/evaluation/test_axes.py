@@ -51,14 +51,19 @@ def test_only_changes_in_the_direction_of_an_entry_count():
     assert not unchanged[:, 1].any()
 
 
-def test_axes_of_entries_and_between_them():
-    """Four images with the components (1, 2), (-1, 2), (2, -1) and (-2, -1), in tens."""
-    uniform, chessboard = np.array([10, -10, 20, -20]), np.array([20, 20, -10, -10])
+def four_images():
+    """(coder, latents) of images with z_2 = (1, 2), (-1, 2), (2, -1) and (-2, -1)."""
+    z_2 = np.array([[1, 2], [-1, 2], [2, -1], [-2, -1]])
     signs = 1 - 2 * (np.indices((2, 2)).sum(axis=0) % 2)
-    images = 100 + uniform[:, None, None] + chessboard[:, None, None] * signs
+    images = 100 + 10 * (z_2[:, 0, None, None] + z_2[:, 1, None, None] * signs)
     coder = Coder(Linear())
     zs = coder.encode(images.astype(np.uint8)[..., np.newaxis])
-    np.testing.assert_allclose(zs[1], np.stack([uniform, chessboard], axis=1) / 10)
+    np.testing.assert_allclose(zs[1], z_2)
+    return coder, zs
+
+
+def test_axes_of_entries_and_between_them():
+    coder, zs = four_images()
     towards = np.array([[5.0, 0.0], [3.0, 4.0]])  # the second is between the entries
     *rows, mean = axes.measure(coder, zs, towards, [0, 1], bright_and_chequered, seed=0)
     # Both entries and the first axis decide on their own attribute alone.
@@ -79,13 +84,59 @@ def test_axes_of_entries_and_between_them():
     assert mean["intervals"]["changed_along_axis"] == [1, 1]
 
 
+def test_an_axis_may_lead_away_from_the_side_that_an_entry_grows_to():
+    def dark_and_chequered(images):
+        return bright_and_chequered(images) ^ np.uint8([1, 0])
+
+    towards = np.array([[-5.0, 0.0], [0.0, 4.0]])
+    *rows, _ = axes.measure(*four_images(), towards, [0, 1], dark_and_chequered, seed=0)
+    for row in rows:
+        assert row["changed"] == row["changed_along_axis"] == 1
+
+
+def test_random_axes_are_drawn_by_the_seed_and_lean_as_z_does():
+    coder, zs = four_images()
+    wide = [zs[0], zs[1] * np.float32([1, 1e-4])]  # the chessboard hardly varies in z_2
+
+    def along_random(zs, seed):
+        *rows, _ = axes.measure(coder, zs, np.eye(2), [0, 1], bright_and_chequered, seed)
+        return [row["changed_along_random_axes"] for row in rows]
+
+    assert along_random(zs, 0) == along_random(zs, 0) != along_random(zs, 1)
+    # All random axes are then nearly the first entry, which changes its own attribute alone.
+    assert along_random(wide, 0) == pytest.approx([1, 0])
+
+
+def test_shares_by_hand():
+    """Two attributes; entries and axes 0 and 1, and two random axes."""
+    possible = np.full((6, 2), 0.5)
+    found = np.array([[4, 1], [2, 3], [5, 0], [1, 4], [1, 2], [0, 1]]) / 10
+    changed = np.array([[6, 2], [3, 5], [7, 1], [2, 6], [0, 0], [0, 0]]) / 10
+    # The entry of the first attribute is 1, that of the second 0.
+    by_hand = {
+        "changed": [0.4, 0.2],
+        "changed_by_other_entries": [0.8, 0.6],
+        "others_changed": [0.5, 0.6],
+        "changed_along_axis": [1, 0.8],
+        "changed_along_other_axes": [0.2, 0],
+        "others_changed_along_axis": [0.1, 0.2],
+        "changed_along_random_axes": [0.1, 0.3],
+        "difference": [-0.4, -0.4],
+    }
+    expected = np.array([[*values, np.mean(values)] for values in by_hand.values()])
+    assert tuple(by_hand) == axes.MEASURES
+    shares = axes._shares(np.stack([possible, found, changed]), [2, 4], np.array([1, 0]))
+    np.testing.assert_allclose(shares, expected, atol=1e-12)
+
+
 def test_an_attribute_alone_has_no_others():
     coder = Coder(Linear())
     zs = coder.encode(np.array([[[130, 110], [110, 130]]] * 2, np.uint8)[..., np.newaxis])
     row, _ = axes.measure(
         coder, zs, np.array([[1.0, 0.0]]), [0], lambda x: bright_and_chequered(x)[:, :1], seed=0
     )
-    assert row["changed_by_other_entries"] is None and row["changed_along_other_axes"] is None
+    for name in ("changed_by_other_entries", "changed_along_other_axes", "difference"):
+        assert row[name] is None
 
 
 def test_axes_have_the_length_1_or_0():

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hali_tf.config import Config
 from hali_tf.data import Source, Split
-from hali_tf.evaluation import attribute_classifier, innovation
+from hali_tf.evaluation import attribute_classifier, axes, innovation
 from hali_tf.evaluation.innovation import Innovation
 from hali_tf.models.coder import Coder
 from tests.evaluation.linear import Linear
@@ -89,6 +90,7 @@ def test_attributes_find_their_entries_and_are_measured(tmp_path, monkeypatch):
         np.mean([row["changed"] for row in answer["labels"].values()])
     )
     assert "by other entries" in check_report(tmp_path, answer)
+    assert f"{bright['changed_along_axis']:.0%} [" in check_report(tmp_path, answer)
     assert bright["changed_along_axis"] > 0.95 > bright["changed_along_random_axes"]
     low, high = bright["axis_interval"]
     assert 0.5 < low < bright["axis_correlation"] < high < 1
@@ -146,3 +148,36 @@ def test_another_classifier_is_another_question(tmp_path):
     status = card.stat()
     expected = [str(card), status.st_size, status.st_mtime_ns]
     assert Innovation().inputs(context) == {"classifiers": [expected]}
+
+
+def test_axes_that_are_shown_are_the_best_and_not_alike():
+    labels = {name: {"axis_correlation": r} for name, r in (("a", 0.2), ("b", 0.5), ("c", 0.4))}
+    labels["constant"] = {"axis_correlation": 0.9}
+    vectors = np.array([[0, 1], [1, 0], [-0.99, 0.14], [0, 0]])
+    shown = innovation._most_correlated(labels, vectors)
+    assert list(shown) == ["b\nits axis", "a\nits axis"]
+    np.testing.assert_array_equal(shown["b\nits axis"], [1, 0])
+
+
+def test_an_axis_leads_from_one_mean_to_the_other(tmp_path):
+    """The components of z_2 have unequal deviations here."""
+    context = labelled(tmp_path, bright_and_chequered, label_names=("A", "B"), multi_label=True)
+    coder, train = context.subject.coder, context.split("train")
+    z = coder.encode(train.images)[-1] * np.float32([1, 9])
+    wide = types.SimpleNamespace(
+        encode=lambda images: [coder.encode(images)[-1] * np.float32([1, 9])]
+    )
+    _, towards = innovation._correlations(context, wide, z, train.labels)
+    means = [z[of == 1].mean(axis=0) - z[of == 0].mean(axis=0) for of in train.labels.T]
+    np.testing.assert_allclose(axes.unit(towards), axes.unit(np.stack(means)), atol=1e-3)
+
+
+def test_y_is_not_a_part_of_an_axis(tmp_path):
+    context = labelled(tmp_path, lambda images: bright_and_chequered(images)[:, 1].astype(np.int64))
+    config = Config.of(labels_per_class=2, classes=1)
+    subject = dataclasses.replace(context.subject, config=config)
+    context = dataclasses.replace(context, subjects=(subject,))
+    train = context.split("train")
+    z = context.subject.coder.encode(train.images)[-1]
+    _, towards = innovation._correlations(context, context.subject.coder, z, train.labels)
+    assert not towards[:, 1].any() and towards[:, 0].any()

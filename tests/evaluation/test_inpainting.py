@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hali_tf.config import Config
 from hali_tf.data import Source, Split
 from hali_tf.errors import UserError
 from hali_tf.evaluation import inpainting
@@ -144,7 +145,7 @@ def linear_context(tmp_path, mask="", names=("HALI",)):
     source = Source(
         "random", (4, 4, 1), lambda split: Split(images[::-1] if split == "validation" else images)
     )
-    subjects = tuple(Subject(name, str(tmp_path), None, Linear(4)) for name in names)
+    subjects = tuple(Subject(name, str(tmp_path), Config.of(), Linear(4)) for name in names)
     return Context(subjects, source, str(tmp_path), limit=150, mask=mask), images[:150]
 
 

@@ -20,7 +20,8 @@ def test_scale_along_multiplies_the_component_along_an_axis():
     by_entry = latents.scale_along(vectors, entry, -3.0)
     np.testing.assert_array_equal(by_entry, latents.scale(vectors, 1, -3.0))
     # The components along (0.6, 0.8) are 2.2 and 5; as much is added of them.
-    between = latents.scale_along(vectors, np.float32([0.6, 0.8]), 2.0)
+    between = latents.scale_along(vectors, np.float32([0.6, 0.8]), np.float64(2.0))
+    assert between.dtype == np.float32
     np.testing.assert_allclose(between, [[2.32, 3.76], [6, 8]], rtol=1e-6)
 
 

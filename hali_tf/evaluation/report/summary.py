@@ -121,7 +121,9 @@ def _chosen(subjects):
     for subject in subjects:
         kinds[kind_of(subject.name)].append(subject.name)
     chosen = [f"{kind} means {names[0]}" for kind, names in kinds.items() if len(names) > 1]
-    return f"In the claims {', '.join(chosen)}." if chosen else ""
+    if not chosen:
+        return ""
+    return f"In the claims {', '.join(chosen)}; all models are all but other seeds of the run."
 
 
 def _groups(subjects):
