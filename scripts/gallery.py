@@ -38,17 +38,26 @@ COPIED = (
         "evaluation/reconstruction.png",
         "imagenette128_reconstructions.jpg",
     ),
-    ("celeba64_small", "evaluation/samples_hali.png", "celeba64/samples_hali.jpg"),
-    ("celeba64_small", "evaluation/reconstruction.png", "celeba64/reconstruction_hali.jpg"),
+    ("faces/seed_0", "figures/reconstructions.png", "celeba64/reconstruction_hali.jpg"),
+    ("faces/seed_0", "evaluation/samples_hali_seed_0.png", "celeba64/samples_hali.jpg"),
     *(
-        ("celeba64_two_flags", f"evaluation/{name}.png", f"celeba64/{name}.jpg")
-        for name in ("reconstruction", "inpainting_centre", "traversal_z_1", "traversal_z_2")
+        ("faces/seed_0", f"evaluation/{name}.png", f"celeba64/{name}.jpg")
+        for name in (
+            "reconstruction",
+            "inpainting_centre",
+            "traversal_z_1",
+            "traversal_z_2",
+            "innovation_axes",
+        )
     ),
 )
 # More pictures of docs/celeba64.md alone.
-OF_FACES = tuple(
-    ("celeba64_two_flags", f"evaluation/{name}.png", f"celeba64/{name}.jpg")
-    for name in ("perceptual", "samples_ali", "inpainting", "innovation")
+OF_FACES = (
+    ("faces/seed_0", "evaluation/samples_ali_penalty.png", "celeba64/samples_ali.jpg"),
+    *(
+        ("faces/seed_0", f"evaluation/{name}.png", f"celeba64/{name}.jpg")
+        for name in ("perceptual", "inpainting", "innovation")
+    ),
 )
 DRAWN = (
     "reconstruct.png",
