@@ -90,16 +90,16 @@ class Innovation(Question):
             if context.source.multi_label and context.classifier_dirs:
                 _measure(context, coder, [z[:_MEASURED] for z in zs], towards, result)
             names = list(names_of_entries(result["labels"]).items())[:_SHOWN_LABELS]
-            by_axis = _most_correlated(result["labels"], axes.unit(towards))
             shown = {
                 "": {f"{name}\nz_2[{k}]": by_entry[k] for k, name in names},
-                **({"_axes": by_axis} if by_axis else {}),
+                "_axes": _most_correlated(result["labels"], axes.unit(towards)),
             }
-            result["axes_shown"] = list(by_axis)
+            result["axes_shown"] = list(shown["_axes"])
         few = [z[:_SHOWN_IMAGES] for z in zs]
         for suffix, vectors in shown.items():
-            drawn = strips(coder, images[:_SHOWN_IMAGES], few, vectors)
-            save_strips(context.path(f"innovation{suffix}.png"), drawn)
+            if vectors:
+                drawn = strips(coder, images[:_SHOWN_IMAGES], few, vectors)
+                save_strips(context.path(f"innovation{suffix}.png"), drawn)
         return result
 
     def report(self, answer: dict) -> str:
@@ -115,12 +115,7 @@ class Innovation(Question):
                 "The data has no labels: the entries of z_2 that change the images most are shown.",
                 *figure,
             )
-        return markdown.page(
-            _result(answer),
-            *figure,
-            *_table(answer),
-            *_axes(answer),
-        )
+        return markdown.page(_result(answer), *figure, *_table(answer), *_axes(answer))
 
     def findings(self, answer: dict) -> dict[str, Finding]:
         """By the difference of the shares, mean over the attributes."""
