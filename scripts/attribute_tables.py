@@ -12,7 +12,7 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -24,6 +24,24 @@ from hali_tf.errors import UserError
 from hali_tf.evaluation.report import published
 
 _MODULE = "hali_tf.attribute_tables"
+
+
+def _per_cent(share):
+    return f"{100 * share:.0f}"
+
+
+# Heading of each column, the number in innovation.json, and how it is written.
+_INNOVATION: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "entry": ("entry", str),
+    "correlation, training": ("correlation", "{:.3f}".format),
+    "correlation, validation": ("correlation_validation", "{:.3f}".format),
+    "changed, per cent": ("changed", _per_cent),
+    "changed by other entries, per cent": ("changed_by_other_entries", _per_cent),
+    "other decisions changed": ("others_changed", "{:.1f}".format),
+    "changed along its axis, per cent": ("changed_along_axis", _per_cent),
+    "changed along other axes, per cent": ("changed_along_other_axes", _per_cent),
+    "changed along random axes, per cent": ("changed_along_random_axes", _per_cent),
+}
 
 
 def main() -> None:
@@ -86,33 +104,8 @@ def tables(answers: Mapping[str, Any]) -> dict[str, dict[str, Sequence]]:
         "innovation": {
             **_named(entries),
             **{
-                heading: [form.format(factor * row[key]) for row in entries.values()]
-                for heading, key, factor, form in (
-                    ("entry", "entry", 1, "{}"),
-                    ("correlation, training", "correlation", 1, "{:.3f}"),
-                    ("correlation, validation", "correlation_validation", 1, "{:.3f}"),
-                    ("changed, per cent", "changed", 100, "{:.0f}"),
-                    (
-                        "changed by other entries, per cent",
-                        "changed_by_other_entries",
-                        100,
-                        "{:.0f}",
-                    ),
-                    ("other decisions changed", "others_changed", 1, "{:.1f}"),
-                    ("changed along its axis, per cent", "changed_along_axis", 100, "{:.0f}"),
-                    (
-                        "changed along other axes, per cent",
-                        "changed_along_other_axes",
-                        100,
-                        "{:.0f}",
-                    ),
-                    (
-                        "changed along random axes, per cent",
-                        "changed_along_random_axes",
-                        100,
-                        "{:.0f}",
-                    ),
-                )
+                heading: [form(row[key]) for row in entries.values()]
+                for heading, (key, form) in _INNOVATION.items()
             },
         },
     }

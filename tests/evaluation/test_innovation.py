@@ -163,10 +163,10 @@ def test_an_axis_leads_from_one_mean_to_the_other(tmp_path):
     """The components of z_2 have unequal deviations here."""
     context = labelled(tmp_path, bright_and_chequered, label_names=("A", "B"), multi_label=True)
     coder, train = context.subject.coder, context.split("train")
-    z = coder.encode(train.images)[-1] * np.float32([1, 9])
     wide = types.SimpleNamespace(
         encode=lambda images: [coder.encode(images)[-1] * np.float32([1, 9])]
     )
+    z = wide.encode(train.images)[-1]
     _, towards = innovation._correlations(context, wide, z, train.labels)
     means = [z[of == 1].mean(axis=0) - z[of == 0].mean(axis=0) for of in train.labels.T]
     np.testing.assert_allclose(axes.unit(towards), axes.unit(np.stack(means)), atol=1e-3)
