@@ -2,7 +2,7 @@
 
 Row order, normalisation, dropout and nonlinearity are the paper's. Kernels, strides and feature
 maps did not survive in the text at hand; they are reconstructed from the shapes that must come
-out and from the authors' other paper (ALI, arXiv 1606.00704), and marked "(r)" at each table.
+out and from the authors' other paper (ALI, arXiv 1606.00704).
 Deviations that hold for all tables, ALI's too:
 
 - Images are in [-1, 1] and the last decoder row is tanh (ALI: sigmoid).
@@ -32,7 +32,7 @@ def _hali(size: int, z_1_size: int) -> Architecture:
     """Returns the appendix's tables for images of `size` with z_1 of `z_1_size`, both in pixels.
 
     The printed rows halve the image twice on the way to z_1 and z_1 three times on the way to the
-    last convolution, which takes what is left (r). 32x32 images with z_1 at 16x16 leave room for
+    last convolution, which takes what is left. 32x32 images with z_1 at 16x16 leave room for
     one halving only: the second strided row has stride 1 and the second upsampling is left out.
     """
     return Architecture(

@@ -210,7 +210,7 @@ class OptimisationConfig(Settings):
         "mean, which needs the memory of one micro-batch. The result equals that of a step on this "
         "many times as many devices: batch norm normalises each micro-batch by itself, and its "
         "moving statistics become the mean over micro-batches. Without batch norm, dropout, "
-        "--cycle_contrast and --latent_moments it equals the plain step.",
+        "--hybrid_joints, --cycle_contrast and --latent_moments it equals the plain step.",
         at_least=1,
     )
     remat: bool = setting(
