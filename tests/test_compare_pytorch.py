@@ -28,7 +28,7 @@ def test_networks_of_torch_have_the_parameters_of_the_table(torch_step, name):
         assert sum(p.numel() for p in getattr(model, network).parameters()) == count
 
 
-@pytest.mark.parametrize("name", ["hali16", "hali64", "ali_cifar10"])
+@pytest.mark.parametrize("name", ["hali16", "hali64", "hali64_fast", "ali_cifar10"])
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_a_step_of_torch_trains_every_parameter(torch_step, name, precision):
     torch = torch_step.torch

@@ -18,6 +18,7 @@ from tests.test_architectures import PARAMETERS
         {"architecture": "hali16"},
         {"architecture": "hali16", "image_discriminator": True},
         {"architecture": "hali32", "labels_per_class": 1, "classes": 10},
+        {"architecture": "hali64_fast"},
         {"architecture": "ali32", "model": "ali"},
         {"architecture": "ali64", "model": "vae"},
     ],

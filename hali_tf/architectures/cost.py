@@ -165,8 +165,9 @@ def _walk(
         elif isinstance(row, Upsample):
             side *= 2
         elif isinstance(row, Image):
-            weights += channels * (row.kernel**2 * before + 1)
-            maps, copies = channels, _CONVOLUTION
+            weights += row.block**2 * channels * (row.kernel**2 * before + 1)
+            side, maps = row.block * side, channels
+            copies = _CONVOLUTION + (row.block > 1)
         elif isinstance(row, Logit):
             weights, maps = weights + before + 1, 1
         else:

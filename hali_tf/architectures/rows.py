@@ -82,9 +82,16 @@ class LabelledGaussian:
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """Convolution to the image's channels, tanh."""
+    """Convolution to the image's channels, tanh.
+
+    Attributes:
+      kernel: side of the kernel.
+      block: side of the square of pixels that each position becomes; with 2 the image has twice
+        the side of the feature maps (sub-pixel convolution, Shi et al., arXiv 1609.05158).
+    """
 
     kernel: int = 3
+    block: int = 1
 
 
 @dataclasses.dataclass(frozen=True)

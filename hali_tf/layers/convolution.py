@@ -1,4 +1,4 @@
-"""Convolutions of the tables: `Conv`, `ConvTranspose`, `Residual` and `Upsample` rows."""
+"""Convolutions of the tables: `Conv`, `ConvTranspose`, `Residual`, `Upsample` and `Image` rows."""
 
 from __future__ import annotations
 
@@ -124,6 +124,24 @@ class ResidualBlock(keras.layers.Layer):
         """Returns a tensor of the shape and dtype of x."""
         change = self.second(self.first(x, training=training), training=training)
         return activate(x + change, "leaky_relu", self._slope)
+
+
+class DepthToSpace(keras.layers.Layer):
+    """The channels of a position become a square of pixels, [B, H, W, n * n * C] to [B, nH, nW, C].
+
+    Args:
+      block: n.
+      dtype: precision policy.
+    """
+
+    def __init__(self, block, dtype=None):
+        super().__init__(dtype=dtype)
+        self._block = block
+        self.built = True  # as `Dropout`
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns pixel (i, j) of each square from the channels from (n * i + j) * C on."""
+        return tf.nn.depth_to_space(x, self._block)
 
 
 class Upsample(keras.layers.Layer):

@@ -10,7 +10,13 @@ import tensorflow as tf
 from hali_tf import keras_versions
 from hali_tf.architectures import rows as tables
 from hali_tf.layers import random
-from hali_tf.layers.convolution import ConvBlock, Dropout, ResidualBlock, Upsample
+from hali_tf.layers.convolution import (
+    ConvBlock,
+    DepthToSpace,
+    Dropout,
+    ResidualBlock,
+    Upsample,
+)
 from hali_tf.layers.gaussian import Gaussian, GaussianHead
 from hali_tf.layers.label import LabelledGaussianHead
 from hali_tf.layers.remat import rematerialised
@@ -112,7 +118,9 @@ def _layers(row, channels, slope, batch_norms, dtype):
     if isinstance(row, tables.LabelledGaussian):
         return [LabelledGaussianHead(channels, row.classes, row.log_sigma, dtype)]
     if isinstance(row, tables.Image):
-        return [ConvBlock(channels, row.kernel, norm=None, activation="tanh", **common)]
+        pixels = row.block**2 * channels
+        block = ConvBlock(pixels, row.kernel, norm=None, activation="tanh", **common)
+        return [block, DepthToSpace(row.block, dtype)] if row.block > 1 else [block]
     if isinstance(row, tables.Logit):
         projection = keras.layers.Conv2D(1, 1, kernel_initializer="lecun_normal", dtype=dtype)
         return [Dropout(row.dropout, dtype), projection] if row.dropout else [projection]

@@ -96,8 +96,9 @@ class Stack(nn.Sequential):
             elif isinstance(row, Gaussian):
                 layers.append(nn.Conv2d(maps, 2 * channels, 1))
             elif isinstance(row, Image):
-                projection = nn.Conv2d(maps, channels, row.kernel, padding=row.kernel // 2)
-                layers += [projection, nn.Tanh()]
+                pixels = row.block**2 * channels
+                projection = nn.Conv2d(maps, pixels, row.kernel, padding=row.kernel // 2)
+                layers += [projection, nn.Tanh(), nn.PixelShuffle(row.block)]
             elif isinstance(row, Logit):
                 layers += [nn.Dropout(row.dropout), nn.Conv2d(maps, 1, 1)]
             else:

@@ -7,7 +7,14 @@ import scipy.signal
 import tensorflow as tf
 
 from hali_tf import keras_versions
-from hali_tf.layers.convolution import BatchNorms, ConvBlock, ResidualBlock, Upsample, activate
+from hali_tf.layers.convolution import (
+    BatchNorms,
+    ConvBlock,
+    DepthToSpace,
+    ResidualBlock,
+    Upsample,
+    activate,
+)
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 4, 3), (1, 1, 1, 2), (3, 1, 6, 1)])
@@ -15,6 +22,12 @@ def test_upsample_equals_keras_bilinear(shape):
     x = tf.constant(np.random.default_rng(0).normal(size=shape), tf.float32)
     expected = keras.layers.UpSampling2D(interpolation="bilinear")(x)
     np.testing.assert_allclose(Upsample()(x), expected, atol=1e-6)
+
+
+def test_channels_of_a_position_become_a_square_of_pixels():
+    x = tf.reshape(tf.range(16.0), [1, 1, 2, 8])
+    pixels = [[[0, 1], [2, 3], [8, 9], [10, 11]], [[4, 5], [6, 7], [12, 13], [14, 15]]]
+    np.testing.assert_array_equal(DepthToSpace(2)(x), [pixels])
 
 
 @pytest.mark.parametrize(
