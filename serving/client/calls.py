@@ -33,10 +33,11 @@ class Description(NamedTuple):
         reason = f"it has {', '.join(sorted(self.signatures))}"
         if name == "classify":
             reason = "it was exported from data without labels"
-        if name in ("decode", "reconstruct", "sample"):
-            reason = "it was exported from a run of --encoder_only, whose decoder learned nothing"
         if name == "decode_latents":
             reason = "it has one level, or an older version exported it: export the run again"
+        decodes = ("decode", "decode_latents", "reconstruct", "sample")
+        if name in decodes and not self.signatures.keys() & set(decodes):
+            reason = "it was exported from a run of --encoder_only, whose decoder learned nothing"
         raise HaliClientError(
             f"model {self.name} has no signature {name}: {reason}",
             StatusCode.FAILED_PRECONDITION,

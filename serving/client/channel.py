@@ -77,8 +77,12 @@ class Connection:
           metadata: headers of every message.
 
         Raises:
-          HaliClientError: a header that gRPC cannot send.
+          HaliClientError: a header that gRPC cannot send, or a target that is no text.
         """
+        try:
+            target.encode()
+        except UnicodeEncodeError:
+            raise HaliClientError(f"target {target!r}: expected HOST:PORT") from None
         self.target = target
         self._retries = retries
         self._metadata = _checked_metadata(metadata or {})

@@ -207,7 +207,7 @@ _SUFFIXES = {
 def _usage_problem(arguments: argparse.Namespace) -> str | None:
     """What is wrong with the flags, before anything is read or sent."""
     suffixes = _SUFFIXES[arguments.command]
-    if arguments.out and os.path.splitext(arguments.out)[1].lower() not in suffixes:
+    if arguments.out is not None and os.path.splitext(arguments.out)[1].lower() not in suffixes:
         return f"--out={arguments.out}: {arguments.command} writes {' or '.join(suffixes)}"
     folder = os.path.dirname(arguments.out or "") or "."
     if not os.path.isdir(folder):

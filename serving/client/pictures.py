@@ -189,7 +189,7 @@ def write(path: str, save: Callable[[BinaryIO], object]) -> None:
             os.unlink(beside)
             raise
     except OSError as error:  # it would name the file beside, or none
-        raise OSError(error.errno, error.strerror, path) from None
+        raise OSError(error.errno, error.strerror or str(error), path) from None
 
 
 def _umask() -> int:

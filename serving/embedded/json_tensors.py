@@ -23,19 +23,18 @@ _FLOATS = {"float32", "float64"}
 _NUMBERS = _INTEGERS | _FLOATS
 _WRITTEN_AS_THEY_ARE = _INTEGERS | {"float64", "bool"}
 _EXCERPT = 256  # characters
+_TEXTS = 2**14  # numbers that are text at a time, at 128 bytes each
 
 Arrays = dict[str, np.ndarray]
 Infos = Mapping[str, Tensor]
 
 
-def read_inputs(document: dict[str, Any], infos: Infos, with_booleans: bool) -> tuple[bool, Arrays]:
+def read_inputs(document: dict[str, Any], infos: Infos) -> tuple[bool, Arrays]:
     """The tensors of a predict request.
 
     Args:
       document: the JSON object.
       infos: the signature's inputs by alias.
-      with_booleans: whether there may be true or false among the values, which takes longer: NumPy
-        would take them for numbers.
 
     Returns:
       (whether they came by row, alias -> array).
@@ -56,13 +55,13 @@ def read_inputs(document: dict[str, Any], infos: Infos, with_booleans: bool) -> 
             )
         if not instances:
             raise invalid(f"JSON Value: {excerpt(document)} No values in 'instances' array")
-        return True, _read_rows(instances, infos, with_booleans)
+        return True, _read_rows(instances, infos)
     if "inputs" in document:
-        return False, _read_columns(document["inputs"], infos, with_booleans)
+        return False, _read_columns(document["inputs"], infos)
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
-def _read_rows(instances: list, infos: Infos, with_booleans: bool) -> Arrays:
+def _read_rows(instances: list, infos: Infos) -> Arrays:
     with_names = _is_object(instances[0])
     if not with_names and len(infos) > 1:
         raise invalid(
@@ -83,7 +82,7 @@ def _read_rows(instances: list, infos: Infos, with_booleans: bool) -> Arrays:
     for alias, info in infos.items():
         values = [item[alias] for item in instances] if with_names else instances
         try:
-            arrays[alias] = _tensor(values, info.dtype, with_booleans)
+            arrays[alias] = _tensor(values, info.dtype)
         except ServingError as error:
             raise ServingError(
                 error.code,
@@ -92,7 +91,7 @@ def _read_rows(instances: list, infos: Infos, with_booleans: bool) -> Arrays:
     return arrays
 
 
-def _read_columns(value: Any, infos: Infos, with_booleans: bool) -> Arrays:
+def _read_columns(value: Any, infos: Infos) -> Arrays:
     if not _is_object(value):
         if len(infos) > 1:
             raise invalid(
@@ -103,9 +102,7 @@ def _read_columns(value: Any, infos: Infos, with_booleans: bool) -> Arrays:
     for alias in infos:
         if alias not in value:
             raise invalid(f"Missing named input: {alias} in 'inputs' object.")
-    return {
-        alias: _tensor(value[alias], info.dtype, with_booleans) for alias, info in infos.items()
-    }
+    return {alias: _tensor(value[alias], info.dtype) for alias, info in infos.items()}
 
 
 def _is_base64(value: Any) -> bool:
@@ -116,10 +113,10 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, dict) and not _is_base64(value)
 
 
-def _tensor(value: Any, enum: int, with_booleans: bool) -> np.ndarray:
+def _tensor(value: Any, enum: int) -> np.ndarray:
     """A nested list as an array of a signature's dtype."""
     dtype = tf.dtypes.as_dtype(enum)
-    if dtype.name in _NUMBERS and not with_booleans:
+    if dtype.name in _NUMBERS:
         array = _numbers(value, dtype)
         if array is not None:
             return array
@@ -141,6 +138,8 @@ def _tensor(value: Any, enum: int, with_booleans: bool) -> np.ndarray:
 def _numbers(value: Any, dtype: tf.DType) -> np.ndarray | None:
     """The fast way, for lists that NumPy understands and that fit; None for all others."""
     try:
+        if not _has_numbers_alone(value):
+            return None
         array = np.array(value)
     except (ValueError, OverflowError, RecursionError):
         return None
@@ -151,6 +150,14 @@ def _numbers(value: Any, dtype: tf.DType) -> np.ndarray | None:
     if dtype.is_integer and (array.min() < dtype.min or array.max() > dtype.max):
         return None
     return _cast(array, dtype)
+
+
+def _has_numbers_alone(value: Any) -> bool:
+    """NumPy would make every text as wide as the longest one, and take booleans for numbers."""
+    kinds = set(map(type, value)) if isinstance(value, list) else {type(value)}
+    return kinds <= {int, float, list} and (
+        list not in kinds or all(map(_has_numbers_alone, value))
+    )
 
 
 def _cast(array: np.ndarray, dtype: tf.DType) -> np.ndarray:
@@ -259,7 +266,11 @@ def _values(alias: str, array: np.ndarray) -> list:
         return leaves.reshape(array.shape).tolist()
     if array.dtype == np.float32:
         # Through the shortest text that gives the same float32: 0.1, not 0.10000000149011612.
-        return array.astype(str).astype(np.float64).tolist()
+        flat, numbers = array.ravel(), np.empty(array.size)
+        for begin in range(0, array.size, _TEXTS):
+            part = slice(begin, begin + _TEXTS)
+            numbers[part] = flat[part].astype(str).astype(np.float64)
+        return numbers.reshape(array.shape).tolist()
     if array.dtype.name in _WRITTEN_AS_THEY_ARE:
         return array.tolist()
     raise invalid(f"Failed to write JSON value for tensor type: {array.dtype.name}")

@@ -83,7 +83,7 @@ class ModelManager(Catalog):
         """
         with self.lock:
             generation = self._generation
-            new = set(self.configs) if new is None else new
+            new = set(self.configs) if new is None else new & set(self.configs)
 
             def is_over() -> bool:
                 return self._closing or self._generation != generation or self._is_settled(new)

@@ -95,7 +95,7 @@ class RestApi:
             document = _read_request(body, match, spec)
             if method == "classify":
                 return self._classify(spec, document)
-            return self._predict(spec, document, b"true" in body or b"false" in body)
+            return self._predict(spec, document)
 
     def _classify(self, spec: model_pb2.ModelSpec, document: dict) -> str:
         request = classification_pb2.ClassificationRequest(model_spec=spec)
@@ -103,13 +103,13 @@ class RestApi:
         with self._core.lease(spec) as servable:
             return _classifications_json(inference.classify(servable, request).result)
 
-    def _predict(self, spec: model_pb2.ModelSpec, document: dict, with_booleans: bool) -> str:
+    def _predict(self, spec: model_pb2.ModelSpec, document: dict) -> str:
         key = inference.signature_key(spec)
         with self._core.lease(spec) as servable:
             signature = servable.signatures.get(key)
             if signature is None:
                 raise invalid(f'Serving signature name: "{key}" not found in signature def')
-            by_row, arrays = json_tensors.read_inputs(document, signature.inputs, with_booleans)
+            by_row, arrays = json_tensors.read_inputs(document, signature.inputs)
             aliases = sorted(signature.outputs)
             outputs = inference.predict_arrays(servable, signature, arrays, aliases)
         return json.dumps(json_tensors.write_outputs(outputs, by_row))

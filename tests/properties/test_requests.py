@@ -42,9 +42,8 @@ def test_predict_requests_of_any_json(document, signature):
     infos = {
         name: meta_graph_pb2.TensorInfo(dtype=DTYPES[dtype]) for name, dtype in signature.items()
     }
-    text = json.dumps(document)
     try:
-        _, arrays = json_tensors.read_inputs(document, infos, "true" in text or "false" in text)
+        _, arrays = json_tensors.read_inputs(document, infos)
     except ServingError as error:
         assert error.code is StatusCode.INVALID_ARGUMENT and error.message
         return

@@ -89,6 +89,18 @@ def test_latents_below_the_top_are_decoded(hali, servicer):
         hali.decode_latents(np.zeros((2, *LATENT_2)))
 
 
+def test_an_encoder_alone_is_told_from_a_model_of_one_level(hali, servicer):
+    for name in [name for name in servicer.signatures if name not in ("encode", "classify")]:
+        del servicer.signatures[name]
+    with pytest.raises(HaliClientError, match="decode_latents: .* of --encoder_only"):
+        hali.decode_latents(np.zeros((1, *LATENT_2)))
+
+
+def test_a_target_that_is_no_text_is_refused():
+    with pytest.raises(HaliClientError, match="expected HOST:PORT"):
+        HaliClient("h\udcf6st:8500")
+
+
 def test_a_thousand_images_come_back_in_order(hali, servicer):
     images = numbered_images(1000)
     levels = hali.encode(images)

@@ -129,6 +129,15 @@ def test_both_ports_close_at_once_and_what_is_in_flight_is_answered(tmp_path):
     assert answers == {"gRPC": [[2, 2, 2, 2]], "REST": (200, {"predictions": [[2, 3, 4, 5]]})}
 
 
+def test_a_reload_that_another_replaces_before_it_waits_ends(toy_base):
+    with EmbeddedServer(ServerOptions(one_model("toy", toy_base), port=0)) as embedded:
+        more = one_model("toy", toy_base)
+        more.config.add().CopyFrom(one_model("other", toy_base).config[0])
+        new = embedded.manager.apply(more)
+        embedded.manager.apply(one_model("toy", toy_base))
+        embedded.manager.wait_until_settled(new)
+
+
 def test_a_pending_reload_does_not_hold_up_the_end(toy_base, tmp_path):
     """Though calls in flight have ten minutes."""
     options = ServerOptions(

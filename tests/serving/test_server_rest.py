@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 import time
+import tracemalloc
 import urllib.error
 import urllib.request
 from concurrent import futures
@@ -21,6 +22,7 @@ from serving.embedded import json_tensors
 from serving.embedded import rest as rest_module
 from serving.embedded.metrics import Metrics
 from serving.embedded.server import EmbeddedServer, ServerOptions, one_model
+from serving.embedded.status import ServingError
 from tests.serving import toy_models as toy
 from tests.serving.serving_calls import target_of, wait_for
 
@@ -362,9 +364,41 @@ def test_values_survive_both_ways(dtype):
     infos = {"x_bytes": _Info(enum)}
     document = json_tensors.write_outputs({"x_bytes": values}, by_row=True)
     document = json.loads(json.dumps({"instances": document["predictions"]}))
-    by_row, arrays = json_tensors.read_inputs(document, infos, dtype == "bool")
+    by_row, arrays = json_tensors.read_inputs(document, infos)
     assert by_row and arrays["x_bytes"].dtype == values.dtype
     np.testing.assert_array_equal(arrays["x_bytes"], values)
+
+
+def test_booleans_are_no_numbers_in_utf_16_either(rest):
+    body = '{"signature_name": "sample", "instances": [true, 2]}'.encode("utf-16")
+    status, answer = rest.http(PREDICT, body)
+    assert status == 400 and "is not of expected type" in answer["error"]
+
+
+@pytest.mark.parametrize(
+    "work, most",
+    [
+        # As an array of text, 100 MB.
+        (lambda: _read(["x" * 5000] + [""] * 5000), 5 * 2**20),
+        # As text all at once, 128 MiB; 32 MiB are the numbers and their list.
+        (lambda: json_tensors.write_outputs({"z": np.zeros(2**20, np.float32)}, False), 2**26),
+    ],
+    ids=["text where numbers are asked", "many numbers"],
+)
+def test_a_request_takes_no_more_memory_than_it_has_values(work, most):
+    tracemalloc.start()
+    try:
+        work()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < most
+
+
+def _read(instances):
+    infos = {"x": _Info(tf.int64.as_datatype_enum)}
+    with pytest.raises(ServingError, match="is not of expected type"):
+        json_tensors.read_inputs({"instances": instances}, infos)
 
 
 class _Info:
