@@ -47,7 +47,7 @@ def _split(flags, config, image_shape):
     from hali_tf.runs.reopening import open_data
 
     if flags.data:
-        config = config.replace(data=flags.data, data_dir="")
+        config = config.replace(data=flags.data, data_dir="", strict_data=False)
     if flags.data_dir:
         config = config.replace(data_dir=flags.data_dir)
     size, _, channels = image_shape

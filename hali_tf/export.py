@@ -4,8 +4,9 @@ python -m hali_tf.export --run_dir=runs/digits --export_dir=export/hali
 
 Writes EXPORT_DIR/<version>/, whole or not at all: a SavedModel of the averaged weights in float32
 with the signatures encode, decode, decode_latents, reconstruct, sample and, where the data can be
-read and has labels, classify and classify_examples (a run of --encoder_only has encode and these two
-alone, since its decoder has learned nothing); warm-up requests and a model card in assets.extra/.
+read and has labels, classify and classify_examples (a run of --encoder_only has encode and these
+two alone, since its decoder has learned nothing); warm-up requests and a model card in
+assets.extra/.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from hali_tf import command
+from hali_tf import command, files
 from hali_tf import config as configuration
 from hali_tf.config import Config, check_shares
 from hali_tf.errors import UserError
@@ -83,14 +83,19 @@ def train(
         print(f"hali_tf: {stop}; the same command resumes", file=sys.stderr)
         sys.exit(stop.exit_code)
     except (OSError, tf.errors.OpError) as error:
-        if cluster.lost(error):
+        several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        if several and cluster.lost(error):
             raise cluster.WorkerLost(
                 "another worker has ended; start all of them again, and they resume from the last "
                 "checkpoint"
             ) from error
         reason = str(error).partition("\n")[0]
-        # That of a full disk is of TensorBoard's files.
-        if isinstance(error, tf.errors.OpError) and "No space left" not in str(error):
+        # Of TensorBoard's files, on a full disk or a store that cannot be reached.
+        of_files = "No space left" in str(error) or (
+            files.scheme(config.run_dir)
+            and isinstance(error, (tf.errors.AbortedError, tf.errors.UnavailableError))
+        )
+        if isinstance(error, tf.errors.OpError) and not of_files:
             if not isinstance(error, tf.errors.ResourceExhaustedError):
                 raise
             raise UserError(
@@ -98,8 +103,8 @@ def train(
                 f"({reason}); choose a smaller batch, or see --accumulate and --remat"
             ) from error
         raise UserError(
-            f"--run_dir={config.run_dir}: cannot be written ({reason}); make room, and the same "
-            "command resumes from the last checkpoint"
+            f"--run_dir={config.run_dir}: cannot be written ({reason}); make room or mend "
+            "this, and the same command resumes from the last checkpoint"
         ) from error
 
 

@@ -3,7 +3,7 @@
   python scripts/benchmark.py
   python scripts/benchmark.py --architecture=hali16 --width=1 --steps=100
   python scripts/benchmark.py --replicas=1,2,4 --noxla
-  python scripts/benchmark.py --data=folder --data_dir=DIR --architecture=hali64 --width=0.25
+  python scripts/benchmark.py --data=folder --data_dir=DIR --image_size=64 --architecture=hali64
 
 Every variant runs in a process of its own (peak memory is that process'), all of them --rounds
 times in turn, so that a busy minute of the machine does not fall on one variant alone; the best
@@ -29,7 +29,7 @@ from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from hali_tf import command
+from hali_tf import command, files
 from hali_tf.errors import UsageError
 from scripts.benchmarking import children, jobs
 
@@ -93,25 +93,22 @@ def main() -> None:
         return
     _check(options)
     variants = list(_variants(options))
-    queue: list[tuple[int | str, dict[str, Any]]] = []
+    local = options.data_dir and not files.scheme(options.data_dir)
+    pipeline = {
+        "job": "pipeline",
+        "data": options.data,
+        "data_dir": os.path.abspath(options.data_dir) if local else options.data_dir,
+        "image_size": options.image_size,
+        "batch_size": options.batch_size,
+    }
+    # The pipeline first: of data that cannot be read it says so before anything is measured.
+    queue: list[tuple[int | str, dict[str, Any]]] = [("pipeline", pipeline)]
     for number in range(options.rounds):
         queue += [
             (index, {**job, "graph": number == 0 and _has_the_graph(job, variants[0])})
             for index, job in enumerate(variants)
         ]
         queue += [("peak", {"job": "peak"})]
-    queue.append(
-        (
-            "pipeline",
-            {
-                "job": "pipeline",
-                "data": options.data,
-                "data_dir": options.data_dir,
-                "image_size": options.image_size,
-                "batch_size": options.batch_size,
-            },
-        )
-    )
     results: dict[int | str, list[Any]] = {}
     start = time.time()
     for done, (key, job) in enumerate(queue):

@@ -84,6 +84,7 @@ def _copy(source, target):
     if not os.path.exists(source):
         print(f"{target} stays: there is no {source}")
         return
+    os.makedirs(os.path.dirname(target), exist_ok=True)
     jpeg = target.endswith(".jpg")
     options = {"format": "JPEG", "quality": 85} if jpeg else {"format": "PNG"}
     with Image.open(source) as picture, replacing(target) as temporary:

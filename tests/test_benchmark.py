@@ -35,3 +35,9 @@ def test_replicas_are_parts_of_the_cpu_and_of_the_batch():
 def test_replicas_that_cannot_share_the_batch_are_refused(replicas, words):
     code, out, err = commands.run("scripts.benchmark", f"--replicas={replicas}")
     assert (code, out) == (2, "") and words in err and "expected" in err
+
+
+def test_data_that_cannot_be_read_are_refused_before_anything_is_measured(tmp_path):
+    flags = ("--data=folder", f"--data_dir={tmp_path}", "--image_size=16", "--noxla")
+    code, out, err = commands.run("scripts.benchmark", *flags)
+    assert (code, out) == (1, "") and "no images found" in err and "one pass" not in err

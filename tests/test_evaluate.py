@@ -253,6 +253,15 @@ def test_the_same_step_after_a_way_back_answers_anew(ask, context):
     assert calls == ["one", "one"]
 
 
+def test_other_names_of_classes_answer_anew(ask, context):
+    calls = []
+    questions = {"one": Asked("one", calls)}
+    ask(questions)
+    source = dataclasses.replace(context.source, label_names=tuple("abcdefghij"))
+    ask(questions, context=dataclasses.replace(context, source=source))
+    assert calls == ["one", "one"]
+
+
 def test_other_code_answers_anew(ask, monkeypatch):
     calls, code = [], [pathlib.Path(__file__)]
     monkeypatch.setattr(answer_cache, "sources", lambda file, package: code)

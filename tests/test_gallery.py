@@ -49,6 +49,8 @@ def test_pictures_of_the_runs_that_are_there_are_renewed(tmp_path):
         (tmp_path / folder).mkdir(parents=True)
     Image.fromarray(plot).save(tmp_path / "runs/svhn_small/evaluation/reconstruction.png")
     Image.fromarray(pixels).save(tmp_path / "runs/mnist/figures/samples.png")
+    (tmp_path / "runs/faces/seed_0/figures").mkdir(parents=True)
+    Image.fromarray(pixels).save(tmp_path / "runs/faces/seed_0/figures/reconstructions.png")
     (tmp_path / "docs" / "mnist_reconstructions.png").write_text("as it was")
     code, out, err = draw_gallery(tmp_path / "runs", tmp_path / "docs")
     assert (code, err) == (0, "")
@@ -57,7 +59,8 @@ def test_pictures_of_the_runs_that_are_there_are_renewed(tmp_path):
     with Image.open(tmp_path / "docs" / "svhn_reconstructions.jpg") as picture:
         assert (picture.format, picture.size) == ("JPEG", (60, 40))
     assert (tmp_path / "docs" / "mnist_reconstructions.png").read_text() == "as it was"
-    assert out.count(" renewed\n") == 2
+    assert (tmp_path / "docs" / "celeba64" / "reconstruction_hali.jpg").exists()
+    assert out.count(" renewed\n") == 3
     assert f"{tmp_path / 'docs' / 'mnist_reconstructions.png'} stays: there is no " in out
 
 

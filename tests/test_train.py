@@ -299,6 +299,16 @@ def test_full_disk_under_tensorboards_files_is_told_from_a_full_device(
         training_command.train(Config.of(run_dir="x"), None, None)
 
 
+@pytest.mark.parametrize("kind", [tf.errors.AbortedError, tf.errors.UnavailableError])
+def test_a_store_that_fails_is_no_lost_worker(monkeypatch, kind):
+    def fit(*arguments):
+        raise kind(None, None, "All 10 retry attempts failed")
+
+    monkeypatch.setattr("hali_tf.training.fit.fit", fit)
+    with pytest.raises(UserError, match="^--run_dir=gs://b/x: cannot be written .All 10 retry"):
+        training_command.train(Config.of(run_dir="gs://b/x"), None, tf.distribute.get_strategy())
+
+
 def test_missing_run_and_missing_checkpoint(tmp_path):
     with pytest.raises(UserError, match="config.json: not found"):
         load_run(str(tmp_path / "none"))

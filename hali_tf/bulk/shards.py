@@ -107,14 +107,14 @@ class Shards:
           UserError: something else is at `target.out`, or it cannot be written.
         """
         shards, path, out = cls(target, layout, rows, job), target.manifest, target.out
-        if files.exists(path):
-            shards.check_manifest()
-        elif files.is_file(out) or files.names(out) or (target.single and files.is_folder(out)):
-            raise UserError(
-                f"--out={out}: is there, without the manifest of this job ({path}); name another "
-                "--out, or remove it"
-            )
         try:
+            if files.exists(path):
+                shards.check_manifest()
+            elif files.is_file(out) or files.names(out) or (target.single and files.is_folder(out)):
+                raise UserError(
+                    f"--out={out}: is there, without the manifest of this job ({path}); name "
+                    "another --out, or remove it"
+                )
             if not target.single:
                 files.make_folder(out)
             if not files.exists(path):

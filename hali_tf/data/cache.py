@@ -135,7 +135,14 @@ def fingerprint(folder: pathlib.Path, names: Iterable[str]) -> str:
 def _alone(entry: pathlib.Path) -> Iterator[None]:
     """Lets one process at a time build an entry; the others wait and then find it."""
     with open(f"{entry}.lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:  # as some network disks
+            logging.warning(
+                "%s: cannot be locked (%s); start one command at a time that decodes into it",
+                entry.parent,
+                error,
+            )
         yield
 
 

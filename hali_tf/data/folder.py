@@ -208,6 +208,9 @@ def _class_names(
                     f"{roots[split] / unknown[0]}: a class folder that "
                     f"{roots['train']} lacks; both must have the same"
                 )
+    for name in classes:
+        if name != name.encode("utf-8", "ignore").decode():  # tables and labels could not have it
+            raise UserError(f"{roots['train']}: the name of {name!r} is not UTF-8; rename it")
     return tuple(classes)
 
 

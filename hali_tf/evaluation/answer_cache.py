@@ -71,6 +71,7 @@ class AnswerCache:
                 "code": _code(question),
                 "subjects": [_identity(subject) for subject in self._context.subjects],
                 "images": [run_folder.describe(self._context.split(name)) for name in SPLITS],
+                "names": self._context.source.label_names,
                 "limit": self._context.limit,
                 "seed": self._context.seed,
                 **question.inputs(self._context),

@@ -122,18 +122,19 @@ class Attributes(Question):
         }
 
     def findings(self, answer: dict) -> dict[str, Finding]:
-        """Of every classifier's decisions; where they do not agree nothing is decided."""
+        """Of every classifier's decisions; an interval reaches over those of all of them."""
         role = roles(answer["labels"])
         by_reading = [_findings(reading, role) for reading in answer["readings"].values()]
         found = {}
-        for key, first in by_reading[0].items():
+        for key in by_reading[0]:
             of_all = [findings[key] for findings in by_reading]
-            verdicts = {finding.verdict for finding in of_all}
-            figures = [
-                f"{name}: {finding.figure}" for name, finding in zip(answer["readings"], of_all)
-            ]
-            verdict = verdicts.pop() if len(verdicts) == 1 else "undecided"
-            found[key] = Finding("; ".join(figures), first.interval, verdict)
+            figures = (f"{n}: {finding.figure}" for n, finding in zip(answer["readings"], of_all))
+            intervals = [finding.interval for finding in of_all if finding.interval]
+            whole = None
+            if len(intervals) == len(of_all):
+                lows, highs = zip(*intervals)
+                whole = [min(lows), max(highs)]
+            found[key] = above("; ".join(figures), whole)
         return found
 
 

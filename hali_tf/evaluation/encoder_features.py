@@ -16,7 +16,6 @@ import numpy as np
 import tensorflow as tf
 
 from hali_tf.data import Split
-from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.subjects import Subject
 from hali_tf.models.generative import to_unit
 from hali_tf.progress import progress_bar
@@ -49,9 +48,7 @@ def encoder(model: keras.Model) -> Callable:
     return encode
 
 
-def of_split(
-    context: Context, subject: Subject, encode: Callable, split: Split
-) -> dict[str, np.ndarray]:
+def of_split(subject: Subject, encode: Callable, split: Split) -> dict[str, np.ndarray]:
     """Label to features of all images of a split, float32 [N, F]; `encode` is of `encoder`."""
     means, maps = [], []
     starts = range(0, len(split.images), _BATCH)

@@ -91,7 +91,7 @@ class Representation(Question):
         rows, decisions, names = {}, {}, {}
         for subject in context.subjects:
             features, test_features = (
-                encoder_features.of_split(context, subject, encoders[subject.name], split)
+                encoder_features.of_split(subject, encoders[subject.name], split)
                 for split in (validation, test)
             )
             names[subject.name] = _add_equal(subject, features, test_features, size)

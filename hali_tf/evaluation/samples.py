@@ -76,19 +76,23 @@ class Samples(Question):
         embed = inception.load(context.feature_weights) if published else features.embed
         order = np.random.default_rng(context.seed).permutation(len(train))
         order = order[: number if published else _POOL]  # that network takes its time
-        pool = _embed(context, embed, train.__getitem__, order, "training images")
-        parts = []
-        for images in (context.split(name).images for name in ("test", "validation")):
-            which = np.arange(min(number, len(images)))
-            parts.append(_embed(context, embed, images.__getitem__, which, "held-out images"))
-        held_out = np.concatenate(parts)[:number]
+        pool = _embed(embed, train.__getitem__, order, "training images")
+        test, validation = (context.split(name).images for name in ("test", "validation"))
+        parts = [np.arange(min(number, len(test))), np.arange(max(0, number - len(test)))]
+        held_out = np.concatenate(
+            [
+                _embed(embed, images.__getitem__, which, "held-out images")
+                for images, which in zip((test, validation), parts)
+                if len(which)
+            ]
+        )
         reference, pictures = pool[:number], {}
         rows, without = {}, {}
         rows[_HELD_OUT], _ = _measures(held_out, reference, pool)
         seeds = context.seed * 2**32 + np.arange(max(number, _SHOWN))
         for subject in context.subjects:
             sample = subject.coder.sample
-            embedded = _embed(context, embed, sample, seeds[:number], f"samples of {subject.name}")
+            embedded = _embed(embed, sample, seeds[:number], f"samples of {subject.name}")
             rows[subject.name], without[subject.name] = _measures(embedded, reference, pool)
             shown = sample(seeds[:_SHOWN])
             _, found = distributions.nearest(embed(shown[:_COLUMNS]), pool, _NEIGHBOURS)
@@ -151,7 +155,6 @@ def count(context: Context) -> int:
 
 
 def _embed(
-    context: Context,
     embed: Callable[[np.ndarray], tf.Tensor],
     images_of: Callable[[np.ndarray], np.ndarray],
     which: np.ndarray,

@@ -117,13 +117,20 @@ class Checkpoints:
         """Restores a checkpoint and sets aside those of later steps; returns its step.
 
         Args:
-          which: "last" or "best"; the last one where there is no best one yet.
+          which: "last" or "best"; the last one where there is no best one that can be read.
 
         Raises:
           UserError: no checkpoint can be read, or the disk is full.
         """
         which = which if _steps(self._folders[which]) else "last"
-        self.restore_for_use(which)
+        try:
+            self.restore_for_use(which)
+        except UserError:
+            if which == "last":
+                raise
+            logging.warning("%s: cannot be read; the last one is used", self._folders[which])
+            which = "last"
+            self.restore_for_use(which)
         step = int(self._model.step.numpy())
         if which != "last":
             self.save("last")

@@ -55,7 +55,7 @@ def locked(folder: str, flag: str = "run_dir") -> Iterator[None]:
             raise _taken(folder, flag, file.read().decode())
         try:
             for part in ("", "checkpoints", "checkpoints/best", "figures", "logs"):
-                for path in glob.glob(os.path.join(glob.escape(folder), part, "*.*.tmp")):
+                for path in glob.glob(os.path.join(glob.escape(folder), part, "*.[0-9]*.tmp")):
                     os.remove(path)
             file.truncate(0)
             file.write(own.encode())

@@ -102,15 +102,19 @@ class Save(StepCallback):
     SIGINT and SIGTERM let the step under way finish, save, and raise `Interrupted`, on all workers
     if one gets them. The handlers are in place within the context.
 
-    Args:
+    Attributes:
       due: `Every`.
       checkpoints: `Checkpoints`.
+
+    Args:
+      due: as above.
+      checkpoints: as above.
       workers: `Workers`, whose chief saves.
     """
 
     def __init__(self, due, checkpoints, workers):
         super().__init__()
-        self._due, self._checkpoints, self._workers = due, checkpoints, workers
+        self.due, self.checkpoints, self._workers = due, checkpoints, workers
         self._signal, self._handlers = 0, {}
 
     def __enter__(self):
@@ -128,8 +132,8 @@ class Save(StepCallback):
     def at(self, step: int, logs: dict[str, float]) -> None:
         """Saves when it is due or a signal came."""
         number = int(self._workers.gather([self._signal]).max())
-        if self._workers.chief and (self._due(step) or number):
-            self._checkpoints.save()
+        if self._workers.chief and (self.due(step) or number):
+            self.checkpoints.save()
         if number:
             raise Interrupted(number, step)
 

@@ -76,8 +76,12 @@ def _meet(addresses, own, minutes):
     """
     until, missing = time.monotonic() + 60 * minutes, set(addresses) - {addresses[own]}
     port = int(addresses[own].rpartition(":")[2])
+    both = socket.has_dualstack_ipv6()  # of the address families
+    family = socket.AF_INET6 if both else socket.AF_INET
     try:
-        listening = socket.create_server(("", port), backlog=len(addresses))
+        listening = socket.create_server(
+            ("", port), family=family, backlog=len(addresses), dualstack_ipv6=both
+        )
     except OSError as error:
         raise UserError(
             f"TF_CONFIG: worker {own} cannot listen at {addresses[own]} ({error}); end the process "

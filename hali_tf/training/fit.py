@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
@@ -67,6 +68,7 @@ def fit(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dic
     run_folder.check_images(config, train, strategy.num_replicas_in_sync)
     workers = Workers(strategy)
     workers.check_same(_common(config, train))
+    labelled = _draw_labelled(config, train)
     model = build(config, strategy)
     window, collapse = Window(model.logged), Collapse(model)
     further = {"window": window.variable, "collapse": collapse.window.variable}
@@ -76,17 +78,19 @@ def fit(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dic
     writer = tf.summary.create_file_writer(logs) if workers.chief else None
     rollbacks = Rollbacks(config.run_dir, workers)
     rollbacks.continue_path(model)
-    training = _Training(
-        config, workers, model, train, validation, checkpoints, window, collapse, writer
-    )
-    while first_step < config.optimisation.steps:
-        try:
-            training.run(first_step)
-            break
-        except Diverged as error:
-            if config.run.on_divergence != "rollback":
-                raise
-            first_step = rollbacks.take(error, model, checkpoints)
+    due = callbacks.Every(config.run.checkpoint_every, config.optimisation.steps)
+    with callbacks.Save(due, checkpoints, workers) as save:  # a signal outlives a way back
+        training = _Training(
+            config, workers, model, train, labelled, validation, save, window, collapse, writer
+        )
+        while first_step < config.optimisation.steps:
+            try:
+                training.run(first_step)
+                break
+            except Diverged as error:
+                if config.run.on_divergence != "rollback":
+                    raise
+                first_step = rollbacks.take(error, model, checkpoints)
     summary = None
     if workers.chief:
         projector.write(logs, model, validation, source.label_names)
@@ -100,6 +104,14 @@ def _common(config, train):
     own = ("run_dir", "data_dir", "cache_dir", "device")
     flags = {f"--{flag}": value for flag, value in config.flat().items() if flag not in own}
     return {**flags, "training images": run_folder.describe(train)}
+
+
+def _draw_labelled(config, train):
+    """Which training images have a label, if only some have one; refuses before a run begins."""
+    labels = config.labels
+    if not labels.per_class:
+        return None
+    return data.draw_labelled(train.labels, labels.classes, labels.per_class, config.run.seed)
 
 
 def _conclude(config, model, test, writer):
@@ -152,7 +164,8 @@ def _begin(config, model, train, checkpoints, workers):
         run_folder.record_start(config, train, workers.strategy.num_replicas_in_sync)
         if first_step < 0:  # from here on, a folder without a checkpoint has lost it
             checkpoints.save()
-    first_step = max(workers.from_chief(first_step), 0)
+    workers.wait()  # until the chief has saved
+    first_step = max(first_step, 0)
     if not workers.chief:
         checkpoints.follow(first_step)
     return first_step
@@ -166,8 +179,9 @@ class _Training:
     workers: Workers
     model: Autoencoder
     train: data.Split
+    labelled: np.ndarray | None
     validation: data.Split
-    checkpoints: Checkpoints
+    save: callbacks.Save
     window: Window
     collapse: Collapse
     writer: tf.summary.SummaryWriter | None
@@ -189,19 +203,17 @@ class _Training:
         config, train = self.config, self.train
         seed, labels = config.run.seed, config.labels
         steps = (config.optimisation.batch_size, seed, first_step, config.optimisation.steps)
-        if labels.per_class:
-            labelled = data.draw_labelled(train.labels, labels.classes, labels.per_class, seed)
-            if self.workers.chief:
-                write_json(os.path.join(config.run_dir, "labelled.json"), labelled.tolist())
+        if self.labelled is not None and self.workers.chief:
+            write_json(os.path.join(config.run_dir, "labelled.json"), self.labelled.tolist())
 
         def of_process(context):
             pieces = context.num_replicas_in_sync // context.num_input_pipelines
             first = context.input_pipeline_id * pieces
             share = data.Share(first, pieces, context.num_replicas_in_sync)
-            if not labels.per_class:
+            if self.labelled is None:
                 return data.train_batches(train, *steps, share=share)
             moves = (labels.shift, labels.warp)
-            return data.semi_supervised_batches(train, labelled, *steps, *moves, share=share)
+            return data.semi_supervised_batches(train, self.labelled, *steps, *moves, share=share)
 
         return self.workers.strategy.distribute_datasets_from_function(of_process)
 
@@ -210,7 +222,6 @@ class _Training:
         config, workers, writer = self.config, self.workers, self.writer
         last_step, run = config.optimisation.steps, config.run
         profile = run.profiled_steps()
-        due = callbacks.Every(run.checkpoint_every, last_step)
         stops = run.on_divergence != "warn"
         active = [callbacks.StopOnNonFinite(_ON_NON_FINITE)]
         if workers.chief:
@@ -222,19 +233,19 @@ class _Training:
                 log.Log(run.log_every, config.optimisation.batch_size, self.window, writer, file),
                 stack.enter_context(callbacks.Progress(last_step)),
                 log.Evaluate(
-                    due,
+                    self.save.due,
                     self.validation,
                     figures,
                     writer,
                     file,
-                    self.checkpoints,
+                    self.save.checkpoints,
                     watched,
                     listeners,
                 ),
             ]
         elif stops:
-            active.append(callbacks.HearOfCollapse(due, workers))
-        active.append(stack.enter_context(callbacks.Save(due, self.checkpoints, workers)))
+            active.append(callbacks.HearOfCollapse(self.save.due, workers))
+        active.append(self.save)
         if profile and workers.chief:
             logs = os.path.join(config.run_dir, "logs")
             active.append(stack.enter_context(callbacks.Profile(*profile, logs)))

@@ -212,6 +212,15 @@ def test_out_that_is_something_else_stays(model, tmp_path, name):
     assert mine.read_text() == "mine" and len(list(mine.parent.iterdir())) == 1
 
 
+def test_a_folder_that_may_not_be_listed(model, tmp_path, monkeypatch):
+    def refused(folder):
+        raise PermissionError(errno.EACCES, "Permission denied", folder)
+
+    monkeypatch.setattr(shards.files, "names", refused)
+    with pytest.raises(UserError, match="^--out=.*out: cannot be written .Permission denied.$"):
+        encode(model, tmp_path / "out")
+
+
 def test_a_folder_where_a_file_is_to_be(model, tmp_path):
     (tmp_path / "e.npz").mkdir()
     with pytest.raises(UserError, match="e.npz: is there, without the manifest"):

@@ -175,6 +175,15 @@ def test_a_cache_that_is_read_only_serves_what_it_has(folder, names, tmp_path, m
     assert len(cache.load(_job(folder, names), tmp_path / "cache", strict=False).images) == 10
 
 
+def test_where_nothing_can_be_locked_it_is_said(folder, names, tmp_path, monkeypatch, said):
+    def refused(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(cache.fcntl, "flock", refused)
+    assert len(cache.load(_job(folder, names), tmp_path / "cache", strict=False).images) == 10
+    assert "cache: cannot be locked" in said() and "No locks available" in said()
+
+
 def test_a_split_without_images(folder, tmp_path):
     with pytest.raises(UserError, match="test train: has no images"):
         cache.load(_job(folder, []), tmp_path / "cache", strict=False)

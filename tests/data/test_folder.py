@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from hali_tf.data import open_source
 from hali_tf.errors import UsageError, UserError
@@ -294,3 +295,12 @@ def test_real_class_folders(shared_data, tmp_path):
     split = source.load("validation")
     assert len(source.label_names) == 10 and source.label_names[0] == "n01440764"
     assert split.images.shape == (600, 128, 128, 3) and (np.bincount(split.labels) == 60).all()
+
+
+def test_a_class_folder_whose_name_is_not_utf_8_is_refused(tmp_path):
+    for name in (b"ant", b"caf\xe9"):
+        folder = os.path.join(os.fsencode(tmp_path), name)
+        os.mkdir(folder)
+        Image.new("L", (8, 8)).save(os.path.join(os.fsdecode(folder), "a.png"))
+    with pytest.raises(UserError, match="is not UTF-8; rename it"):
+        open_source("folder", str(tmp_path), 8)

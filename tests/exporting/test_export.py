@@ -259,6 +259,16 @@ def test_test_images_without_labels_leave_the_accuracy_to_validation_images(tmp_
     assert 0 <= card["classify_validation_accuracy"] <= 1
 
 
+def test_data_of_other_classes_than_the_run_learned_are_refused(tmp_path):
+    folder, other = save_npz(tmp_path, y_train=np.arange(60) % 3), tmp_path / "other"
+    other.mkdir()
+    save_npz(other, y_train=np.arange(60) % 3, class_names=list("abcd"))
+    flags = {"classify": "true", "data_dir": str(other / "x.npz")}
+    with pytest.raises(UserError, match="npz: has 4 classes, and the run learned 3; name"):
+        export.export(folder, str(tmp_path / "export"), **flags)
+    assert not list((tmp_path / "export").glob("[0-9]*"))
+
+
 def test_the_run_folder_is_enough(tmp_path, capsys):
     folder = save_npz(tmp_path, y_train=np.arange(60) % 3)
     os.rename(tmp_path / "x.npz", tmp_path / "elsewhere.npz")
@@ -317,13 +327,13 @@ def test_classifier_separates_what_is_separable():
     assert fitted.scores(Flat.encode(images)).numpy()[:, 2].min() > 0.999
 
 
-def test_classifier_is_fitted_to_all_classes_of_a_sorted_set(monkeypatch):
-    monkeypatch.setattr(classifier, "_LARGEST_FIT", 100)
+def test_classifier_is_fitted_to_all_classes_of_a_sorted_set():
+    """To a hundred of its images, though the first hundred are of one class."""
     labels = np.repeat(np.arange(3), 100)
     images = (labels[:, None, None, None] * np.full((2, 2, 1), 80)).astype(np.uint8)
 
     source, split = data.Source("toy", (2, 2, 1), None), data.Split(images, labels)
-    fitted = classifier.fit(Flat, source, split)
+    fitted = classifier.fit(Flat, source, split, 100)
     assert classifier.accuracy(Flat, fitted, split) == 1
     two = data.Split(images[:200], labels[:200])
     assert classifier.accuracy(Flat, classifier.fit(Flat, source, two), two) == 1

@@ -56,9 +56,10 @@ def test_what_a_kill_left_half_written_is_removed(tmp_path, name):
         (folder / left).parent.mkdir(parents=True, exist_ok=True)
         (folder / left).write_text("half")
     (folder / "figures" / "samples.png").write_text("whole")
+    (folder / "notes.old.tmp").write_text("mine")
     with locked(str(folder)):
         files = {path.name for path in folder.rglob("*") if path.is_file()}
-    assert files == {"samples.png", "lock"}
+    assert files == {"samples.png", "notes.old.tmp", "lock"}
 
 
 @pytest.fixture

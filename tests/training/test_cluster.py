@@ -52,12 +52,19 @@ def test_workers_do_not_split_their_cpu(monkeypatch):
         devices.make_strategy(2)
 
 
-def test_workers_wait_until_all_are_there():
-    addresses, there, over = free_addresses(3), [], threading.Event()
+IPV6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("[::1]", marks=IPV6)])
+def test_workers_wait_until_all_are_there(host):
+    addresses = [address.replace("127.0.0.1", host) for address in free_addresses(3)]
+    there, over = [], threading.Event()
+    family = socket.AF_INET6 if "[" in host else socket.AF_INET
 
     def come(own):
         cluster._meet(addresses, own, minutes=1)
-        with socket.create_server(("", int(addresses[own].rpartition(":")[2]))):  # TensorFlow's
+        port = int(addresses[own].rpartition(":")[2])
+        with socket.create_server(("", port), family=family):  # TensorFlow's
             there.append(own)
             over.wait(30)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import types
 
 import numpy as np
@@ -16,6 +17,7 @@ from hali_tf.runs.checkpoints import Checkpoints
 from hali_tf.runs.metrics_file import read
 from hali_tf.runs.reopening import copy_weights, load_run, make_model, open_data
 from hali_tf.training import devices
+from hali_tf.training.callbacks import Interrupted
 from hali_tf.training.divergence import Collapse, Diverged, Rollbacks
 from hali_tf.training.fit import _begin, build, fit
 from tests import commands
@@ -146,6 +148,34 @@ def test_rollback_goes_on_with_other_draws(tmp_path, monkeypatch):
     others = [line for line in read(tmp_path / "straight" / "metrics.jsonl") if "d_loss" in line]
     same = [one["d_loss"] == other["d_loss"] for one, other in zip(lines, others)]
     assert same == [True, True, False, False]
+
+
+def test_a_signal_outlives_the_way_back(tmp_path, monkeypatch):
+    """It comes at step 4, where the model counts as collapsed."""
+
+    def measured(self, model, images, step):
+        if step < 4:
+            return {}, []
+        os.kill(os.getpid(), signal.SIGTERM)
+        return {}, ["all is lost"]
+
+    monkeypatch.setattr(Collapse, "measure", measured)
+    flags = {"on_divergence": "rollback", "checkpoint_every": 2, "steps": 9, "model": "vae"}
+    with pytest.raises(Interrupted, match="SIGTERM at step 3, which is saved") as stopped:
+        fitted(config_of(tmp_path, **flags))
+    assert stopped.value.exit_code == 143
+    assert int(load_run(str(tmp_path))[1].step) == 3
+
+
+def test_the_way_back_passes_a_damaged_best_checkpoint(tmp_path, said):
+    model = Saved()
+    checkpoints = Checkpoints(str(tmp_path), model)
+    for step, which in ((2, "best"), (3, "last")):
+        model.step.assign(step)
+        checkpoints.save(which)
+    (tmp_path / "checkpoints" / "best" / "ckpt-2.index").write_bytes(b"")
+    assert checkpoints.go_back("best") == int(model.step) == 3
+    assert "best: cannot be read; the last one is used" in said()
 
 
 def collapse_lines(folder):

@@ -21,9 +21,20 @@ def test_run_that_lost_its_checkpoints_is_not_begun_again(tmp_path, left):
     assert not (tmp_path / "config.json").exists()
 
 
-def test_start_that_fails_leaves_no_configuration(tmp_path):
-    config = config_of(tmp_path, optimizer="Foo")
-    with pytest.raises(UsageError, match="no optimiser 'Foo'"):
+@pytest.mark.parametrize(
+    "flags, kind, words",
+    [
+        ({"optimizer": "Foo"}, UsageError, "no optimiser 'Foo'"),
+        (
+            {"labels_per_class": 200, "classes": 10},
+            UserError,
+            "class 0 has .* training images; lower it",
+        ),
+    ],
+)
+def test_start_that_fails_leaves_no_configuration(tmp_path, flags, kind, words):
+    config = config_of(tmp_path, **flags)
+    with pytest.raises(kind, match=words):
         fit(config, open_data(config), devices.make_strategy(1))
     assert not list(tmp_path.iterdir())
 
