@@ -53,7 +53,7 @@ class _Residual(nn.Module):
 def _convolution(row, maps, slope=0.0):
     """The modules of a `Conv` on so many feature maps."""
     filters = row.features * (2 if row.activation == "maxout" else 1)
-    padding = row.kernel // 2 if row.padding == "same" else 0
+    padding = (row.kernel - 1) // 2 if row.padding == "same" else 0
     convolution = nn.Conv2d(
         maps, filters, row.kernel, row.strides, padding, bias=row.norm != "batch"
     )
