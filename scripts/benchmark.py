@@ -93,11 +93,10 @@ def main() -> None:
         return
     _check(options)
     variants = list(_variants(options))
-    local = options.data_dir and not files.scheme(options.data_dir)
     pipeline = {
         "job": "pipeline",
         "data": options.data,
-        "data_dir": os.path.abspath(options.data_dir) if local else options.data_dir,
+        "data_dir": options.data_dir and files.real_path(options.data_dir),
         "image_size": options.image_size,
         "batch_size": options.batch_size,
     }

@@ -154,10 +154,10 @@ def _numbers(value: Any, dtype: tf.DType) -> np.ndarray | None:
 
 def _has_numbers_alone(value: Any) -> bool:
     """NumPy would make every text as wide as the longest one, and take booleans for numbers."""
-    kinds = set(map(type, value)) if isinstance(value, list) else {type(value)}
-    return kinds <= {int, float, list} and (
-        list not in kinds or all(map(_has_numbers_alone, value))
-    )
+    level = value if isinstance(value, list) else [value]
+    while (kinds := set(map(type, level))) == {list}:
+        level = list(itertools.chain.from_iterable(level))
+    return kinds <= {int, float}
 
 
 def _cast(array: np.ndarray, dtype: tf.DType) -> np.ndarray:
