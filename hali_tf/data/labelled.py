@@ -33,6 +33,21 @@ def count_classes(source: Source) -> int:
     return int(labels.max()) + 1
 
 
+def learned_names(source: Source, classes: int) -> tuple[str, ...]:
+    """The names of the K `classes` that a run learned, whose data may have been changed since.
+
+    Raises:
+      UserError: If the set has another number of classes now.
+    """
+    names = source.class_names(classes)
+    if len(names) != classes:
+        raise UserError(
+            f"--data={source.name}: has {len(names)} classes, and the run learned {classes}; name "
+            "the data that it was trained on by --data_dir"
+        )
+    return names
+
+
 def draw_labelled(labels: np.ndarray, classes: int, per_class: int, seed: int) -> np.ndarray:
     """Draws the images whose labels a run may see.
 

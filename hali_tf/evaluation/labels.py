@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.ticker import LogFormatter
 
 from hali_tf.config import Config
+from hali_tf.data import learned_names
 from hali_tf.drawing import plots
 from hali_tf.drawing.strips import Strips, save_strips
 from hali_tf.evaluation.claims import Finding, above
@@ -57,8 +58,8 @@ class Labels(Question):
     def answer(self, context: Context) -> dict:
         """Errors on the test images of each run that learned from labels; pictures of the first."""
         test, own = context.split("test"), context.subject
+        names = learned_names(context.source, own.config.labels.classes)
         runs = [_measure(s, test) for s in context.subjects if s.config.labels.per_class]
-        names = context.source.class_names(own.config.labels.classes)
         plots.save_confusion(context.path("confusion.png"), np.array(runs[0]["confusion"]), names)
         _save_curves(context.path("label_errors.png"), runs)
         if not own.config.labels.encoder_only:  # which has no decoder to draw with

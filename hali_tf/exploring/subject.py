@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from hali_tf.data import learned_names
 from hali_tf.evaluation import traversal
 from hali_tf.evaluation.innovation import names_of_entries
 from hali_tf.exploring.served import ServedCoder
@@ -86,7 +87,7 @@ def of_run(run_dir: str, checkpoint: str = "last", data_dir: str = "") -> Subjec
     labels: Sequence[str] = ()
     test = source.load("test")
     if config.labels.per_class:
-        labels = source.class_names(config.labels.classes)
+        labels = learned_names(source, config.labels.classes)
         classify = _classify(model, lambda: classifiers.OwnLabel(labels))
     elif test.labels is not None or source.load("train").labels is not None:
         classify = _classify(

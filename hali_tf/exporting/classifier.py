@@ -9,7 +9,7 @@ import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
 from hali_tf.config import Config
-from hali_tf.data import Source, Split
+from hali_tf.data import Source, Split, learned_names
 from hali_tf.errors import UserError
 from hali_tf.layers.gaussian import Gaussian
 from hali_tf.models.generative import Generative
@@ -94,7 +94,7 @@ def of_run(
         raise UserError(f"--data={config.data.name} has no labels")
     classifier: Classifier | OwnLabel
     if config.labels.per_class:
-        classifier = OwnLabel(_names_of(source, config.labels.classes))
+        classifier = OwnLabel(learned_names(source, config.labels.classes))
     else:
         classifier = fit(generative, source, train)
     for name in ("test", "validation"):
@@ -102,17 +102,6 @@ def of_run(
         if split.labels is not None:
             return classifier, {name: accuracy(generative, classifier, split)}
     return classifier, {}
-
-
-def _names_of(source, learned):
-    """The names of the classes that a run learned, whose data may have been changed since."""
-    names = source.class_names(learned)
-    if len(names) != learned:
-        raise UserError(
-            f"--data={source.name}: has {len(names)} classes, and the run learned {learned}; name "
-            "the data that it was trained on by --data_dir"
-        )
-    return names
 
 
 def fit(

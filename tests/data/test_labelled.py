@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hali_tf.data import Share, Source, Split, count_classes, draw_labelled, semi_supervised_batches
+from hali_tf.data import (
+    Share,
+    Source,
+    Split,
+    count_classes,
+    draw_labelled,
+    learned_names,
+    semi_supervised_batches,
+)
 from hali_tf.data.labelled import moved
 from hali_tf.data.pipeline import train_batches
 from hali_tf.errors import UserError
@@ -56,6 +64,13 @@ def test_classes_are_named_or_counted():
 def test_sets_without_classes_are_refused(settings, words):
     with pytest.raises(UserError, match=f"--labels_per_class with --data=some: {words}"):
         count_classes(source_of(**settings))
+
+
+def test_names_are_those_of_the_classes_that_a_run_learned():
+    named = source_of(label_names=("a", "b"))
+    assert learned_names(named, 2) == ("a", "b") and learned_names(source_of(), 2) == ("0", "1")
+    with pytest.raises(UserError, match="--data=some: has 2 classes, and the run learned 3; name"):
+        learned_names(named, 3)
 
 
 @pytest.fixture(name="split")
