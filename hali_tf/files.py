@@ -254,12 +254,18 @@ def put_folder(made: str, path: str | os.PathLike, last: str) -> None:
 
 
 def write_through(path: str | os.PathLike) -> None:
-    """Waits until a local file or folder is on the disk: a loss of power cannot empty it then."""
+    """Waits until a local file or folder is on the disk: a loss of power cannot empty it then.
+
+    Some network and FUSE disks cannot do it for a folder; there is nothing to wait for then.
+    """
     if scheme(path):
         return
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(file)
 

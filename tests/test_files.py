@@ -1,5 +1,8 @@
 """Files that are written as a whole or not at all."""
 
+import contextlib
+import errno
+import os
 import subprocess
 import sys
 import threading
@@ -28,6 +31,16 @@ def test_threads_that_write_one_file_at_once_do_not_disturb_each_other(tmp_path)
         thread.join()
     assert not errors and path.read_text() == "whole"
     assert [p.name for p in tmp_path.iterdir()] == ["picture.png"]
+
+
+@pytest.mark.parametrize("number, fails", [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_disk_that_cannot_wait_for_a_folder_is_no_error(tmp_path, monkeypatch, number, fails):
+    def fsync(file):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    with pytest.raises(OSError) if fails else contextlib.nullcontext():
+        files.write_through(tmp_path)
 
 
 @pytest.mark.parametrize("stores", [("gs",), ("file",)], ids=["renamed", "at once"])

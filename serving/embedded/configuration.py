@@ -53,7 +53,12 @@ def _models(values: flags.FlagValues) -> model_server_config_pb2.ModelConfigList
         raise UsageError("--model_base_path is required (or --model_config_file)")
     if not os.path.isdir(values.model_base_path):
         raise UsageError(f"--model_base_path={values.model_base_path}: there is no such folder")
-    return one_model(values.model_name, values.model_base_path)
+    models = one_model(values.model_name, values.model_base_path)
+    try:
+        check_config(models)
+    except ServingError as error:
+        raise UsageError(f"--model_base_path={values.model_base_path}: {error.message}") from None
+    return models
 
 
 def read_models(path: str) -> model_server_config_pb2.ModelConfigList:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import re
 import time
 from typing import Callable
 
@@ -118,6 +119,11 @@ def check_config(config_list: model_server_config_pb2.ModelConfigList) -> None:
             raise invalid(
                 f"base_path of model {config.name}: {config.base_path} is not on a disk, and this "
                 "server reads no other file systems"
+            )
+        if re.search(r"[\[*?\\]", config.base_path):
+            raise invalid(
+                f"base_path of model {config.name}: TensorFlow cannot read variables from "
+                f"{config.base_path}, which has [, *, ? or \\ in it; rename the folder"
             )
         if not os.path.isabs(config.base_path):
             raise invalid(

@@ -295,6 +295,12 @@ def test_flags_that_cannot_work(flags, message):
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_base_path_that_tensorflow_takes_for_a_pattern(tmp_path):
+    (tmp_path / "run[1]").mkdir()
+    with pytest.raises(UsageError, match="--model_base_path=.* has .*; rename the folder"):
+        options(f"--model_base_path={tmp_path}/run[1]")
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
