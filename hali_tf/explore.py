@@ -47,7 +47,9 @@ def main() -> None:
         if flags.target:
             explored = subject.of_server(flags.target, flags.model)
         else:
-            explored = subject.of_run(flags.run_dir, flags.checkpoint, flags.data_dir)
+            explored = subject.of_run(
+                flags.run_dir, flags.checkpoint, flags.data_dir, flags.cache_dir
+            )
         built = page.build(explored)
     except HaliClientError as error:
         raise UserError(f"--target={flags.target}: {error}") from error
@@ -65,7 +67,7 @@ def main() -> None:
 if __name__ == "__main__":
     configuration.define_run_flags(
         "hali_tf.explore",
-        data_dir=("", "Where the run's data are now, if no longer where they were in training."),
+        **configuration.DATA_FLAGS,
         target=("", "Instead of --run_dir: host:port of a server's gRPC port."),
         model=("hali", "With --target: the model's name on the server."),
         port=(7860, "Where the page is; 0: a free one."),

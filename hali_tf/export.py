@@ -39,6 +39,7 @@ def main() -> None:
         flags.version,
         flags.checkpoint,
         flags.data_dir,
+        flags.cache_dir,
         flags.classify,
     )
     print(f"exported {path}")
@@ -57,6 +58,7 @@ def export(
     version: int = 0,
     checkpoint: str = "last",
     data_dir: str = "",
+    cache_dir: str = "",
     classify: str = "auto",
 ) -> str:
     """Exports a run; returns the path of the version.
@@ -67,6 +69,7 @@ def export(
       version: positive integer, or 0 for the next free one.
       checkpoint: "last" or "best".
       data_dir: where the run's data are now; "" for where they were in training.
+      cache_dir: where decoded images are kept; "" for where they were in training.
       classify: "true", "false", or "auto": where the data can be read and have labels.
 
     Raises:
@@ -82,7 +85,7 @@ def export(
     versions.check_free(export_dir, version)
     config, model = load_run(run_dir, checkpoint)
     with locked(export_dir, "export_dir"):  # before the classifier, which takes minutes
-        head, accuracy = _classifier(config, model, data_dir, classify)
+        head, accuracy = _classifier(config, model, data_dir, cache_dir, classify)
         card = _card(run_dir, config, model, checkpoint, accuracy)
         servable = Servable(
             model.average,
@@ -95,7 +98,8 @@ def export(
 
 def _card(run_dir, config, model, checkpoint, accuracy):
     """What model_card.json says of the run."""
-    from hali_tf.runs.run_folder import read_starts, read_summary
+    from hali_tf.runs.history import read_starts
+    from hali_tf.runs.run_folder import read_summary
 
     starts = read_starts(run_dir)
     return {
@@ -111,13 +115,14 @@ def _card(run_dir, config, model, checkpoint, accuracy):
     }
 
 
-def _classifier(config, model, data_dir, classify):
+def _classifier(config, model, data_dir, cache_dir, classify):
     """What `classifier.of_run` gives, or (None, {}); says which."""
     from hali_tf.exporting import classifier
 
     if classify == "false":
         return None, {}
-    config = config.replace(data_dir=data_dir or config.data.data_dir)
+    folders = {"data_dir": data_dir, "cache_dir": cache_dir}
+    config = config.replace(**{flag: folder for flag, folder in folders.items() if folder})
     try:
         head, accuracy = classifier.of_run(config, model.average)
     except UserError as error:
@@ -135,7 +140,7 @@ if __name__ == "__main__":
         "hali_tf.export",
         export_dir=("", "Folder that the server watches; the version becomes a folder in it."),
         version=(0, "Number of the version; 0 takes the next free one."),
-        data_dir=("", "Where the run's data are now, if no longer where they were in training."),
+        **configuration.DATA_FLAGS,
         classify=(
             "auto",
             "Whether to fit classify to the run's data, which no other signature needs: true, "

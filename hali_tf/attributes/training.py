@@ -42,8 +42,7 @@ def open_data(config: ClassifierConfig) -> tuple[data.Source, dict[str, Any] | N
     """
     if config.encoder_of:
         of_run = read_config(config.encoder_of, "encoder_of")
-        cache_dir = config.cache_dir or of_run.data.cache_dir
-        source = reopening.open_data(of_run.replace(cache_dir=cache_dir))
+        source = reopening.open_data(of_run, cache_dir=config.cache_dir)
         encoder = {"architecture": of_run.model.architecture, "width": of_run.model.width}
     else:
         source = data.open_source(

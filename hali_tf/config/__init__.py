@@ -9,6 +9,7 @@ flags       absl's flags, made from records, and records made from flags
 
 from hali_tf.config.classifier import ClassifierConfig
 from hali_tf.config.flags import (
+    DATA_FLAGS,
     check_remote,
     define_flags,
     define_run_flags,
@@ -19,6 +20,7 @@ from hali_tf.config.settings import check
 from hali_tf.config.training import Config, check_shares
 
 __all__ = [
+    "DATA_FLAGS",
     "ClassifierConfig",
     "Config",
     "check",

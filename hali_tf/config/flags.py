@@ -20,6 +20,11 @@ _DEFINE: dict[type, Callable[..., Any]] = {
     float: flags.DEFINE_float,
     bool: flags.DEFINE_bool,
 }
+# Of commands that read a run's data again.
+DATA_FLAGS = {
+    "data_dir": ("", "Where the run's data are now, if no longer where they were in training."),
+    "cache_dir": ("", "Where decoded images are kept; empty: as in training."),
+}
 _Checked = TypeVar("_Checked", Config, ClassifierConfig)
 
 

@@ -16,7 +16,7 @@ from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.sources import sources
 from hali_tf.files import write_json
 from hali_tf.runs import run_folder
-from hali_tf.runs.run_folder import read_starts, read_ways_back
+from hali_tf.runs.history import weights_of
 
 
 class AnswerCache:
@@ -81,16 +81,11 @@ class AnswerCache:
 
 
 def _identity(subject):
-    """Which run a model is from, when that was begun, and the step of the checkpoint.
-
-    After a rollback the run reaches the same step by other random draws.
-    """
+    """Which run a model is from, and which weights of it."""
     return {
         "name": subject.name,
         "run_dir": files.real_path(subject.run_dir),
-        "began": next((start["time"] for start in read_starts(subject.run_dir)), None),
-        "step": subject.step,
-        "ways_back": len(read_ways_back(subject.run_dir)),
+        **weights_of(subject.run_dir, subject.step),
     }
 
 

@@ -21,6 +21,7 @@ from hali_tf.errors import UsageError, UserError, reason
 from hali_tf.evaluation.report import markdown
 from hali_tf.evaluation.report.html import write_html
 from hali_tf.runs import metrics_file
+from hali_tf.runs.history import weights_of
 
 _METHOD = """\
 Runs that differ in nothing but the seed are one row: the mean, and in brackets the lowest and the
@@ -117,8 +118,9 @@ def _read(run_dir):
         **_numbered(evaluations[-1] if evaluations else {}, "distance", "distance, level {}"),
     }
     samples = files.read_json(os.path.join(run_dir, "evaluation", "samples.json"))
-    if samples and lines and samples["asked_of"]["subjects"][0]["step"] == lines[-1]["step"]:
-        answer, own = samples["answer"], samples["asked_of"]["subjects"][0]["name"]
+    asked_of = samples["asked_of"]["subjects"][0] if samples else {}
+    if lines and weights_of(run_dir, lines[-1]["step"]).items() <= asked_of.items():
+        answer, own = samples["answer"], asked_of["name"]
         # It depends on the number of samples, and on the features.
         features = "FID" if answer["features"].startswith("Inception") else "Fréchet distance"
         distance = answer["rows"][own]["frechet_distance"]

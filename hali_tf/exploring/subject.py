@@ -17,8 +17,8 @@ from hali_tf.exporting import classifier as classifiers
 from hali_tf.files import read_json
 from hali_tf.measures import spectra
 from hali_tf.models.coder import Coder
+from hali_tf.runs.history import weights_of
 from hali_tf.runs.reopening import load_run, open_data, require_decoder
-from hali_tf.runs.run_folder import read_ways_back
 from serving.client import HaliClient
 
 _OFFERED = 24  # pictures to choose from
@@ -70,20 +70,23 @@ class Subject:
         return f"z_{level}[{number}]" + (f": {name}" if name else "")
 
 
-def of_run(run_dir: str, checkpoint: str = "last", data_dir: str = "") -> Subject:
+def of_run(
+    run_dir: str, checkpoint: str = "last", data_dir: str = "", cache_dir: str = ""
+) -> Subject:
     """A run folder as a subject.
 
     Args:
       run_dir: folder of the run.
       checkpoint: "last" or "best".
       data_dir: where the run's data are now; "" for where they were in training.
+      cache_dir: where decoded images are kept; "" for where they were in training.
 
     Raises:
       UserError: it holds no run, or its data cannot be read.
     """
     config, model = load_run(run_dir, checkpoint)
     require_decoder(config)
-    source, classify = open_data(config, data_dir), None
+    source, classify = open_data(config, data_dir, cache_dir), None
     labels: Sequence[str] = ()
     test = source.load("test")
     if config.labels.per_class:
@@ -141,7 +144,7 @@ def _served_scores(client, images):
 
 def _of_evaluation(run_dir, step):
     """{entry: label} by the evaluation of these weights, best correlated first; {} without one."""
-    weights = {"step": step, "ways_back": len(read_ways_back(run_dir))}
+    weights = weights_of(run_dir, step)
     try:
         file = read_json(os.path.join(run_dir, "evaluation", "innovation.json"))
         (subject, *_), labels = file["asked_of"]["subjects"], file["answer"]["labels"]

@@ -14,15 +14,15 @@ from hali_tf.runs.checkpoints import Checkpoints, variables_of
 from hali_tf.runs.run_folder import read_config
 
 
-def open_data(config: Config, data_dir: str = "") -> Source:
-    """The `data.Source` of a `Config`, or the same images in another `data_dir`."""
+def open_data(config: Config, data_dir: str = "", cache_dir: str = "") -> Source:
+    """The `data.Source` of a `Config`, or the same images in other folders."""
     return data.open_source(
         config.data.name,
         data_dir or config.data.data_dir,
         config.data.image_size,
         config.data.channels,
         config.data.strict_data,
-        config.data.cache_dir,
+        cache_dir or config.data.cache_dir,
     )
 
 

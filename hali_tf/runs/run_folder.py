@@ -37,6 +37,7 @@ from hali_tf.config import Config
 from hali_tf.data import Split
 from hali_tf.errors import UserError
 from hali_tf.runs.checkpoints import check_name
+from hali_tf.runs.history import read_starts
 
 
 def read_config(run_dir: str, flag: str = "run_dir") -> Config:
@@ -212,37 +213,6 @@ def record_start(config: Config, train: Split, replicas: int) -> None:
         files.write_json(path, [*read_starts(config.run_dir), start])
     except OSError as error:
         raise UserError(f"--run_dir={config.run_dir}: cannot be written ({error})") from error
-
-
-def read_starts(run_dir: str) -> list[dict[str, Any]]:
-    """What run.json holds: a dict for each start of the run, the first one first.
-
-    Raises:
-      UserError: it is damaged.
-    """
-    return _read_list(
-        os.path.join(run_dir, "run.json"),
-        "what it has of earlier starts is lost: their commands, their versions and which images "
-        "they trained on",
-    )
-
-
-def read_ways_back(run_dir: str) -> list[dict[str, Any]]:
-    """What rollbacks.json holds: a dict for each way back to a checkpoint, the first one first.
-
-    Raises:
-      UserError: it is damaged.
-    """
-    path = os.path.join(run_dir, "rollbacks.json")
-    return _read_list(path, "ways back are counted from 0 again")
-
-
-def _read_list(path, loss):
-    """What a file of JSON holds, [] without it; `loss` says what its removal means."""
-    try:
-        return files.read_json(path, missing=[])
-    except ValueError as error:
-        raise UserError(f"{path}: damaged ({error}); remove it, and {loss}") from error
 
 
 def _start():

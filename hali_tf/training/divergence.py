@@ -13,7 +13,7 @@ from hali_tf.errors import UserError
 from hali_tf.files import write_json
 from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.runs.checkpoints import Checkpoints
-from hali_tf.runs.run_folder import read_ways_back
+from hali_tf.runs.history import read_ways_back
 from hali_tf.training.cluster import Workers
 from hali_tf.training.window import Window
 

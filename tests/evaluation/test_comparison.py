@@ -81,7 +81,7 @@ def test_panels_have_the_steps_that_all_seeds_have(runs):
 
 def test_samples_are_compared_where_every_seed_was_evaluated(runs, tmp_path):
     answer = {
-        "asked_of": {"subjects": [{"name": "HALI", "step": 3}]},
+        "asked_of": {"subjects": [{"name": "HALI", "step": 3, "began": None, "ways_back": 0}]},
         "answer": {
             "images": 1000,
             "features": features.NAME,
@@ -103,6 +103,8 @@ def test_samples_are_compared_where_every_seed_was_evaluated(runs, tmp_path):
     head, _, wide, narrow = rows_of(page, "At the end")
     assert head[-2:] == ["Fréchet distance of 1,000 samples", "FID of 1,000 samples"]
     assert (wide[-2:], narrow[-2:]) == (["–", "1.500"], ["1.500", "–"])
+    (tmp_path / runs[0] / "rollbacks.json").write_text('[{"at": 3, "to": 2}]')
+    assert not [n for n in comparison._open(runs[0]).final if "samples" in n]  # of other weights
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"answer": {}}'])

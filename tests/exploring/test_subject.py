@@ -9,13 +9,15 @@ import pytest
 from hali_tf.exploring import subject as subjects
 from hali_tf.exploring import views
 from hali_tf.exploring.served import ServedCoder
+from hali_tf.runs import history
 from tests.exporting.runs import make_run
 
 
 def found(folder, step, labels):
     """Writes an answer of the evaluation: label to its entry and correlation."""
     rows = {name: dict(zip(("entry", "correlation_validation"), row)) for name, row in labels}
-    file = {"asked_of": {"subjects": [{"step": step, "ways_back": 0}]}, "answer": {"labels": rows}}
+    weights = {**history.weights_of(folder, step), "ways_back": 0}
+    file = {"asked_of": {"subjects": [weights]}, "answer": {"labels": rows}}
     path = pathlib.Path(folder, "evaluation", "innovation.json")
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(file))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from hali_tf.config import Config
 from hali_tf.errors import UserError
@@ -71,3 +72,17 @@ def test_data_that_moved_are_read_where_they_are_now(tmp_path):
     with pytest.raises(UserError, match="before"):
         reopening.open_data(config)
     assert len(reopening.open_data(config, now).load("test").images) == 8
+
+
+def test_decoded_images_are_kept_where_the_user_says(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for i in range(4):
+        Image.new("L", (16, 16), i).save(tmp_path / "pictures" / f"{i}.png")
+    folders = {name: str(tmp_path / name) for name in ("pictures", "before", "now")}
+    (tmp_path / "before").write_text("this machine has no such folder")
+    flags = {"data": "folder", "data_dir": folders["pictures"], "cache_dir": folders["before"]}
+    config = Config.of(image_size=16, **flags)
+    with pytest.raises(UserError, match="before.* with --cache_dir"):
+        reopening.open_data(config).load("test")
+    assert len(reopening.open_data(config, cache_dir=folders["now"]).load("test").images) == 1
+    assert list((tmp_path / "now").iterdir())

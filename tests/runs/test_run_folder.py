@@ -10,13 +10,12 @@ import hali_tf
 from hali_tf.config import Config
 from hali_tf.data import Split
 from hali_tf.errors import UserError
+from hali_tf.runs.history import read_starts, read_ways_back
 from hali_tf.runs.run_folder import (
     check_images,
     open_run,
     read_config,
-    read_starts,
     read_summary,
-    read_ways_back,
     record_start,
 )
 
