@@ -109,7 +109,7 @@ def train_batches(
     return _gather(arrays, of_piece, *numbers, size)
 
 
-def batches(split: Split, limit: int | None = None) -> tf.data.Dataset:
+def batches(split: Split) -> tf.data.Dataset:
     """Makes batches of a split in its own order, once, for evaluation.
 
     A batch has 128 images, and fewer of images larger than 64x64, so that to evaluate takes no more
@@ -117,13 +117,11 @@ def batches(split: Split, limit: int | None = None) -> tf.data.Dataset:
 
     Args:
       split: Where the images come from.
-      limit: Stop after that many images; None means all.
 
     Returns:
       A dataset of uint8 [<=B, H, W, C], 0..255.
     """
-    count = len(split.images) if limit is None else min(limit, len(split.images))
-    _, height, width, _ = split.images.shape
+    count, height, width, _ = split.images.shape
     batch_size = min(128, max(1, _EVALUATED_PIXELS // (height * width)))
 
     def positions_of(step: int) -> np.ndarray:

@@ -36,6 +36,14 @@ class Split:
         """
         return np.sort(np.random.default_rng(0).permutation(len(self.images))[:most])
 
+    def part(self, most: int) -> Split:
+        """The images of `draw`, in memory; the split itself if it has no more."""
+        if len(self.images) <= most:
+            return self
+        rows = self.draw(most)
+        labels = None if self.labels is None else self.labels[rows]
+        return Split(np.asarray(self.images[rows]), labels, self.skipped)
+
 
 def check_names(where: str, names: Sequence[str]) -> None:
     """Raises UserError if a class or attribute has the name of another."""

@@ -50,6 +50,7 @@ class Attributes(Question):
         "top above VAE": "Reconstructions from z_2 keep more attributes than a VAE's",
         "chance": f"Reconstructions from z_2 keep attributes: above chance, {CHANCE} %",
     }
+    beyond = ("chance",)
 
     def unanswerable(self, context: Context) -> str | None:
         """Without attributes or without a classifier of them."""

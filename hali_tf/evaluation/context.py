@@ -9,6 +9,7 @@ import os
 from hali_tf.data import Source, Split
 from hali_tf.errors import UserError
 from hali_tf.evaluation.subjects import Subject
+from hali_tf.measures.intervals import FEWEST
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Context:
       subjects: the run's own model first, then the baselines; all on the same data.
       source: the data of the run.
       folder: RUN/evaluation.
-      limit: how many images of a held-out split are used, from the first; 0 for all.
+      limit: how many images of a held-out split are used, by `Split.part`; 0 for all.
       classifier_dirs: folders of attribute classifiers, as far as the user named any.
       mask: PNG file of a mask to inpaint; "" if the user named none.
       feature_weights: file of the Inception network; "" if the user named none.
@@ -51,19 +52,17 @@ class Context:
         """A split of the data; "validation" and "test" are cut to `limit`.
 
         Raises:
-          UserError: there are fewer than two test images, which intervals over images take.
+          UserError: there are too few test images for intervals over images.
         """
         split = _load(self.source, name)
-        if name == "test" and len(split.images) < 2:
+        if name == "test" and len(split.images) < FEWEST:
             data = self.subject.config.data
             raise UserError(
-                f"--data_dir={data.data_dir}: {data.name} has {len(split.images)} test image, and "
-                "an evaluation takes two or more"
+                f"--data_dir={data.data_dir}: {data.name} has {len(split.images)} test "
+                f"image{'s' * (len(split.images) > 1)}, and an evaluation takes {FEWEST} or more"
             )
-        if not self.limit or name == "train":
-            return split
-        labels = None if split.labels is None else split.labels[: self.limit]
-        return Split(split.images[: self.limit], labels, split.skipped)
+        cut = self.limit and name != "train"
+        return _part(self.source, name, self.limit) if cut else split
 
     def path(self, name: str) -> str:
         """Path of a file in the evaluation's folder."""
@@ -73,3 +72,8 @@ class Context:
 @functools.lru_cache(maxsize=3)
 def _load(source: Source, name: str) -> Split:
     return source.load(name)
+
+
+@functools.lru_cache(maxsize=2)
+def _part(source: Source, name: str, limit: int) -> Split:
+    return _load(source, name).part(limit)

@@ -61,6 +61,8 @@ class Innovation(Question):
         "more often than other entries do",
     }
 
+    compares = False
+
     def unanswerable(self, context: Context) -> str | None:
         """A run of one level."""
         if context.subject.model.num_levels < 2:
@@ -74,8 +76,8 @@ class Innovation(Question):
     def answer(self, context: Context) -> dict:
         """Entry and axis of each label, what the classifier says; strips of validation images."""
         coder, held_out = context.subject.coder, context.split("validation")
-        used = _MEASURED if held_out.labels is None else _CORRELATED
-        images = np.asarray(held_out.images[:used])
+        held_out = held_out.part(_MEASURED if held_out.labels is None else _CORRELATED)
+        images = np.asarray(held_out.images)
         zs = coder.encode(images)
         result = {"scalars": SCALARS.tolist(), "labels": {}}
         by_entry = np.eye(zs[-1].shape[-1], dtype=np.float32)
@@ -84,21 +86,20 @@ class Innovation(Question):
             spectra = traversal.effects(coder, zs[-1], coder.num_levels, components)
             shown = {"": {f"entry {k}": by_entry[k] for k in by_strength(spectra)[:_SHOWN_LABELS]}}
         else:
-            result["labels"], towards = _correlations(
-                context, coder, zs[-1], held_out.labels[:_CORRELATED]
-            )
+            result["labels"], towards = _correlations(context, coder, zs[-1], held_out.labels)
             if context.source.multi_label and context.classifier_dirs:
-                _measure(context, coder, [z[:_MEASURED] for z in zs], towards, result)
+                few = held_out.draw(_MEASURED)
+                _measure(context, coder, [z[few] for z in zs], towards, result)
             names = list(names_of_entries(result["labels"]).items())[:_SHOWN_LABELS]
             shown = {
                 "": {f"{name}\nz_2[{k}]": by_entry[k] for k, name in names},
                 "_axes": _most_correlated(result["labels"], axes.unit(towards)),
             }
             result["axes_shown"] = list(shown["_axes"])
-        few = [z[:_SHOWN_IMAGES] for z in zs]
+        first = [z[:_SHOWN_IMAGES] for z in zs]
         for suffix, vectors in shown.items():
             if vectors:
-                drawn = strips(coder, images[:_SHOWN_IMAGES], few, vectors)
+                drawn = strips(coder, images[:_SHOWN_IMAGES], first, vectors)
                 save_strips(context.path(f"innovation{suffix}.png"), drawn)
         return result
 

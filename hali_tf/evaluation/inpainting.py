@@ -50,6 +50,7 @@ class Inpainting(Question):
         "ALI": "Missing parts are filled in better than by ALI",
         "VAE": "Missing parts are filled in better than by a VAE",
     }
+    beyond = ("naive", "ALI", "VAE")
 
     def inputs(self, context: Context) -> dict:
         """The user's mask.
@@ -64,8 +65,8 @@ class Inpainting(Question):
 
     def answer(self, context: Context) -> dict:
         """RMSE inside each mask by round, for the run and the baselines; figures."""
-        images = np.asarray(context.split("test").images[:_IMAGES])
-        choosing = np.asarray(context.split("validation").images[:_CHOOSING])
+        images = np.asarray(context.split("test").part(_IMAGES).images)
+        choosing = np.asarray(context.split("validation").part(_CHOOSING).images)
         masks, free = standard_masks(*images.shape[1:3]), _free_mask(context)
         standard = list(masks)
         if free is not None:

@@ -52,6 +52,8 @@ class Perceptual(Question):
         "(section 3.2)",
     }
 
+    compares = False
+
     def unanswerable(self, context: Context) -> str | None:
         """A model without discriminator."""
         if has_discriminator(context.subject.model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from hali_tf import files
@@ -18,17 +18,22 @@ class Question(abc.ABC):
 
     Attributes:
       title: a heading that names the section of the paper.
-      claims: what the paper says there: key to statement.
+      claims: what is judged there: key to statement.
+      beyond: keys of the claims that are not the paper's.
       decodes: whether the answer takes images from the decoder.
+      compares: whether the answer is about the baselines too.
     """
 
     title: str
     claims: ClassVar[Mapping[str, str]] = {}
+    beyond: ClassVar[Sequence[str]] = ()
     decodes: ClassVar[bool] = True
+    compares: ClassVar[bool] = True
 
     def left_out(self, context: Context) -> str | None:
         """Why the question is not asked, or None: no decoder has learned, or `unanswerable`."""
-        for subject in context.subjects if self.decodes else ():
+        asked = context.subjects if self.compares else context.subjects[:1]
+        for subject in asked if self.decodes else ():
             if subject.config.labels.encoder_only:
                 return f"{subject.run_dir} trained its encoder alone (--encoder_only)"
         return self.unanswerable(context)

@@ -54,6 +54,7 @@ class Representation(Question):
         "Anet": "... than deeply supervised features (Anet, published)",
         "LMLE-kNN": "... than supervised features (LMLE-kNN, published)",
     }
+    beyond = ("ALI equal", "VAE equal")
 
     decodes = False
 

@@ -54,6 +54,7 @@ class Samples(Question):
 
     title = "Samples (section 5.1)"
     claims = {"ALI": "Samples are no worse than ALI's (by the Fréchet distance)"}
+    beyond = ("ALI",)
 
     def inputs(self, context: Context) -> dict:
         """Which network there is and when it was made.

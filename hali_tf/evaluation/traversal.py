@@ -62,6 +62,8 @@ class Traversal(Question):
         "pixelwise_at_equal_strength": "... the same for changes of equal strength",
     }
 
+    compares = False
+
     def answer(self, context: Context) -> dict:
         """For each level: the shares, the strongest components; figures."""
         coder = context.subject.coder

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.stats import t
+from scipy.stats import norm, t
 from sklearn.utils import gen_batches
 
+FEWEST = 6  # images: even the least and the greatest of fewer are no 95 % interval of a median
 _PERCENTILES = (2.5, 97.5)
 _RESAMPLES = 1000
 _AT_A_TIME = 100  # resamples
@@ -19,7 +20,9 @@ def bootstrap(
     """Percentile bootstrap over images (Efron, 1979) of anything that is a function of means.
 
     Images are drawn with replacement, each with all of its numbers: where these are of several
-    models, the interval of a difference is the paired one.
+    models, the interval of a difference is the paired one. The percentiles lie further out than
+    2.5 and 97.5, as Student's t and the variance of resamples ask of few images (Hesterberg, 2015,
+    section 5.2, arXiv 1411.5279): of 16 images 1.4 and 98.6.
 
     Args:
       values: [N, *numbers] of each image.
@@ -39,7 +42,10 @@ def bootstrap(
         means = times.astype(np.float64) @ flat / count
         results.append(statistic(means.reshape(-1, *np.shape(values)[1:])))
     all_results = np.concatenate(results)
-    return np.percentile(all_results if count > 1 else all_results * np.nan, _PERCENTILES, axis=0)
+    if count == 1:
+        return np.percentile(all_results * np.nan, _PERCENTILES, axis=0)
+    reach = t.ppf(_PERCENTILES[1] / 100, count - 1) * np.sqrt(count / (count - 1))
+    return np.percentile(all_results, 100 * norm.cdf([-reach, reach]), axis=0)
 
 
 def of_mean(values: Sequence[float]) -> list[float] | None:

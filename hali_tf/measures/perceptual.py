@@ -24,18 +24,12 @@ def has_discriminator(model: keras.Model) -> bool:
     return hasattr(model, "discriminator_features")
 
 
-def distances_of_images(
-    model: keras.Model,
-    split: Split,
-    limit: int | None = None,
-    bar: bool = False,
-) -> np.ndarray:
+def distances_of_images(model: keras.Model, split: Split, bar: bool = False) -> np.ndarray:
     """Euclidean distances of each image and its reconstructions under f (paper, Equation 8).
 
     Args:
       model: one that `has_discriminator`.
       split: held-out images.
-      limit: how many images are used, from the first; all by default.
       bar: whether to show a progress bar.
 
     Returns:
@@ -52,7 +46,7 @@ def distances_of_images(
 
     parts = [
         [part.numpy() for part in embed(images)]
-        for images in progress_bar(batches(split, limit), "embed", disable=not bar)
+        for images in progress_bar(batches(split), "embed", disable=not bar)
     ]
     embeddings, rebuilt = map(np.concatenate, zip(*parts))
     others = embeddings[partners(len(embeddings))]
@@ -60,12 +54,12 @@ def distances_of_images(
     return np.concatenate([rebuilt, pairs], axis=1)
 
 
-def distances(model: keras.Model, split: Split, limit: int | None = None) -> dict[str, float]:
+def distances(model: keras.Model, split: Split) -> dict[str, float]:
     """Means of `distances_of_images`, of the same arguments.
 
     Returns:
       Dict: "perceptual_l" for each level l, and "perceptual_pairs", between each image and another.
     """
-    *levels, pairs = distances_of_images(model, split, limit).mean(axis=0, dtype=np.float64)
+    *levels, pairs = distances_of_images(model, split).mean(axis=0, dtype=np.float64)
     means = {f"perceptual_{l}": float(mean) for l, mean in enumerate(levels, start=1)}
     return {**means, "perceptual_pairs": float(pairs)}

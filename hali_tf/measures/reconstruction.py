@@ -13,18 +13,12 @@ from hali_tf.measures import features
 from hali_tf.progress import progress_bar
 
 
-def errors(
-    model: keras.Model,
-    split: Split,
-    limit: int | None = None,
-    bar: bool = False,
-) -> dict[str, float]:
+def errors(model: keras.Model, split: Split, bar: bool = False) -> dict[str, float]:
     """Per-pixel RMSE of the reconstructions, and that of random pairs to compare with.
 
     Args:
       model: `Autoencoder` or `Generative`.
       split: held-out images.
-      limit: how many images are used, from the first; all by default.
       bar: whether to show a progress bar.
 
     Returns:
@@ -35,11 +29,11 @@ def errors(
     reconstruct = tf.function(model.reconstruct, reduce_retracing=True)
     levels = range(1, model.num_levels + 1)
     squares, count = dict.fromkeys(levels, 0.0), 0
-    for images in progress_bar(batches(split, limit), "reconstruct", disable=not bar):
+    for images in progress_bar(batches(split), "reconstruct", disable=not bar):
         count += int(tf.size(images))
         for l in levels:
             squares[l] += _squared_error(images.numpy(), reconstruct(images, l).numpy())
-    pairs = random_pairs(split.images[:limit])
+    pairs = random_pairs(split.images)
     rmse = {f"rmse_{l}": float(np.sqrt(squares[l] / count)) for l in levels}
     ratios = {f"ratio_{l}": rmse[f"rmse_{l}"] / pairs for l in levels if pairs}
     return {**rmse, "random_pairs": pairs, **ratios}

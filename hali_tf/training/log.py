@@ -88,6 +88,7 @@ class Evaluate(StepCallback):
         super().__init__()
         self._collapse, self._workers = collapse, workers
         self._due, self._held_out, self._folder = due, held_out, folder
+        self._part = held_out.part(_EVALUATION_IMAGES)
         self._writer, self._file, self._checkpoints = writer, file, checkpoints
         self._best = file.best_error
 
@@ -101,15 +102,14 @@ class Evaluate(StepCallback):
             self._collapse.add(logs)
         if not self._due(step):
             return
-        errors = reconstruction.errors(self.model, self._held_out, _EVALUATION_IMAGES)
+        errors = reconstruction.errors(self.model, self._part)
         if perceptual.has_discriminator(self.model):
-            errors.update(perceptual.distances(self.model, self._held_out, _EVALUATION_IMAGES))
+            errors.update(perceptual.distances(self.model, self._part))
         if self.model.architecture.classes:  # to look at; nothing is chosen by them
             errors.update(labels.count_errors(self.model, self._held_out))
         spreads, collapsed = {}, []
         if self._collapse:
-            images = self._held_out.images
-            spreads, collapsed = self._collapse.measure(self.model, images, step)
+            spreads, collapsed = self._collapse.measure(self.model, self._part.images, step)
         with self._writer.as_default(step):
             for name, value in errors.items():
                 tf.summary.scalar(f"errors/{name}", value)
@@ -143,7 +143,7 @@ class Evaluate(StepCallback):
 
     def _draw(self):
         """Samples and reconstructions, as PNG files and in TensorBoard."""
-        originals = self._held_out.images[: _COLUMNS * _ROWS]
+        originals = self._part.images[: _COLUMNS * _ROWS]
         levels = range(1, self.model.num_levels + 1)
         rebuilt = [self.model.reconstruct(originals, level).numpy() for level in levels]
         samples = grids.grid(self.model.sample(np.arange(64)).numpy(), 8)

@@ -24,25 +24,25 @@ def write(folder: str, model: Autoencoder, split: Split, label_names: Sequence[s
     Args:
       folder: of the logs.
       model: `Autoencoder`.
-      split: `Split`; the first 1,000 images are shown.
+      split: `Split`; at most 1,000 of its images are shown.
       label_names: of the split's labels, or None.
     """
-    images = split.images[:_POINTS]
-    latents = np.concatenate([model.encode(x)[-1].mean for x in batches(split, _POINTS)])
+    split = split.part(_POINTS)
+    latents = np.concatenate([model.encode(x)[-1].mean for x in batches(split)])
     latents = latents.reshape(len(latents), -1)
     make_folder(folder)
     write_text(os.path.join(folder, "latents.tsv"), _table(latents, "%.5g"))
-    sprite = grids.grid(images, math.ceil(math.sqrt(len(images))), gap=0)
+    sprite = grids.grid(split.images, math.ceil(math.sqrt(len(split.images))), gap=0)
     grids.save_png(os.path.join(folder, "sprite.png"), sprite, smallest=1)
     config = projector.ProjectorConfig()
     embedding = config.embeddings.add(
         tensor_name=f"z_{model.num_levels}", tensor_path="latents.tsv"
     )
     embedding.sprite.image_path = "sprite.png"
-    embedding.sprite.single_image_dim.extend(images.shape[2:0:-1])
+    embedding.sprite.single_image_dim.extend(split.images.shape[2:0:-1])
     if split.labels is not None:
         embedding.metadata_path = "labels.tsv"
-        text = _labels(split.labels[:_POINTS], label_names)
+        text = _labels(split.labels, label_names)
         write_text(os.path.join(folder, "labels.tsv"), text)
     text = text_format.MessageToString(config)
     write_text(os.path.join(folder, "projector_config.pbtxt"), text)

@@ -51,9 +51,9 @@ def test_only_changes_in_the_direction_of_an_entry_count():
     assert not unchanged[:, 1].any()
 
 
-def four_images():
-    """(coder, latents) of images with z_2 = (1, 2), (-1, 2), (2, -1) and (-2, -1)."""
-    z_2 = np.array([[1, 2], [-1, 2], [2, -1], [-2, -1]])
+def four_images(times=1):
+    """(coder, latents) of images with z_2 = (1, 2), (-1, 2), (2, -1) and (-2, -1), repeated."""
+    z_2 = np.array([[1, 2], [-1, 2], [2, -1], [-2, -1]] * times)
     signs = 1 - 2 * (np.indices((2, 2)).sum(axis=0) % 2)
     images = 100 + 10 * (z_2[:, 0, None, None] + z_2[:, 1, None, None] * signs)
     coder = Coder(Linear())
@@ -81,7 +81,8 @@ def test_axes_of_entries_and_between_them():
     assert mean["changed_along_axis"] == 1
     assert mean["difference"] == 1
     assert 0 < mean["changed_along_random_axes"] < 1
-    assert mean["intervals"]["changed_along_axis"] == [1, 1]
+    many = axes.measure(*four_images(10), towards, [0, 1], bright_and_chequered, seed=0)[-1]
+    assert many["intervals"]["changed_along_axis"] == [1, 1]
 
 
 def test_an_axis_may_lead_away_from_the_side_that_an_entry_grows_to():

@@ -146,7 +146,8 @@ def linear_context(tmp_path, mask="", names=("HALI",)):
         "random", (4, 4, 1), lambda split: Split(images[::-1] if split == "validation" else images)
     )
     subjects = tuple(Subject(name, str(tmp_path), Config.of(), Linear(4)) for name in names)
-    return Context(subjects, source, str(tmp_path), limit=150, mask=mask), images[:150]
+    context = Context(subjects, source, str(tmp_path), limit=150, mask=mask)
+    return context, context.split("test").images
 
 
 def test_answer_holds_errors_of_all_and_draws_them(tmp_path):

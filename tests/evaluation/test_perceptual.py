@@ -38,11 +38,6 @@ def test_distance_is_a_mean_of_roots():
     assert distances(Half(num_levels=1), Split(images))["perceptual_1"] == 80
 
 
-def test_limit_takes_the_first(source):
-    split = source.load("validation")
-    assert distances(Shifts(), split, limit=3) == distances(Shifts(), Split(split.images[:3]))
-
-
 def test_claims_that_hold():
     claims = perceptual.claims([1, 2, 3, 4, 5], {"z_1": [5, 4, 3, 2, 1], "z_2": [9, 8, 8.5, 7, 6]})
     assert claims["falls"]["z_1"] == {

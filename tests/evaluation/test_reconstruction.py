@@ -30,12 +30,6 @@ def test_rmse_is_per_pixel_and_level():
     assert errors["ratio_2"] == pytest.approx(errors["rmse_2"] / errors["random_pairs"])
 
 
-def test_limit_takes_the_first():
-    split = split_of(9)
-    limited = measure.errors(Shifts(), split, limit=4)
-    assert limited["random_pairs"] == random_pairs(split.images[:4])
-
-
 def test_random_pairs_by_hand():
     images = np.array([0, 255], np.uint8).reshape(2, 1, 1, 1)
     assert random_pairs(images) == 1.0

@@ -30,6 +30,14 @@ def test_equals_scipys_bootstrap_of_a_ratio_of_means():
     np.testing.assert_allclose(found, expected, rtol=0.02)
 
 
+def test_of_few_images_it_is_as_wide_as_students_interval():
+    few = np.random.default_rng(0).normal(5, 2, [16, 400])
+    low, high = intervals.bootstrap(few)
+    students = np.diff([intervals.of_mean(values) for values in few.T])[:, 0]
+    # The percentiles 2.5 and 97.5 are 0.88 times as wide.
+    assert np.mean((high - low) / students) == pytest.approx(1, abs=0.03)
+
+
 def test_differences_are_paired():
     """Two models whose errors differ by 1 on each image, whatever the image."""
     of_image = np.random.default_rng(0).normal(0, 100, 50)

@@ -22,6 +22,7 @@ otherwise *undecided*. It does not say how another training would turn out."""
 _SEEDS = """\
 Trainings that differ in nothing but the seed; of their mean the 95 % interval (Student's t)."""
 _NOT_MEASURED = "not measured"
+_BEYOND = "beyond"
 _UNANSWERED = "this takes a HALI, and the baseline, attributes or labels that the claim mentions"
 
 
@@ -68,25 +69,32 @@ def claims(
     rows = []
     for name, question in questions.items():
         section = re.search(r"section ([\d.]+)", question.title)
+        where = section[1] if section else ""
         for key, statement in question.claims.items():
             reason = f"{_NOT_MEASURED}: {missing.get(name, _UNANSWERED)}"
             finding = findings.get(name, {}).get(key, Finding("–", None, reason))
             interval = finding.interval
             ends = f"[{', '.join(f'{end:.3g}' for end in interval)}]" if interval else "–"
-            rows.append(
-                [section[1] if section else "", statement, finding.figure, ends, finding.verdict]
-            )
+            place = f"{_BEYOND} {where}" if key in question.beyond else where
+            rows.append([place, statement, finding.figure, ends, finding.verdict])
     if not rows:
         return ""
-    verdicts = collections.Counter(row[-1].partition(":")[0] for row in rows)
+    ours = [row for row in rows if row[0].startswith(_BEYOND)]
+    papers = [row for row in rows if row not in ours]
     return markdown.page(
-        f"Of the paper's {len(rows)} claims: "
-        + ", ".join(f"{verdict} {count}" for verdict, count in sorted(verdicts.items()))
-        + ".",
+        f"Of the paper's {_counted(papers)}."
+        + (f" Beyond the paper, of {_counted(ours)}." if ours else ""),
         _METHOD,
         chosen,
-        markdown.table(["section", "the paper's claim", "here", "interval", "verdict"], rows),
+        markdown.table(["section", "claim", "here", "interval", "verdict"], rows),
     )
+
+
+def _counted(rows):
+    """How many claims these rows are, and how many of each verdict."""
+    verdicts = collections.Counter(row[-1].partition(":")[0] for row in rows)
+    listed = ", ".join(f"{verdict} {count}" for verdict, count in sorted(verdicts.items()))
+    return f"{len(rows)} claim{'s' * (len(rows) > 1)}: {listed}"
 
 
 def seeds(groups: Mapping[str, list[str]], headlines: Mapping[str, Mapping[str, float]]) -> str:

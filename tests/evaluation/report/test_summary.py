@@ -14,6 +14,7 @@ from hali_tf.evaluation.subjects import Subject
 class Toy:
     title = "Toys (section 9.1, Table 7)"
     claims = {"a": "It flies", "b": "It swims", "c": "It sings"}
+    beyond = ()
 
 
 def test_what_holds_what_does_not_and_what_is_not_known():
@@ -28,6 +29,21 @@ def test_what_holds_what_does_not_and_what_is_not_known():
     assert "| 9.1 | It sings | – | – | not measured: this takes a HALI, and" in text
     text = summary.claims({"toy": Toy()}, {}, {"toy": "failed: no way"})
     assert text.count("not measured: failed: no way") == 3
+
+
+def test_claims_that_the_paper_does_not_make_are_counted_apart():
+    toy = Toy()
+    toy.beyond = ("b",)
+    findings = {"a": above("2 and 1", [0.5, 1.5]), "b": above("1 and 2", [-1.5, -0.5])}
+    text = summary.claims({"toy": toy}, {"toy": findings}, {})
+    first = "Of the paper's 2 claims: holds 1, not measured 1. Beyond the paper, of 1 claim: does "
+    assert text.startswith(first + "not hold 1.\n")
+    assert "| 9.1 | It flies |" in text and "| beyond 9.1 | It swims |" in text
+
+
+def test_every_claim_beyond_the_paper_is_a_claim():
+    for question in QUESTIONS.values():
+        assert set(question.beyond) <= set(question.claims)
 
 
 def test_claims_of_every_question_are_listed_where_nothing_was_answered():
