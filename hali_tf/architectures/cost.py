@@ -167,7 +167,7 @@ def _walk(
         elif isinstance(row, Image):
             weights += row.block**2 * channels * (row.kernel**2 * before + 1)
             side, maps = row.block * side, channels
-            copies = _CONVOLUTION + (row.block > 1)
+            copies = _CONVOLUTION + (row.block > 1)  # the squares of pixels
         elif isinstance(row, Logit):
             weights, maps = weights + before + 1, 1
         else:

@@ -87,7 +87,8 @@ class Image:
     Attributes:
       kernel: side of the kernel.
       block: side of the square of pixels that each position becomes; with 2 the image has twice
-        the side of the feature maps (sub-pixel convolution, Shi et al., arXiv 1609.05158).
+        the side of the feature maps (sub-pixel convolution, Shi et al., arXiv 1609.05158), averaged
+        over neighbours; see `layers.convolution.Pixels`.
     """
 
     kernel: int = 3

@@ -126,8 +126,12 @@ class ResidualBlock(keras.layers.Layer):
         return activate(x + change, "leaky_relu", self._slope)
 
 
-class DepthToSpace(keras.layers.Layer):
+class Pixels(keras.layers.Layer):
     """The channels of a position become a square of pixels, [B, H, W, n * n * C] to [B, nH, nW, C].
+
+    Then come the mean over a window of n x n pixels and tanh. In a flat area the mean leaves nothing
+    of a pattern that tells the pixels of a square apart, such as strided convolutions have in their
+    gradients (https://distill.pub/2016/deconv-checkerboard).
 
     Args:
       block: n.
@@ -140,8 +144,9 @@ class DepthToSpace(keras.layers.Layer):
         self.built = True  # as `Dropout`
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        """Returns pixel (i, j) of each square from the channels from (n * i + j) * C on."""
-        return tf.nn.depth_to_space(x, self._block)
+        """Makes pixel (i, j) of each square from the channels from (n * i + j) * C on."""
+        x = tf.nn.depth_to_space(x, self._block)
+        return tf.tanh(tf.nn.avg_pool2d(x, self._block, 1, "SAME"))
 
 
 class Upsample(keras.layers.Layer):

@@ -12,8 +12,8 @@ from hali_tf.architectures import rows as tables
 from hali_tf.layers import random
 from hali_tf.layers.convolution import (
     ConvBlock,
-    DepthToSpace,
     Dropout,
+    Pixels,
     ResidualBlock,
     Upsample,
 )
@@ -118,9 +118,11 @@ def _layers(row, channels, slope, batch_norms, dtype):
     if isinstance(row, tables.LabelledGaussian):
         return [LabelledGaussianHead(channels, row.classes, row.log_sigma, dtype)]
     if isinstance(row, tables.Image):
+        if row.block == 1:
+            return [ConvBlock(channels, row.kernel, norm=None, activation="tanh", **common)]
         pixels = row.block**2 * channels
-        block = ConvBlock(pixels, row.kernel, norm=None, activation="tanh", **common)
-        return [block, DepthToSpace(row.block, dtype)] if row.block > 1 else [block]
+        block = ConvBlock(pixels, row.kernel, norm=None, activation=None, **common)
+        return [block, Pixels(row.block, dtype)]
     if isinstance(row, tables.Logit):
         projection = keras.layers.Conv2D(1, 1, kernel_initializer="lecun_normal", dtype=dtype)
         return [Dropout(row.dropout, dtype), projection] if row.dropout else [projection]

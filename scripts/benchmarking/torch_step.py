@@ -98,7 +98,16 @@ class Stack(nn.Sequential):
             elif isinstance(row, Image):
                 pixels = row.block**2 * channels
                 projection = nn.Conv2d(maps, pixels, row.kernel, padding=row.kernel // 2)
-                layers += [projection, nn.Tanh(), nn.PixelShuffle(row.block)]
+                layers.append(projection)
+                if row.block > 1:  # 'same', whose mean is over the pixels that there are
+                    after = row.block // 2
+                    before = row.block - 1 - after
+                    layers += [
+                        nn.PixelShuffle(row.block),
+                        nn.ReplicationPad2d((before, after, before, after)),
+                        nn.AvgPool2d(row.block, stride=1),
+                    ]
+                layers.append(nn.Tanh())
             elif isinstance(row, Logit):
                 layers += [nn.Dropout(row.dropout), nn.Conv2d(maps, 1, 1)]
             else:

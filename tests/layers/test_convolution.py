@@ -10,7 +10,7 @@ from hali_tf import keras_versions
 from hali_tf.layers.convolution import (
     BatchNorms,
     ConvBlock,
-    DepthToSpace,
+    Pixels,
     ResidualBlock,
     Upsample,
     activate,
@@ -25,9 +25,20 @@ def test_upsample_equals_keras_bilinear(shape):
 
 
 def test_channels_of_a_position_become_a_square_of_pixels():
-    x = tf.reshape(tf.range(16.0), [1, 1, 2, 8])
-    pixels = [[[0, 1], [2, 3], [8, 9], [10, 11]], [[4, 5], [6, 7], [12, 13], [14, 15]]]
-    np.testing.assert_array_equal(DepthToSpace(2)(x), [pixels])
+    x = tf.reshape(tf.range(16.0), [1, 1, 2, 8]) / 16
+    squares = [[[0, 1], [2, 3], [8, 9], [10, 11]], [[4, 5], [6, 7], [12, 13], [14, 15]]]
+    # The mean of each pixel, its right one, its lower one and the one between these, as far as they
+    # are there.
+    squares = np.pad(np.array(squares) / 16, ((0, 1), (0, 1), (0, 0)), mode="edge")
+    means = (squares[:-1, :-1] + squares[1:, :-1] + squares[:-1, 1:] + squares[1:, 1:]) / 4
+    np.testing.assert_allclose(Pixels(2)(x), [np.tanh(means)], rtol=1e-6)
+
+
+def test_a_pattern_of_the_squares_is_no_pattern_of_pixels():
+    square = np.random.default_rng(0).normal(size=12).astype(np.float32)  # the same everywhere
+    image = Pixels(2)(tf.constant(np.broadcast_to(square, [1, 8, 8, 12])))
+    inside = image[0, :-1, :-1]
+    np.testing.assert_allclose(inside, np.broadcast_to(inside[0, 0], inside.shape), atol=1e-6)
 
 
 @pytest.mark.parametrize(
