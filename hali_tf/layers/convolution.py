@@ -129,9 +129,9 @@ class ResidualBlock(keras.layers.Layer):
 class Pixels(keras.layers.Layer):
     """The channels of a position become a square of pixels, [B, H, W, n * n * C] to [B, nH, nW, C].
 
-    Then come the mean over a window of n x n pixels and tanh. In a flat area the mean leaves nothing
-    of a pattern that tells the pixels of a square apart, such as strided convolutions have in their
-    gradients (https://distill.pub/2016/deconv-checkerboard).
+    Then come the mean over a window of n x n pixels and tanh. In a flat area the mean leaves
+    nothing of a pattern that tells the pixels of a square apart, such as strided convolutions have
+    in their gradients (https://distill.pub/2016/deconv-checkerboard).
 
     Args:
       block: n.
