@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # imports TensorFlow
     from hali_tf.evaluation.question import Question
 
 _FLAGS = "hali_tf.evaluate"  # the heading of the flags in --help
-_FEWEST = 6  # images; that of measures.intervals, which imports SciPy
+_FEWEST = 2  # images; that of measures.intervals, which imports SciPy
 
 
 def main() -> None:

@@ -124,8 +124,8 @@ def test_help_names_every_question():
 def test_wrong_flags_are_one_line(runs):
     for flag, words in (
         ("--only=reconstruct", "--only=reconstruct: no such question; choose of reconstruction, "),
-        ("--limit=-1", "--limit=-1: expected 6 images or more"),
-        ("--limit=5", f"--limit=5: expected {FEWEST} images or more"),
+        ("--limit=-1", "--limit=-1: expected 2 images or more"),
+        ("--limit=1", f"--limit=1: expected {FEWEST} images or more"),
         ("--checkpoint=first", "--checkpoint=first: expected one of last, best"),
         ("--attribute_classifier=/nope", "--attribute_classifier=/nope: has no classifier.json"),
     ):

@@ -59,7 +59,7 @@ class Context:
             data = self.subject.config.data
             raise UserError(
                 f"--data_dir={data.data_dir}: {data.name} has {len(split.images)} test "
-                f"image{'s' * (len(split.images) > 1)}, and an evaluation takes {FEWEST} or more"
+                f"image, and an evaluation takes {FEWEST} or more"
             )
         cut = self.limit and name != "train"
         return _part(self.source, name, self.limit) if cut else split

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import norm, t
 from sklearn.utils import gen_batches
 
-FEWEST = 6  # images: even the least and the greatest of fewer are no 95 % interval of a median
+FEWEST = 2  # images; of fewer than six even the widest of these intervals is below 95 %
 _PERCENTILES = (2.5, 97.5)
 _RESAMPLES = 1000
 _AT_A_TIME = 100  # resamples
