@@ -31,7 +31,6 @@ if TYPE_CHECKING:  # imports TensorFlow
     from hali_tf.evaluation.question import Question
 
 _FLAGS = "hali_tf.evaluate"  # the heading of the flags in --help
-_FEWEST = 2  # images; that of measures.intervals, which imports SciPy
 
 
 def main() -> None:
@@ -41,8 +40,8 @@ def main() -> None:
         raise UsageError("--open: the report is not on this machine's disk; copy and open it")
     if flags.compare:
         return _compare(flags)
-    if flags.limit and flags.limit < _FEWEST:
-        raise UsageError(f"--limit={flags.limit}: expected {_FEWEST} images or more, or 0 for all")
+    if flags.limit < 0 or flags.limit == 1:  # intervals over images take two
+        raise UsageError(f"--limit={flags.limit}: expected 2 images or more, or 0 for all")
     for folder in _list(flags.attribute_classifier):
         if not files.is_file(os.path.join(folder, "classifier.json")):
             raise UsageError(

@@ -9,7 +9,6 @@ import os
 from hali_tf.data import Source, Split
 from hali_tf.errors import UserError
 from hali_tf.evaluation.subjects import Subject
-from hali_tf.measures.intervals import FEWEST
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,14 +51,14 @@ class Context:
         """A split of the data; "validation" and "test" are cut to `limit`.
 
         Raises:
-          UserError: there are too few test images for intervals over images.
+          UserError: there are fewer than two test images, which intervals over images take.
         """
         split = _load(self.source, name)
-        if name == "test" and len(split.images) < FEWEST:
+        if name == "test" and len(split.images) < 2:
             data = self.subject.config.data
             raise UserError(
-                f"--data_dir={data.data_dir}: {data.name} has {len(split.images)} test "
-                f"image, and an evaluation takes {FEWEST} or more"
+                f"--data_dir={data.data_dir}: {data.name} has {len(split.images)} test image, and "
+                "an evaluation takes 2 or more"
             )
         cut = self.limit and name != "train"
         return _part(self.source, name, self.limit) if cut else split

@@ -8,7 +8,6 @@ import numpy as np
 from scipy.stats import norm, t
 from sklearn.utils import gen_batches
 
-FEWEST = 2  # images; of fewer than six even the widest of these intervals is below 95 %
 _PERCENTILES = (2.5, 97.5)
 _RESAMPLES = 1000
 _AT_A_TIME = 100  # resamples
@@ -22,7 +21,8 @@ def bootstrap(
     Images are drawn with replacement, each with all of its numbers: where these are of several
     models, the interval of a difference is the paired one. The percentiles lie further out than
     2.5 and 97.5, as Student's t and the variance of resamples ask of few images (Hesterberg, 2015,
-    section 5.2, arXiv 1411.5279): of 16 images 1.4 and 98.6.
+    section 5.2, arXiv 1411.5279): of 16 images 1.4 and 98.6. Of fewer than six images even the
+    widest interval of resamples is too narrow.
 
     Args:
       values: [N, *numbers] of each image.
