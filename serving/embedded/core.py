@@ -43,7 +43,6 @@ class Core:
         self._metrics = metrics
         self._with_reload = with_reload
         self.is_draining = False  # then nothing new is taken
-        self.last_call = 0.0  # when one began or ended, by time.monotonic()
 
     @contextlib.contextmanager
     def counted(self, spec: model_pb2.ModelSpec, api: str, entrypoint: str) -> Iterator[None]:
@@ -54,7 +53,7 @@ class Core:
           api: Predict or Classify.
           entrypoint: GRPC or REST.
         """
-        started = self.last_call = time.monotonic()
+        started = time.monotonic()
         status = StatusCode.OK
         try:
             if self.is_draining:
@@ -64,8 +63,7 @@ class Core:
             status = as_serving_error(error).code
             raise
         finally:
-            self.last_call = time.monotonic()
-            seconds = self.last_call - started
+            seconds = time.monotonic() - started
             is_known = status == StatusCode.OK  # model and signature have just answered
             names = _names(spec) if is_known else self._known_names(spec)
             self._metrics.record(*names, api, entrypoint, status.name, seconds)

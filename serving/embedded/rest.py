@@ -295,6 +295,10 @@ class RestEndpoint:
         when_caller_goes.set(lambda forget: call.add_done_callback(lambda _: forget()))
         return self.api.post(path, body)
 
+    def refuse(self) -> None:
+        """Every further answer ends its connection: its client connects to another server."""
+        self._server.conn_params.no_keep_alive = True
+
     def stop(self, grace: float) -> None:
         """Takes nothing new and waits `grace` seconds for what is being answered."""
         asyncio.run_coroutine_threadsafe(self._drain(grace), self._loop).result()

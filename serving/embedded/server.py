@@ -29,7 +29,6 @@ from serving.embedded.status import ServingError
 _log = logging.getLogger("serving")
 
 _MAX_THREADS = 256  # that wait for batches
-_QUIET_SECONDS = 0.5  # the ports close when no call began or ended for so long
 _UNLOAD_SECONDS = 5.0
 
 
@@ -181,7 +180,9 @@ class EmbeddedServer:
         self.manager.interrupt()  # nobody waits for a configuration any more
         self._core.is_draining = True
         self._grpc.refuse()
-        self._wait_until_quiet()
+        if self.rest_api_port is not None:
+            self._rest.refuse()
+        time.sleep(self._options.refusal_seconds)  # a call that meets a closing port is cut off
         self._grpc.stop(self._options.drain_seconds)
         if self.rest_api_port is not None:
             self._rest.stop(self._options.drain_seconds)
@@ -189,13 +190,6 @@ class EmbeddedServer:
         if self._scheduler:
             self._scheduler.close()
         self.manager.close(_UNLOAD_SECONDS)
-
-    def _wait_until_quiet(self) -> None:
-        """Until nobody calls any more: gRPC cancels the calls that meet a closing port."""
-        start = time.monotonic()
-        end = start + self._options.refusal_seconds
-        while time.monotonic() < min(end, max(start, self._core.last_call) + _QUIET_SECONDS):
-            time.sleep(_QUIET_SECONDS / 50)
 
     def _load(self, name: str, version: int, path: str) -> Servable:
         servable = Servable.load(

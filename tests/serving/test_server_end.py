@@ -20,7 +20,7 @@ SLOW = {"signature_name": "slow", "instances": [[1, 2, 3, 4]]}
 
 
 def test_calls_while_the_server_stops_are_answered_or_unavailable(toy_base):
-    options = ServerOptions(one_model("toy", toy_base), port=0, refusal_seconds=30)
+    options = ServerOptions(one_model("toy", toy_base), port=0, refusal_seconds=5)
     embedded = EmbeddedServer(options)
     embedded.start()
 
@@ -43,7 +43,7 @@ def test_calls_while_the_server_stops_are_answered_or_unavailable(toy_base):
 def test_rest_calls_while_the_server_stops_are_answered_or_unavailable(toy_base):
     """Nobody finds a connection reset."""
     options = ServerOptions(
-        one_model("toy", toy_base), port=None, rest_api_port=0, refusal_seconds=30
+        one_model("toy", toy_base), port=None, rest_api_port=0, refusal_seconds=5
     )
     embedded = EmbeddedServer(options)
     embedded.start()
@@ -67,6 +67,31 @@ def test_rest_calls_while_the_server_stops_are_answered_or_unavailable(toy_base)
 
     refusals = _stop_under_load(embedded, caller)
     assert refusals == [(503, {"error": "the server is shutting down"})] * 16
+
+
+def test_a_rest_client_that_pauses_while_the_server_stops_is_told_so(toy_base):
+    """Whoever kept a connection is refused on it, and connects elsewhere."""
+    options = ServerOptions(
+        one_model("toy", toy_base), port=None, rest_api_port=0, refusal_seconds=5
+    )
+    embedded = EmbeddedServer(options)
+    embedded.start()
+    stop = threading.Thread(target=embedded.stop, daemon=True)
+    connection = http.client.HTTPConnection("localhost", embedded.rest_api_port, timeout=60)
+    with contextlib.closing(connection):
+        answers = []
+        for pause in (0, 2):
+            time.sleep(pause)
+            body = json.dumps({"signature_name": "sample", "instances": [1]})
+            connection.request("POST", PREDICT, body)
+            answer = connection.getresponse()
+            answer.read()
+            answers.append((answer.status, answer.getheader("Connection")))
+            if not pause:
+                stop.start()
+        assert answers == [(200, None), (503, "close")]
+        stop.join(20)  # though the client has not closed its end
+        assert not stop.is_alive()
 
 
 def _stop_under_load(embedded, caller):
