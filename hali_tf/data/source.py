@@ -29,17 +29,15 @@ class Split:
     skipped: int = 0
 
     def draw(self, most: int) -> np.ndarray:
-        """Positions of at most so many images, ascending; a fixed draw.
+        """Positions of at most so many images: a fixed draw, which begins with any smaller one.
 
         Neither the first ones nor every k-th would do: a set may have its classes in order or in
         turns.
         """
-        return np.sort(np.random.default_rng(0).permutation(len(self.images))[:most])
+        return np.random.default_rng(0).permutation(len(self.images))[:most]
 
     def part(self, most: int) -> Split:
-        """The images of `draw`, in memory; the split itself if it has no more."""
-        if len(self.images) <= most:
-            return self
+        """The images of `draw`, in its order and in memory."""
         rows = self.draw(most)
         labels = None if self.labels is None else self.labels[rows]
         return Split(np.asarray(self.images[rows]), labels, self.skipped)

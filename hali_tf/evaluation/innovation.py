@@ -77,7 +77,7 @@ class Innovation(Question):
         """Entry and axis of each label, what the classifier says; strips of validation images."""
         coder, held_out = context.subject.coder, context.split("validation")
         held_out = held_out.part(_MEASURED if held_out.labels is None else _CORRELATED)
-        images = np.asarray(held_out.images)
+        images = held_out.images
         zs = coder.encode(images)
         result = {"scalars": SCALARS.tolist(), "labels": {}}
         by_entry = np.eye(zs[-1].shape[-1], dtype=np.float32)

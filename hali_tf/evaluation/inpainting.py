@@ -65,8 +65,8 @@ class Inpainting(Question):
 
     def answer(self, context: Context) -> dict:
         """RMSE inside each mask by round, for the run and the baselines; figures."""
-        images = np.asarray(context.split("test").part(_IMAGES).images)
-        choosing = np.asarray(context.split("validation").part(_CHOOSING).images)
+        images = context.split("test").part(_IMAGES).images
+        choosing = context.split("validation").part(_CHOOSING).images
         masks, free = standard_masks(*images.shape[1:3]), _free_mask(context)
         standard = list(masks)
         if free is not None:

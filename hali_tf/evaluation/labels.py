@@ -66,8 +66,9 @@ class Labels(Question):
             samples = conditional_samples(own.coder, len(names), context.seed)
             headings = [""] * _COLUMNS
             save_strips(context.path("conditional_samples.png"), Strips(samples, headings, names))
-            rows = style_transfer(own.coder, len(names), np.asarray(test.images[:_COLUMNS]))
-            labels = [names[i] for i in np.asarray(test.labels)[:_COLUMNS]]
+            pictured = test.part(_COLUMNS)
+            rows = style_transfer(own.coder, len(names), pictured.images)
+            labels = [names[i] for i in np.asarray(pictured.labels)]
             save_strips(context.path("style_transfer.png"), Strips(rows, ["image", *names], labels))
         of_table_3 = ("tfds:mnist", 100, 10000)
         return {

@@ -71,7 +71,8 @@ class Reconstruction(Question):
 
     def answer(self, context: Context) -> dict:
         """Measures of each level of each subject and of random pairs of test images; a grid."""
-        images = context.split("test").images
+        test = context.split("test")
+        images, pictured = test.images, test.part(_SHOWN).images
         partner = partners(len(images), context.seed)
         parts = np.array_split(np.arange(len(images)), -(-len(images) // _BATCH))
         of_pairs = functools.partial(
@@ -85,7 +86,7 @@ class Reconstruction(Question):
                 values[label] = np.concatenate(
                     [of_pairs(images[part], reconstruct(images[part], level)) for part in bar]
                 )
-                shown.append(reconstruct(images[:_SHOWN], level))
+                shown.append(reconstruct(pictured, level))
         values[_PAIRS] = np.concatenate(
             [of_pairs(images[part], images[partner[part]]) for part in parts]
         )
@@ -95,7 +96,7 @@ class Reconstruction(Question):
             _measures,
             list(_MEASURES) if context.lpips_weights else list(_MEASURES)[:-1],
         )
-        picture = grids.reconstruction_grid(images[:_SHOWN], shown)
+        picture = grids.reconstruction_grid(pictured, shown)
         grids.save_png(context.path("reconstruction.png"), picture)
         return {
             "images": len(images),

@@ -98,7 +98,7 @@ def of_run(
         )
     step = int(model.step.numpy())
     entries = {**_of_evaluation(run_dir, step), **_of_labels(model.latent_shapes[-1][-1], labels)}
-    pictures = np.asarray(test.images[:_OFFERED])
+    pictures = test.part(_OFFERED).images
     name, data = f"{run_dir}, step {step:,}", config.data.name
     return Subject(name, Coder(model), data, pictures, labels, entries, classify)
 

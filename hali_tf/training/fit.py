@@ -157,7 +157,7 @@ def _begin(config, model, train, checkpoints, workers):
     if first_step < 0:
         with workers.strategy.scope():
             part = config.optimisation.batch_size // config.optimisation.accumulate
-            model.initialize_from_data(train.images[:part])
+            model.initialize_from_data(train.part(part).images)
             if config.model.init_from:  # which need not have all networks of this one
                 reopening.copy_weights(config.model.init_from, model)
     if workers.chief:
