@@ -1,15 +1,20 @@
 """What starts trainings on several machines: the files of scripts/cluster."""
 
+import configparser
 import os
 import pathlib
 import re
+import shlex
+import shutil
 import subprocess
+import sys
 
 import jsonschema
 import pytest
 import yaml
 
 from hali_tf.config import Config
+from hali_tf.errors import UsageError
 from hali_tf.training import cluster
 from hali_tf.training.cluster import WorkerLost
 from tests import manifest_schemas
@@ -210,3 +215,40 @@ def test_only_the_workers_reach_each_other(manifests):
     (rule,) = policy["ingress"]
     assert policy["podSelector"] == workers and rule["from"] == [{"podSelector": workers}]
     assert [port["port"] for port in rule["ports"]] == [12345]
+
+
+@pytest.fixture
+def service():
+    text = (CLUSTER / "hali.service").read_text()
+    parser = configparser.ConfigParser(interpolation=None, strict=True)
+    parser.optionxform = str
+    parser.read_string(text)
+    return text, parser["Service"]
+
+
+def test_the_service_starts_a_worker_again_but_not_with_wrong_flags(service, monkeypatch):
+    _, fields = service
+    variable, _, value = shlex.split(fields["Environment"])[0].partition("=")
+    monkeypatch.setenv(variable, value)
+    found, own = cluster.addresses()
+    assert len(found) == 2 and own == 0
+    _, *arguments = shlex.split(fields["ExecStart"])
+    assert arguments[:2] == ["-m", "hali_tf.train"]
+    names = {argument[2:].partition("=")[0] for argument in arguments[2:]}
+    assert names <= Config().flat().keys()
+    assert fields["Restart"] == "on-failure"
+    assert fields["RestartPreventExitStatus"] == str(UsageError.exit_code)
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd")
+@pytest.mark.parametrize("field, is_known", [("RestartSec", True), ("RestartSeconds", False)])
+def test_systemd_knows_the_fields_of_the_service(service, tmp_path, field, is_known):
+    text = service[0].replace("/opt/hali/bin/python", sys.executable)
+    (tmp_path / "hali.service").write_text(text.replace("RestartSec", field))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", tmp_path / "hali.service"],
+        capture_output=True,
+        text=True,
+    )
+    own = [line for line in done.stderr.splitlines() if "hali.service" in line]
+    assert not own if is_known else f"'{field}'" in own[0], done.stderr

@@ -1,12 +1,17 @@
 """What docs/scaling.md calculates."""
 
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
 from hali_tf.architectures import ARCHITECTURES, cost
 from scripts import scaling
 from scripts.benchmarking import jobs
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "scaling.md"
 
 
 def test_a_ring_sends_all_but_one_part_twice():
@@ -15,8 +20,17 @@ def test_a_ring_sends_all_but_one_part_twice():
     assert scaling.ring_seconds(400, 1, 50, 0.5) == 0
 
 
+@pytest.mark.slow
+def test_the_page_has_what_the_script_prints():
+    printed = subprocess.run(
+        [sys.executable, "scripts/scaling.py"], cwd=ROOT, stdout=subprocess.PIPE, check=True
+    ).stdout.decode()
+    rows = {line.partition(" | ")[2] for line in printed.splitlines() if line.startswith("| ")}
+    assert len(rows) == 12 and all(row in PAGE.read_text() for row in rows)
+
+
 def test_the_page_has_the_parameters_of_the_tables():
-    page = (pathlib.Path(__file__).parents[1] / "docs" / "scaling.md").read_text()
+    page = PAGE.read_text()
     for name in ("hali64", "hali128"):
         parameters = sum(cost.parameters(ARCHITECTURES[name].adapt(3)).values())
         megabytes = scaling.reduced_bytes(parameters) / 1e6
