@@ -38,6 +38,7 @@ OTHER_PROGRAMS = (
     "scripts/explorer_latency.py",
     "scripts/gallery.py",
     "scripts/kills.py",
+    "scripts/profile_step.py",
     "scripts/scaling.py",
 )
 _FLAG = re.compile(r"(?<!\S)--(\w+)(?![\w-])")

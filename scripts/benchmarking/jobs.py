@@ -26,7 +26,7 @@ def time_step(job: dict[str, Any]) -> dict[str, Any]:
     from hali_tf.training import describe
 
     strategy = _make_strategy(job["replicas"])
-    model = _make_model(job, strategy)
+    model = make_model(job, strategy)
     shape = (job["batch_size"], *model.image_shape)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     model.make_train_function()
@@ -80,7 +80,7 @@ def timed(step: Callable[[], Any], count: int) -> dict[str, float]:
     }
 
 
-def _make_model(job, strategy):
+def make_model(job, strategy):
     """Returns the HALI of a job with its optimisers."""
     from hali_tf.architectures import ARCHITECTURES
     from hali_tf.config.groups import OptimisationConfig
