@@ -5,9 +5,14 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hali_tf.errors import UsageError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from hali_tf.models import HALI
 
 _CONVOLUTIONS = {
     "Conv2D": ("input", "filter"),
@@ -80,7 +85,7 @@ def timed(step: Callable[[], Any], count: int) -> dict[str, float]:
     }
 
 
-def make_model(job, strategy):
+def make_model(job: dict[str, Any], strategy: tf.distribute.Strategy) -> HALI:
     """Returns the HALI of a job with its optimisers."""
     from hali_tf.architectures import ARCHITECTURES
     from hali_tf.config.groups import OptimisationConfig
