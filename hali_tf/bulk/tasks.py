@@ -53,17 +53,19 @@ class Encode:
         self.layout = dict(images.layout)
         for level, shape in enumerate(coder.latent_shapes, start=1):
             self.layout[f"z_{level}"] = Array("float32", shape)
-        self._rebuilt = range(1, coder.num_levels + 1) if reconstructions else ()
-        for level in self._rebuilt:
+        self._rebuilds = reconstructions
+        for level in range(1, coder.num_levels + 1) if reconstructions else ():
             self.layout[f"reconstruction_{level}"] = Array("uint8", coder.image_shape)
 
     def compute(self, inputs: Arrays) -> Arrays:
         """See `Task`."""
         outputs = dict(inputs)
-        zs = self._coder.encode(outputs.pop("image"))
-        outputs.update({f"z_{level}": z for level, z in enumerate(zs, start=1)})
-        for level in self._rebuilt:
-            outputs[f"reconstruction_{level}"] = self._coder.decode(zs[level - 1], level)
+        images = outputs.pop("image")
+        zs, rebuilt = (
+            self._coder.rebuild(images) if self._rebuilds else (self._coder.encode(images), [])
+        )
+        for name, arrays in (("z", zs), ("reconstruction", rebuilt)):
+            outputs.update({f"{name}_{level}": part for level, part in enumerate(arrays, start=1)})
         return outputs
 
 

@@ -38,6 +38,7 @@ class Coder:
         self._sample = _graph(model.sample, numbers)
         self._sample_labelled = _graph(lambda s, y: model.sample(s, y), numbers, numbers)
         self._encode = _graph(lambda x: tuple(q.mean for q in model.encode(x)), images)
+        self._rebuild = _graph(functools.partial(_means_and_reconstructions, model), images)
         self._reconstruct, self._decode, self._decode_latents = (
             [_graph(functools.partial(method, level=l), spec) for l, spec in enumerate(specs, 1)]
             for method, specs in (
@@ -68,6 +69,15 @@ class Coder:
         """uint8 [N, H, W, C], encoded up to z_l and decoded from it."""
         return _joined(self._in_batches(self._reconstruct[level - 1], images))
 
+    def rebuild(self, images: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """The means of `encode`, and what `decode` makes of each z_l, in one call.
+
+        Cheaper than one call for each, most of all for small images.
+        """
+        parts = self._in_batches(self._rebuild, images)
+        zs, rebuilt = ([_joined(level) for level in zip(*each)] for each in zip(*parts))
+        return zs, rebuilt
+
     def sample(self, seeds: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """uint8 [N, H, W, C]; image i follows from seeds[i] alone, and labels[i] (`Generative`).
 
@@ -82,6 +92,11 @@ class Coder:
     def _in_batches(self, function, *arrays):
         begins = range(0, len(arrays[0]), self._batch_size)
         return [function(*(array[i : i + self._batch_size] for array in arrays)) for i in begins]
+
+
+def _means_and_reconstructions(model, images):
+    zs = tuple(q.mean for q in model.encode(images))
+    return zs, tuple(model.decode(z, level) for level, z in enumerate(zs, start=1))
 
 
 def _joined(batches):
