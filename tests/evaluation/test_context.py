@@ -12,8 +12,12 @@ from tests.evaluation.linear import Linear
 
 def test_held_out_splits_are_cut_and_training_images_are_not(context_of, source):
     context = context_of(Linear(), limit=4)
-    for name, count in (("train", 20), ("validation", 4), ("test", 4)):
-        expected = source.load(name).part(count).images
+    train = source.load("train").images
+    assert len(train) == 20
+    np.testing.assert_array_equal(context.split("train").images, train)
+    for name in ("validation", "test"):
+        expected = source.load(name).part(4).images
+        assert len(expected) == 4
         np.testing.assert_array_equal(context.split(name).images, expected)
 
 

@@ -104,10 +104,11 @@ class Drawn:
 @pytest.mark.parametrize("count, columns, rows", [(20, 8, 2), (13, 8, 1), (3, 3, 1)])
 def test_rows_of_reconstructions_say_what_they_are(tmp_path, count, columns, rows):
     """Eight originals, below them what each level makes of them, and the next eight."""
-    originals = np.random.default_rng(0).integers(0, 100, (count, 4, 4, 1), np.uint8)
+    split = Split(np.random.default_rng(0).integers(0, 100, (count, 4, 4, 1), np.uint8))
+    originals = split.part(count).images
     (tmp_path / "figures").mkdir()
     writer = tf.summary.create_file_writer(str(tmp_path / "logs"))
-    arguments = (None, Split(originals), tmp_path / "figures", writer)
+    arguments = (None, split, tmp_path / "figures", writer)
     file = MetricsFile(tmp_path / "metrics.jsonl", 0)
     callback = log.Evaluate(*arguments, file, None, None, None)
     callback.set_model(Drawn())
