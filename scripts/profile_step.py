@@ -67,30 +67,27 @@ def _column(step, of, kinds):
 
 def _profile(options, precision):
     """Seconds of a step, and those in its operations by type."""
-    import numpy as np
     import tensorflow as tf
 
     job = {
         "architecture": options.architecture,
         "width": options.width,
+        "batch_size": options.batch_size,
         "precision": precision,
+        "replicas": 1,
         "xla": False,
         "one_pass": True,
         "accumulate": 1,
         "remat": False,
     }
-    model = jobs.make_model(job, tf.distribute.get_strategy())
-    shape = (options.batch_size, *model.image_shape)
-    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    model.make_train_function()
-    data = iter(tf.data.Dataset.from_tensors(images).repeat())
+    _, _, step = jobs.make_step(job)
     for _ in range(3):
-        model.train_function(data)
+        step()
     with tempfile.TemporaryDirectory() as folder:
         tf.profiler.experimental.start(folder)
         start = time.perf_counter()
         for _ in range(options.steps):
-            model.train_function(data)["d_loss"].numpy()
+            step()
         seconds = (time.perf_counter() - start) / options.steps
         tf.profiler.experimental.stop()
         kinds = _by_type(folder)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hali_tf.errors import UsageError
 
 if TYPE_CHECKING:
-    import tensorflow as tf
+    import numpy as np
 
     from hali_tf.models import HALI
 
@@ -25,21 +25,10 @@ def time_step(job: dict[str, Any]) -> dict[str, Any]:
     """`timed` of a train step, peak memory, and on request `_operations`."""
     import resource
 
-    import numpy as np
-    import tensorflow as tf
-
     from hali_tf.training import describe
 
-    strategy = _make_strategy(job["replicas"])
-    model = make_model(job, strategy)
-    shape = (job["batch_size"], *model.image_shape)
-    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    model.make_train_function()
-    step = model.train_function
-    data = iter(
-        strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(images).repeat())
-    )
-    result = timed(lambda: step(data)["d_loss"].numpy(), job["steps"])
+    model, images, step = make_step(job)
+    result = timed(step, job["steps"])
     coders = describe.parameters(model.encoder) + describe.parameters(model.decoder)
     return {
         **result,
@@ -47,6 +36,23 @@ def time_step(job: dict[str, Any]) -> dict[str, Any]:
         "parameters": [coders, describe.parameters(model.discriminator)],
         **(_operations(model, images) if job["graph"] else {}),
     }
+
+
+def make_step(job: dict[str, Any]) -> tuple[HALI, np.ndarray, Callable[[], Any]]:
+    """The model of a job, random images uint8 [B, H, W, C], and a train step on these."""
+    import numpy as np
+    import tensorflow as tf
+
+    strategy = _make_strategy(job["replicas"])
+    model = _make_model(job, strategy)
+    shape = (job["batch_size"], *model.image_shape)
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    model.make_train_function()
+    step = model.train_function
+    data = iter(
+        strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(images).repeat())
+    )
+    return model, images, lambda: step(data)["d_loss"].numpy()
 
 
 def _make_strategy(replicas):
@@ -85,7 +91,7 @@ def timed(step: Callable[[], Any], count: int) -> dict[str, float]:
     }
 
 
-def make_model(job: dict[str, Any], strategy: tf.distribute.Strategy) -> HALI:
+def _make_model(job, strategy):
     """Returns the HALI of a job with its optimisers."""
     from hali_tf.architectures import ARCHITECTURES
     from hali_tf.config.groups import OptimisationConfig
