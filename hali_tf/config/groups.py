@@ -38,6 +38,11 @@ class DataConfig(Settings):
     )
     image_size: int = setting(0, "Side of the images in pixels; 0: the architecture's.", at_least=0)
     channels: int = setting(0, "1 grey, 3 colour; 0: as the data set has.", one_of=(0, 1, 3))
+    flip: bool = setting(
+        False,
+        "Train on the mirror image of every training image too, left and right exchanged; false: "
+        "as the paper.",
+    )
     strict_data: bool = setting(
         False, "Stop at the first image that cannot be read.", changes_weights=False
     )

@@ -86,6 +86,7 @@ def semi_supervised_batches(
     shift: int = 0,
     warp: float = 0.0,
     share: Share = WHOLE,
+    flip: bool = False,
 ) -> tf.data.Dataset:
     """Makes the batches of a semi-supervised run: images without labels, and as many with.
 
@@ -98,7 +99,8 @@ def semi_supervised_batches(
       last_step: One past the last step.
       shift: How far the second and third of what is returned are shifted; see `moved`.
       warp: How far they are warped.
-      share: Which part of each batch, in pieces; see `train_batches`.
+      share: Which part of each batch, in pieces; as the next, see `train_batches`.
+      flip: Whether mirror images are among the images.
 
     Returns:
       A dataset of uint8 [B, H, W, C] (images without labels), the same images moved, as many
@@ -120,8 +122,8 @@ def semi_supervised_batches(
 
     parts = (
         tf.data.Dataset.range(first_step * share.pieces, last_step * share.pieces),
-        train_batches(train, *steps, share=share),
-        train_batches(few, *steps, labels=True, share=share),
+        train_batches(train, *steps, share=share, flip=flip),
+        train_batches(few, *steps, labels=True, share=share, flip=flip),
     )
     return tf.data.Dataset.zip(parts).map(element).prefetch(tf.data.AUTOTUNE)
 

@@ -72,6 +72,7 @@ def train_batches(
     last_step: int,
     labels: bool = False,
     share: Share = WHOLE,
+    flip: bool = False,
 ) -> tf.data.Dataset:
     """Makes the batches of the steps first_step .. last_step - 1, or a share of each.
 
@@ -83,6 +84,8 @@ def train_batches(
       last_step: One past the last step.
       labels: Whether to yield labels beside the images.
       share: Which part of each batch; no image outside of it is read.
+      flip: Whether the mirror image of every image, left and right exchanged, is one of the
+        split's images too, so that an epoch has 2N images.
 
     Returns:
       A dataset of last_step - first_step elements uint8 [B, H, W, C] in 0..255, or, with
@@ -97,7 +100,7 @@ def train_batches(
         if split.labels is None:
             raise ValueError("labels=True, but the split has no labels")
         arrays.append(split.labels)
-    positions_of = positions(len(split.images), batch_size, seed)
+    positions_of = positions(len(split.images) * (2 if flip else 1), batch_size, seed)
     size = batch_size // share.of
 
     def of_piece(number: int) -> np.ndarray:
@@ -137,15 +140,22 @@ def _gather(
     last_step: int,
     batch_size: int | None,
 ) -> tf.data.Dataset:
-    """Yields, for each step, the rows of every array at the step's positions."""
+    """Yields, for each step, the rows of every array at the step's positions.
+
+    The first array is of N images; positions N..2N-1 are their mirror images.
+    """
     # Plain views: indexing through numpy's memmap class costs more than the copy itself.
     arrays = [np.asarray(array) for array in arrays]
+    count = len(arrays[0])
 
     def rows_of(step):
         chosen = positions_of(int(step))
         # take() releases the interpreter lock, so that steps made in parallel wait for the disk
         # together.
-        return [np.take(array, chosen, axis=0) for array in arrays]
+        rows = [np.take(array, chosen % count, axis=0) for array in arrays]
+        mirrored = chosen >= count
+        rows[0][mirrored] = rows[0][mirrored, :, ::-1]
+        return rows
 
     def element(step):
         rows = tf.numpy_function(rows_of, [step], [array.dtype for array in arrays])

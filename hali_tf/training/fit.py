@@ -211,9 +211,9 @@ class _Training:
             first = context.input_pipeline_id * pieces
             share = data.Share(first, pieces, context.num_replicas_in_sync)
             if self.labelled is None:
-                return data.train_batches(train, *steps, share=share)
-            moves = (labels.shift, labels.warp)
-            return data.semi_supervised_batches(train, self.labelled, *steps, *moves, share=share)
+                return data.train_batches(train, *steps, share=share, flip=config.data.flip)
+            moves = (labels.shift, labels.warp, share, config.data.flip)
+            return data.semi_supervised_batches(train, self.labelled, *steps, *moves)
 
         return self.workers.strategy.distribute_datasets_from_function(of_process)
 

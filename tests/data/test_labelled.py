@@ -97,9 +97,21 @@ def test_batches_are_all_images_and_labelled_ones_with_their_labels(split):
     assert len(seen) == 8
 
 
+def test_with_flips_both_kinds_of_images_have_their_mirror_images(split):
+    labelled = draw_labelled(LABELS, 4, 2, seed=0)
+    (images, _, with_label, _), *_ = semi_supervised_batches(
+        split, labelled, len(split.images), 3, 0, 1, flip=True
+    )
+    for own, drawn in ((split.images, images), (split.images[labelled], with_label)):
+        plain = {image.tobytes() for image in own}
+        mirrored = {image[:, ::-1].tobytes() for image in own}
+        seen = {image.tobytes() for image in drawn.numpy()}
+        assert seen <= plain | mirrored and seen & plain and seen & mirrored
+
+
 def test_shares_are_moved_as_the_whole_batch_is(split):
     labelled = draw_labelled(LABELS, 4, 2, seed=0)
-    steps, moves = (8, 3, 2, 5), {"shift": 2, "warp": 0.1}
+    steps, moves = (8, 3, 2, 5), {"shift": 2, "warp": 0.1, "flip": True}
     whole = list(semi_supervised_batches(split, labelled, *steps, **moves))
     shares = [
         list(semi_supervised_batches(split, labelled, *steps, **moves, share=Share(n, 1, 2)))

@@ -29,6 +29,21 @@ def test_an_epoch_shows_each_image_once_whatever_the_batch_size(batch_size):
         assert sorted(shown[epoch * 25 : (epoch + 1) * 25]) == list(range(25))
 
 
+def test_with_flips_an_epoch_has_each_image_and_its_mirror_image_once():
+    split = Split(np.arange(5 * 2 * 3 * 1, dtype=np.uint8).reshape(5, 2, 3, 1), np.arange(5))
+    mirror_images = np.stack([[row[::-1] for row in image] for image in split.images])
+    parts = list(train_batches(split, 4, 3, 0, 5, labels=True, flip=True))
+    images, labels = (np.concatenate(part) for part in zip(*parts))
+    for epoch in range(2):
+        places = slice(10 * epoch, 10 * epoch + 10)
+        seen = [(image.tobytes(), label) for image, label in zip(images[places], labels[places])]
+        both = [*zip(split.images, range(5)), *zip(mirror_images, range(5))]
+        assert sorted(seen) == sorted((image.tobytes(), label) for image, label in both)
+    assert list(train_batches(split, 4, 3, 3, 5, flip=True))[0].numpy().tolist() == (
+        images[12:16].tolist()
+    )
+
+
 def test_epochs_and_seeds_differ():
     split = _split(50)
     first, second = _numbers(train_batches(split, 50, 3, 0, 2))
