@@ -58,11 +58,11 @@ def test_run_goes_on_with_another_number_of_workers(tmp_path, before, after):
     """Up to rounding as if nothing had changed, where a replica's part counts as in the batch."""
     run, flags = tmp_path / "run", (*EQUAL, "--model=vae")
     for _, _, err in cluster.train(run, before, *flags):
-        assert "was trained on" not in err
+        assert "was trained with" not in err
     checkpoint = run / "checkpoints" / "ckpt-2.index"
     saved = checkpoint.stat().st_mtime_ns
     (_, _, err), *_ = cluster.train(run, after, *flags, "--steps=3")
-    assert f"was trained on {before} devices and continues on {after}: its weights will" in err
+    assert f"batches in {before} parts (devices x --accumulate) and continues with {after}:" in err
     assert checkpoint.stat().st_mtime_ns == saved  # not trained to step 2 again
     starts = json.loads((run / "run.json").read_text())
     assert [start["replicas"] for start in starts] == [before, after]
@@ -71,6 +71,23 @@ def test_run_goes_on_with_another_number_of_workers(tmp_path, before, after):
     one, two = (losses(tmp_path / name, "elbo") for name in ("run", "whole"))
     np.testing.assert_allclose(one, two, rtol=1e-5)
     assert len(two) == 3
+
+
+@pytest.mark.slow
+def test_run_goes_on_with_micro_batches_in_place_of_devices(tmp_path):
+    """With batch norm and dropout, which each part has to itself."""
+    whole, run, flags = tmp_path / "whole", tmp_path / "run", ("--batch_size=8", "--seed=2")
+    for folder, *further in (
+        (whole, "--steps=4", "--virtual_devices=2"),
+        (run, "--steps=2", "--virtual_devices=2"),
+        (run, "--steps=4", "--accumulate=2"),
+    ):
+        code, _, err = train(folder, *flags, *further)
+        assert code == 0 and "was trained with" not in err, err
+    assert_close_weights(whole, run, atol=5e-4)
+    np.testing.assert_allclose(losses(whole), losses(run), rtol=1e-4)
+    code, _, err = train(run, *flags, "--steps=5", "--accumulate=4")
+    assert code == 1 and "in 2 parts (devices x --accumulate), and these would be 4" in err
 
 
 @pytest.mark.slow

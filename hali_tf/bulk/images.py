@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from hali_tf import files
 from hali_tf.bulk.formats import Array, Layout
@@ -35,8 +34,8 @@ class SplitImages:
         if split.labels is not None:
             self.layout["label"] = Array(str(split.labels.dtype), split.labels.shape[1:])
         digest = hashlib.sha256()
-        for part in progress_bar(list(gen_batches(self.rows, _AT_A_TIME)), "look at the images"):
-            digest.update(split.images[part].tobytes())
+        for begin in progress_bar(range(0, self.rows, _AT_A_TIME), "look at the images"):
+            digest.update(split.images[begin : begin + _AT_A_TIME].tobytes())
         if split.labels is not None:
             digest.update(split.labels.tobytes())
         self.identity = {**identity, "images": digest.hexdigest()}

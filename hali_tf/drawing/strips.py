@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -14,7 +13,6 @@ from hali_tf.drawing.grids import grid, save_picture, to_picture
 
 _SMALLEST = 96  # pixels; an image is drawn at least so wide
 _GAP, _MARGIN = 2, 8  # pixels between images, before enlarging, and around words
-_FONT = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
 
 class Strips(NamedTuple):
@@ -38,11 +36,14 @@ def save_strips(path: str | os.PathLike, strips: Strips) -> None:
 
 def draw_strips(strips: Strips) -> Image.Image:
     """Strips as a picture, the images enlarged by a whole factor."""
+    import matplotlib  # for its font alone; a training without a picture yet does not wait for it
+
     rows, columns, labels = strips
     _, count, height, width, channels = rows.shape
     factor = -(-_SMALLEST // width)
     images = to_picture(grid(rows.reshape(-1, height, width, channels), count, _GAP), factor)
-    font = ImageFont.truetype(_FONT, 13)
+    file = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    font = ImageFont.truetype(file, 13)
     measure = ImageDraw.Draw(images).multiline_textbbox
     left = 2 * _MARGIN + int(max(measure((0, 0), label, font)[2] for label in labels))
     top = 2 * _MARGIN + int(max(measure((0, 0), heading, font)[3] for heading in columns))

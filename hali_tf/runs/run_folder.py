@@ -94,7 +94,8 @@ def open_run(config: Config) -> Config:
         decided, asked = earlier.flat(), config.flat()
         undecided = [flag for flag in ("precision", "jit_compile") if asked[flag] == "auto"]
         config = config.replace(**{flag: decided[flag] for flag in undecided})
-        differences = config.differences(earlier)
+        parts = {flag: decided[flag] for flag in ("accumulate", "virtual_devices")}
+        differences = config.replace(**parts).differences(earlier)  # the parts: see check_parts
         if differences:
             raise UserError(
                 f"{config.run_dir} holds a run of another configuration; name another --run_dir or "
@@ -115,16 +116,18 @@ def trained(run_dir: str) -> list[str]:
     return [name for name in names if files.exists(os.path.join(run_dir, name))]
 
 
-def check_images(config: Config, train: Split, replicas: int) -> None:
-    """Compares what this start of a run trains on with its earlier starts.
+def check_start(config: Config, train: Split, replicas: int) -> None:
+    """Compares this start of a run with its earlier ones: see `check_images` and `check_parts`."""
+    check_images(config, train)
+    check_parts(config, replicas)
 
-    Where the starts have not all the same number of devices, it warns that results will differ
-    slightly.
+
+def check_images(config: Config, train: Split) -> None:
+    """Compares what this start of a run trains on with its earlier starts.
 
     Args:
       config: as of `record_start`.
       train: the training images.
-      replicas: how many devices share the batch.
 
     Raises:
       UserError: these are other images.
@@ -139,14 +142,44 @@ def check_images(config: Config, train: Split, replicas: int) -> None:
             f"{config.run_dir} was begun with ({difference}); "
             "name the ones it was begun with, or another --run_dir"
         )
-    numbers = [number for number, _ in itertools.groupby(start["replicas"] for start in starts)]
-    if numbers != [replicas]:
+
+
+def check_parts(config: Config, replicas: int) -> None:
+    """Compares into how many parts a batch is divided, devices x --accumulate, with earlier starts.
+
+    Each part has batch norm of its own, so that two devices equal one with --accumulate=2. Where
+    other devices change the number of parts, it warns that results will differ slightly.
+
+    Args:
+      config: as of `record_start`.
+      replicas: how many devices share the batch.
+
+    Raises:
+      UserError: --accumulate has changed, and does not keep the number of parts.
+    """
+    starts = [start for start in read_starts(config.run_dir) if "replicas" in start]
+    if not starts:
+        return
+    own = config.optimisation.accumulate
+    before = read_config(config.run_dir).optimisation.accumulate
+    # Starts of an earlier version did not record it; it could not change.
+    parts = [start["replicas"] * start.get("accumulate", before) for start in starts]
+    keeps = f"--accumulate={parts[-1] // replicas}" if parts[-1] % replicas == 0 else ""
+    now, told = replicas * own, ", then ".join(str(n) for n, _ in itertools.groupby(parts))
+    if now != parts[-1] and own != before:
+        raise UserError(
+            f"--accumulate={own}: {config.run_dir} was trained with batches in {told} parts "
+            f"(devices x --accumulate), and these would be {now}; expected "
+            f"{keeps or f'--accumulate={before}'}"
+        )
+    if {*parts, now} != {now}:
         logging.warning(
-            "%s was trained on %s devices and continues on %d: its weights will not equal those of "
-            "a run whose number of devices did not change",
+            "%s was trained with batches in %s parts (devices x --accumulate) and continues with "
+            "%d: its weights will not equal those of a run whose number of parts did not change%s",
             config.run_dir,
-            ", then ".join(map(str, numbers)),
-            replicas,
+            told,
+            now,
+            f"; {keeps} keeps it" if keeps and now != parts[-1] else "",
         )
 
 
@@ -209,7 +242,8 @@ def record_start(config: Config, train: Split, replicas: int) -> None:
         files.make_folder(os.path.join(config.run_dir, "figures"))
         files.write_text(os.path.join(config.run_dir, "config.json"), config.to_json())
         path = os.path.join(config.run_dir, "run.json")
-        start = {**_start(), "replicas": replicas, "images": describe(train)}
+        parts = {"replicas": replicas, "accumulate": config.optimisation.accumulate}
+        start = {**_start(), **parts, "images": describe(train)}
         files.write_json(path, [*read_starts(config.run_dir), start])
     except OSError as error:
         raise UserError(f"--run_dir={config.run_dir}: cannot be written ({error})") from error

@@ -8,6 +8,7 @@ import socket
 import time
 import zlib
 from collections.abc import Mapping, Sequence
+from concurrent import futures
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,9 @@ def addresses() -> tuple[list[str], int]:
 def join(workers: Sequence[str], own: int, minutes: float) -> tf.distribute.Strategy:
     """Waits until all workers are there; returns the strategy that they share.
 
+    TensorFlow then connects them, which takes a moment. It waits for a worker that ends just then,
+    and only SIGKILL ends that.
+
     Args:
       workers: addresses of all, as of `addresses`.
       own: which of them this one is.
@@ -87,24 +91,27 @@ def _meet(addresses, own, minutes):
             f"TF_CONFIG: worker {own} cannot listen at {addresses[own]} ({error}); end the process "
             "that has the port, or name another one"
         ) from error
-    with listening:
+    with listening, futures.ThreadPoolExecutor(len(addresses)) as pool:
         while missing:
-            missing -= {address for address in missing if _answers(address)}
-            if missing and time.monotonic() > until:
+            left = until - time.monotonic()
+            if left <= 0:
                 names = [f"worker {n} ({a})" for n, a in enumerate(addresses) if a in missing]
                 raise UserError(
                     f"TF_CONFIG: after {minutes:g} minutes (--worker_minutes) no answer from "
                     f"{', '.join(names)}; look at its log, start all workers together, and open "
                     "the ports between them"
                 )
+            asked = list(missing)  # all at once: a host that is silent costs its whole timeout
+            answers = pool.map(_answers, asked, [min(5, left)] * len(asked))
+            missing -= {address for address, answer in zip(asked, answers) if answer}
             if missing:
                 time.sleep(0.2)
 
 
-def _answers(address):
+def _answers(address, seconds):
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
         return True
     except OSError:
         return False

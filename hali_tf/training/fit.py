@@ -65,7 +65,7 @@ def fit(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dic
       callbacks.Interrupted: a signal asked to stop; the run is saved.
     """
     train, validation, test = (source.load(name) for name in data.SPLITS)
-    run_folder.check_images(config, train, strategy.num_replicas_in_sync)
+    run_folder.check_start(config, train, strategy.num_replicas_in_sync)
     workers = Workers(strategy)
     workers.check_same(_common(config, train))
     labelled = _draw_labelled(config, train)

@@ -13,6 +13,7 @@ from hali_tf.errors import UserError
 from hali_tf.runs.history import read_starts, read_ways_back
 from hali_tf.runs.run_folder import (
     check_images,
+    check_parts,
     open_run,
     read_config,
     read_summary,
@@ -30,13 +31,13 @@ def images(seed, count=40):
 
 def test_other_images_are_refused_wherever_they_lie(tmp_path):
     config = config_of(tmp_path)
-    check_images(config, images(0), 1)
+    check_images(config, images(0))
     record_start(config, images(0), 1)
     other_folder = config_of(tmp_path, data_dir="elsewhere")
-    check_images(other_folder, images(0), 1)
+    check_images(other_folder, images(0))
     for other in (images(1), images(0, count=41)):
         with pytest.raises(UserError, match="--data_dir=elsewhere: these are not the training"):
-            check_images(other_folder, other, 1)
+            check_images(other_folder, other)
 
 
 def test_images_that_another_library_decodes_are_the_same(tmp_path):
@@ -44,7 +45,7 @@ def test_images_that_another_library_decodes_are_the_same(tmp_path):
     record_start(config, images(0), 1)
     near = images(0)
     near.images[:, ::4] ^= 1
-    check_images(config, near, 1)
+    check_images(config, near)
 
 
 def test_one_other_image_among_a_few_hundred_is_seen(tmp_path):
@@ -54,7 +55,7 @@ def test_one_other_image_among_a_few_hundred_is_seen(tmp_path):
         other = images(0, count=256)
         other.images[position] //= 2
         with pytest.raises(UserError, match="256 in both, but with other pixels"):
-            check_images(config, other, 1)
+            check_images(config, other)
 
 
 @pytest.mark.parametrize("labels", [np.arange(40) % 7, np.eye(40, 5, dtype=np.uint8)])
@@ -62,10 +63,10 @@ def test_other_labels_are_refused(tmp_path, labels):
     """They tell sets apart whose images are alike, wherever in the set they differ."""
     config = config_of(tmp_path)
     record_start(config, Split(images(0).images, labels), 1)
-    check_images(config, Split(images(0).images, labels.copy()), 1)
+    check_images(config, Split(images(0).images, labels.copy()))
     for other in (labels[::-1], None):
         with pytest.raises(UserError, match="40 in both, but with other labels, or in another"):
-            check_images(config, Split(images(0).images, other), 1)
+            check_images(config, Split(images(0).images, other))
 
 
 def test_what_an_earlier_version_recorded_is_compared_and_no_more(tmp_path):
@@ -74,27 +75,45 @@ def test_what_an_earlier_version_recorded_is_compared_and_no_more(tmp_path):
     few = train.images[np.linspace(0, 299, 32).astype(int)]
     recorded = {"count": 300, "means": few.mean(axis=(1, 2, 3)).round(2).tolist()}
     (tmp_path / "run.json").write_text(json.dumps([{"images": recorded, "replicas": 1}]))
-    check_images(config, Split(train.images, np.arange(300)), 1)
+    check_images(config, Split(train.images, np.arange(300)))
     train.images[299] //= 2
     with pytest.raises(UserError, match="300 in both, but with other pixels"):
-        check_images(config, train, 1)
+        check_images(config, train)
 
 
 def test_run_of_before_without_a_record_of_images_goes_on(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps([{"time": "2026-01-01"}]))
-    check_images(config_of(tmp_path), images(0), 1)
+    check_images(config_of(tmp_path), images(0))
 
 
 def test_another_number_of_devices_is_said(tmp_path, said):
     config = config_of(tmp_path)
+    check_parts(config, 2)
     record_start(config, images(0), 2)
-    check_images(config, images(0), 2)
+    check_parts(config, 2)
     assert said() == ""
-    check_images(config, images(0), 1)
-    assert "was trained on 2 devices and continues on 1: its weights will not" in said()
+    check_parts(config, 1)
+    words = said()
+    assert "in 2 parts (devices x --accumulate) and continues with 1: its weights will" in words
+    assert words.strip().endswith("; --accumulate=2 keeps it")
     record_start(config, images(0), 1)
-    check_images(config, images(0), 2)
-    assert "was trained on 2, then 1 devices and continues on 2: its weights will not" in said()
+    check_parts(config, 2)
+    assert "in 2, then 1 parts (devices x --accumulate) and continues with 2: its" in said()
+
+
+def test_micro_batches_take_the_place_of_devices(tmp_path, said):
+    record_start(config_of(tmp_path), images(0), 4)
+    for accumulate, replicas in ((2, 2), (4, 1)):
+        config = open_run(config_of(tmp_path, accumulate=accumulate))
+        check_parts(config, replicas)
+    assert said() == ""
+    with pytest.raises(UserError, match="--accumulate=2: .* in 4 parts .*would be 2; expected --a"):
+        check_parts(open_run(config_of(tmp_path, accumulate=2)), 1)
+    record_start(config_of(tmp_path, accumulate=2), images(0), 2)
+    check_parts(open_run(config_of(tmp_path)), 4)
+    assert said() == ""
+    with pytest.raises(UserError, match="would be 3; expected --accumulate=2"):
+        check_parts(open_run(config_of(tmp_path)), 3)
 
 
 @pytest.mark.parametrize("left", ["metrics.jsonl", "summary.json", "checkpoints/ckpt-4.index"])

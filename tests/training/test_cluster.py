@@ -89,6 +89,19 @@ def test_a_worker_that_does_not_come_is_named():
     assert words in str(missed.value)
 
 
+def test_hosts_that_are_silent_cost_no_time_of_their_own(monkeypatch):
+    def silent(_, timeout):
+        time.sleep(timeout)
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", silent)
+    addresses, start = free_addresses(20), time.monotonic()
+    with pytest.raises(UserError) as missed:
+        cluster._meet(addresses, 0, minutes=0.01)
+    assert time.monotonic() - start < 5  # one after the other they would take eleven seconds
+    assert all(f"worker {n} ({addresses[n]})" in str(missed.value) for n in range(1, 20))
+
+
 def test_a_port_that_is_taken_is_named():
     addresses = free_addresses(2)
     port = int(addresses[0].rpartition(":")[2])
