@@ -19,9 +19,24 @@ from hali_tf.layers.convolution import (
 
 @pytest.mark.parametrize("shape", [(2, 5, 4, 3), (1, 1, 1, 2), (3, 1, 6, 1)])
 def test_upsample_equals_keras_bilinear(shape):
-    x = tf.constant(np.random.default_rng(0).normal(size=shape), tf.float32)
-    expected = keras.layers.UpSampling2D(interpolation="bilinear")(x)
-    np.testing.assert_allclose(Upsample()(x), expected, atol=1e-6)
+    expected = _upsampled(keras.layers.UpSampling2D(interpolation="bilinear"), shape)
+    for dtype, tolerance in (("float32", 1e-6), ("bfloat16", 0.02)):
+        layer = Upsample(dtype="mixed_bfloat16" if dtype == "bfloat16" else dtype)
+        for one, two in zip(_upsampled(layer, shape, dtype), expected):
+            np.testing.assert_allclose(one, two, rtol=tolerance, atol=tolerance)
+
+
+def _upsampled(layer, shape, dtype="float32"):
+    """What a layer makes of images, and the gradient of a weighted sum of it, in float32."""
+    generator = np.random.default_rng(0)
+    x = tf.cast(tf.constant(generator.normal(size=shape), tf.bfloat16), dtype)
+    weights = generator.normal(size=(shape[0], 2 * shape[1], 2 * shape[2], shape[3]))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x)
+        total = tf.reduce_sum(tf.cast(y, tf.float32) * tf.constant(weights, tf.float32))
+    assert y.dtype == dtype
+    return tf.cast(y, tf.float32), tf.cast(tape.gradient(total, x), tf.float32)
 
 
 def test_channels_of_a_position_become_a_square_of_pixels():
