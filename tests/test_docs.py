@@ -34,6 +34,7 @@ OTHER_PROGRAMS = (
     "scripts/attribute_tables.py",
     "scripts/benchmark.py",
     "scripts/benchmark_bulk.py",
+    "scripts/benchmark_memory.py",
     "scripts/compare_pytorch.py",
     "scripts/explorer_latency.py",
     "scripts/gallery.py",
