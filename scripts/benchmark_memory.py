@@ -60,15 +60,13 @@ def main() -> None:
         peaks = []
         for way, (accumulate, remat) in ways.items():
             job = {
+                **jobs.PLAIN,
                 "architecture": options.architecture,
                 "width": options.width,
                 "batch_size": size,
                 "precision": precision,
                 "accumulate": accumulate,
                 "remat": remat,
-                "replicas": 1,
-                "xla": False,
-                "one_pass": True,
             }
             name = f"batch {size}, {precision}, {way.strip('`')}"
             peaks.append(children.result_of([sys.executable, __file__, "--child="], job, name))
@@ -80,12 +78,9 @@ def main() -> None:
 
 def _peak(job):
     """The largest resident set in MiB after one step."""
-    import resource
-
-    command.import_tensorflow()
     _, _, step = jobs.make_step(job)
     step()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return jobs.peak_memory()
 
 
 if __name__ == "__main__":

@@ -70,15 +70,11 @@ def _profile(options, precision):
     import tensorflow as tf
 
     job = {
+        **jobs.PLAIN,
         "architecture": options.architecture,
         "width": options.width,
         "batch_size": options.batch_size,
         "precision": precision,
-        "replicas": 1,
-        "xla": False,
-        "one_pass": True,
-        "accumulate": 1,
-        "remat": False,
     }
     _, _, step = jobs.make_step(job)
     for _ in range(3):

@@ -164,15 +164,16 @@ def check_parts(config: Config, replicas: int) -> None:
     before = read_config(config.run_dir).optimisation.accumulate
     # Starts of an earlier version did not record it; it could not change.
     parts = [start["replicas"] * start.get("accumulate", before) for start in starts]
+    now = replicas * own
+    told = ", then ".join(str(number) for number, _ in itertools.groupby(parts))
     keeps = f"--accumulate={parts[-1] // replicas}" if parts[-1] % replicas == 0 else ""
-    now, told = replicas * own, ", then ".join(str(n) for n, _ in itertools.groupby(parts))
     if now != parts[-1] and own != before:
         raise UserError(
             f"--accumulate={own}: {config.run_dir} was trained with batches in {told} parts "
             f"(devices x --accumulate), and these would be {now}; expected "
             f"{keeps or f'--accumulate={before}'}"
         )
-    if {*parts, now} != {now}:
+    if set(parts) != {now}:
         logging.warning(
             "%s was trained with batches in %s parts (devices x --accumulate) and continues with "
             "%d: its weights will not equal those of a run whose number of parts did not change%s",

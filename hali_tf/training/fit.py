@@ -210,10 +210,11 @@ class _Training:
             pieces = context.num_replicas_in_sync // context.num_input_pipelines
             first = context.input_pipeline_id * pieces
             share = data.Share(first, pieces, context.num_replicas_in_sync)
+            which = {"share": share, "flip": config.data.flip}
             if self.labelled is None:
-                return data.train_batches(train, *steps, share=share, flip=config.data.flip)
-            moves = (labels.shift, labels.warp, share, config.data.flip)
-            return data.semi_supervised_batches(train, self.labelled, *steps, *moves)
+                return data.train_batches(train, *steps, **which)
+            moves = (labels.shift, labels.warp)
+            return data.semi_supervised_batches(train, self.labelled, *steps, *moves, **which)
 
         return self.workers.strategy.distribute_datasets_from_function(of_process)
 

@@ -21,10 +21,12 @@ _CONVOLUTIONS = {
 }
 
 
+# Of `make_step`: what a job has where a script does not say it.
+PLAIN = {"accumulate": 1, "remat": False, "replicas": 1, "xla": False, "one_pass": True}
+
+
 def time_step(job: dict[str, Any]) -> dict[str, Any]:
     """`timed` of a train step, peak memory, and on request `_operations`."""
-    import resource
-
     from hali_tf.training import describe
 
     model, images, step = make_step(job)
@@ -32,10 +34,17 @@ def time_step(job: dict[str, Any]) -> dict[str, Any]:
     coders = describe.parameters(model.encoder) + describe.parameters(model.decoder)
     return {
         **result,
-        "mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "mebibytes": peak_memory(),
         "parameters": [coders, describe.parameters(model.discriminator)],
         **(_operations(model, images) if job["graph"] else {}),
     }
+
+
+def peak_memory() -> float:
+    """The largest resident set of this process so far, in MiB."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def make_step(job: dict[str, Any]) -> tuple[HALI, np.ndarray, Callable[[], Any]]:
