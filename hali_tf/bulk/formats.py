@@ -126,14 +126,20 @@ def _entries(name, array):
     """
     # The field of `tf.train.Feature`: a list of bytes, of float32, or of int64.
     field = 2 if array.dtype == np.float32 else 3 if array.dtype == np.int64 else 1
-    for row in array:
-        if array.dtype.kind == "U":
-            values = str(row).encode()
-        elif field == 3:
-            values = b"".join(_varint(int(value) % 2**64) for value in np.ravel(row))
-        else:
-            values = row.tobytes()
-        yield _heads(name, field, len(values)) + values
+    if field == 3:
+        rows = array.reshape(len(array), -1).tolist()
+        values = (b"".join([_varint(number % 2**64) for number in row]) for row in rows)
+    elif array.dtype.kind == "U":
+        values = (text.encode() for text in array.tolist())
+    else:
+        values = _bytes_of_rows(array)
+    return (_heads(name, field, len(value)) + value for value in values)
+
+
+def _bytes_of_rows(array):
+    """Yields the bytes of each row, as slices of one copy; a copy of each row would take longer."""
+    whole, width = array.tobytes(), array[:1].nbytes
+    return (whole[row * width : (row + 1) * width] for row in range(len(array)))
 
 
 @functools.lru_cache(maxsize=256)
@@ -146,6 +152,7 @@ def _heads(name, field, length):
     return _head(1, len(heads) + length) + heads
 
 
+@functools.lru_cache(maxsize=256)
 def _head(number, length):
     """What stands before the bytes of a field of a message."""
     return bytes([number << 3 | 2]) + _varint(length)
