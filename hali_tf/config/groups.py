@@ -30,7 +30,8 @@ class DataConfig(Settings):
     )
     data_dir: str = setting(
         "",
-        "Folder of the data set, or the one that tensorflow-datasets downloads it to.",
+        "Folder of the data set (npz: the file or its folder), or the one that "
+        "tensorflow-datasets downloads it to.",
         changes_weights=False,
     )
     cache_dir: str = setting(
@@ -251,7 +252,8 @@ class OptimisationConfig(Settings):
     )
     precision: str = setting(
         "auto",
-        "auto: mixed_bfloat16 where the processor computes in it, else float32.",
+        f"{', '.join(PRECISIONS)}; auto: mixed_bfloat16 where the processor, or every GPU, "
+        "computes in it, else float32.",
         one_of=PRECISIONS,
     )
     jit_compile: str = setting(
