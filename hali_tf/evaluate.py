@@ -52,6 +52,7 @@ def main() -> None:
     tf = command.import_tensorflow()
 
     from hali_tf.evaluation.registry import QUESTIONS
+    from hali_tf.runs import lock
     from hali_tf.training import devices
 
     devices.choose(flags.device)
@@ -72,7 +73,8 @@ def main() -> None:
         feature_weights=flags.feature_weights,
         lpips_weights=flags.lpips_weights,
     )
-    evaluate(context, QUESTIONS, only)
+    with lock.locked(context.folder):
+        evaluate(context, QUESTIONS, only)
     if flags.open:
         _open(context.path("report.html"))
 

@@ -20,7 +20,7 @@ from hali_tf.errors import UsageError
 def main() -> None:
     """Reads the flags, samples, says where."""
     flags, target = bulk_flags.read()
-    configuration.check("count", flags.count, {"at_least": 1})
+    configuration.check("count", flags.count, {"at_least": 1, "at_most": 10**9})
     configuration.check("seed", flags.seed, {"at_least": 0})
     command.import_tensorflow().get_logger().setLevel("ERROR")
     from hali_tf.bulk import running, tasks

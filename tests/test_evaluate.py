@@ -22,6 +22,7 @@ from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.registry import QUESTIONS
 from hali_tf.evaluation.subjects import Subject
+from hali_tf.runs import lock
 from tests.commands import run
 from tests.exporting.runs import make_run
 
@@ -357,6 +358,12 @@ def test_folder_that_cannot_be_written_is_named(runs, tmp_path):
     (tmp_path / "run" / "evaluation").write_text("in the way")
     with pytest.raises(UserError, match="evaluation: cannot be written"):
         evaluate.open_context(str(tmp_path / "run"))
+
+
+def test_one_evaluation_of_a_run_at_a_time(runs):
+    with lock.locked(f"{runs[1]}/evaluation"):
+        code, _, err = command(f"--run_dir={runs[1]}", "--only=reconstruction")
+    assert code == 1 and "works in this folder; wait for it" in err.splitlines()[-1]
 
 
 def test_unusable_input_is_refused_before_anything_is_computed(ask):

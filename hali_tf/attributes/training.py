@@ -21,13 +21,12 @@ from hali_tf.attributes import memory
 from hali_tf.attributes.degradation import degraded
 from hali_tf.config import ClassifierConfig
 from hali_tf.errors import UserError, reason
-from hali_tf.files import DAMAGE, replacing, write_json
+from hali_tf.files import DAMAGE, read_json, replacing, write_json
 from hali_tf.layers import random
 from hali_tf.measures import scores
 from hali_tf.progress import progress_bar
-from hali_tf.runs import reopening
+from hali_tf.runs import reopening, run_folder
 from hali_tf.runs.checkpoints import Checkpoints, check_name
-from hali_tf.runs.run_folder import read_config
 from hali_tf.training import callbacks, devices
 from hali_tf.training.cluster import Workers
 
@@ -41,7 +40,7 @@ def open_data(config: ClassifierConfig) -> tuple[data.Source, dict[str, Any] | N
       UserError: the data or the run is missing, or the data has no attributes.
     """
     if config.encoder_of:
-        of_run = read_config(config.encoder_of, "encoder_of")
+        of_run = run_folder.read_config(config.encoder_of, "encoder_of")
         source = reopening.open_data(of_run, cache_dir=config.cache_dir)
         encoder = {"architecture": of_run.model.architecture, "width": of_run.model.width}
     else:
@@ -72,7 +71,8 @@ def train(
 
     Raises:
       UserError: a split has no labels, the weights cannot be had, the folder has another
-        configuration or cannot be written, the memory is too small, or the loss is not finite.
+        configuration, was begun with other images or cannot be written, the memory is too small, or
+        the loss is not finite.
       callbacks.Interrupted: a signal asked to stop; the same call resumes.
     """
     check_name(config.out)
@@ -83,7 +83,7 @@ def train(
     memory.check(config, source.image_shape, encoder)
     splits = _load(source)
     classifier = _build(config, source, encoder, splits["train"].labels)
-    _make_folder(config)
+    _make_folder(config, splits["train"])
     _fit(config, classifier, splits["train"])
     measured = {name: _measure(classifier, splits[name]) for name in ("validation", "test")}
     card = {"encoder": encoder, **measured, "config": config.flat()}
@@ -125,8 +125,9 @@ def _build(config, source, encoder, labels):
 def _tidy(config):
     """Removes what only a training that resumes needs."""
     shutil.rmtree(os.path.join(config.out, "checkpoints"), ignore_errors=True)
-    if os.path.exists(_features_path(config)):
-        os.remove(_features_path(config))
+    for path in (_features_path(config), _images_path(config)):
+        if os.path.exists(path):
+            os.remove(path)
 
 
 def _decided(config):
@@ -150,10 +151,20 @@ def _decided(config):
     return config
 
 
-def _make_folder(config):
+def _make_folder(config, train):
+    """Makes the folder; in one that is there, checks that it was begun with these images."""
+    path = _images_path(config)
+    began = read_json(path)
+    other = run_folder.difference(began, train) if began else ""
+    if other:
+        raise UserError(
+            f"--out={config.out}: these are not the training images that it was begun with "
+            f"({other}); name the data that it was begun with, or another --out"
+        )
     try:
         os.makedirs(config.out, exist_ok=True)
         write_json(os.path.join(config.out, "config.json"), config.flat())
+        write_json(path, began or run_folder.describe(train))
     except OSError as error:
         raise UserError(f"--out={config.out}: cannot be written ({error})") from error
 
@@ -181,6 +192,10 @@ def _fit(config, classifier, split):
         for callback in all_callbacks:
             callback.first_step = first_step
         classifier.fit(batches, verbose=0, shuffle=False, callbacks=all_callbacks)
+
+
+def _images_path(config):
+    return os.path.join(config.out, "images.json")
 
 
 def _features_path(config):
@@ -216,11 +231,6 @@ def _features(
         features = np.load(path, mmap_mode="r")
     except DAMAGE as error:
         raise UserError(f"{path}: damaged ({error}); remove it, and it is made again") from error
-    if len(features) != len(variants) * len(split.images):
-        raise UserError(
-            f"{path}: is of {len(features) // len(variants)} training images, and there are "
-            f"{len(split.images)} now; name the data that it was begun with, or another --out"
-        )
     return data.Split(features, np.concatenate([split.labels] * len(variants)))
 
 

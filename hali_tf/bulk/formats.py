@@ -91,8 +91,8 @@ def _pyarrow() -> types.ModuleType:
         import pyarrow.parquet
     except ImportError as error:
         raise UsageError(
-            f"--format=parquet: needs pyarrow ({error}); install it with "
-            "pip install 'hali-tf[parquet]', or choose npz or tfrecord"
+            f"Parquet files need pyarrow ({error}); install it with pip install '.[parquet]', or "
+            "choose npz or tfrecord"
         ) from error
     return pyarrow
 

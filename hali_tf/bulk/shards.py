@@ -248,6 +248,8 @@ class Shards:
                     arrays = self._read(first, last, layout)
                     own = slice(max(begin - first, 0), end - first)
                     parts.append({name: array[own] for name, array in arrays.items()})
+        except UsageError:  # what reads them is not installed
+            raise
         except UserError as error:
             raise UserError(f"{error}; the command in {self.target.manifest} makes it") from error
         return joined(parts)

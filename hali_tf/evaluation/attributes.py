@@ -305,7 +305,7 @@ def _by_attribute(reading, measure, paper):
     columns = {label: reading["levels"][label] for label in ["Data", *reading["levels"]]}
     rows = []
     for i, name in enumerate(reading["attributes"]):
-        row = [name.replace("_", " ")]
+        row = [markdown.plain(name.replace("_", " "))]
         for label, values in columns.items():
             ends = values["intervals"][measure][i]
             of_paper = f" ({paper[label][name]})" if label in paper else ""

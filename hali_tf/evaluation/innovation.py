@@ -132,7 +132,7 @@ def _result(answer):
     labels, measured = answer["labels"], answer.get("measured")
     best = max(labels, key=lambda name: abs(labels[name]["correlation_validation"]))
     words = (
-        f"The label that a single entry of z_2 tells best is {best}, with a correlation of "
+        f"The label that a single entry of z_2 tells best is {markdown.plain(best)}, with a correlation of "
         f"{labels[best]['correlation_validation']:+.2f} on validation images."
     )
     if not measured:
@@ -163,7 +163,7 @@ def _table(answer):
         head += ["changed", "by other entries", "others"]
     rows = [
         [
-            name,
+            markdown.plain(name),
             str(row["entry"]),
             f"{row['correlation']:+.3f}",
             markdown.with_interval(
@@ -185,7 +185,7 @@ def _axes(answer):
         head += ["changed", "along other axes", "others", "along random axes"]
     rows = [
         [
-            name,
+            markdown.plain(name),
             markdown.with_interval(row["axis_correlation"], row["axis_interval"], "+.3f"),
             *(_cell(row, measure) for measure in measures),
         ]

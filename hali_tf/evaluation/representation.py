@@ -299,5 +299,8 @@ def _by_attribute(answer, paper):
         for label, row in answer["rows"].items()
     }
     columns.update({f"*{k}*": [c[name] for name in names] for k, c in paper.items()})
-    rows = [[n.replace("_", " "), *(c[i] for c in columns.values())] for i, n in enumerate(names)]
+    rows = [
+        [markdown.plain(name.replace("_", " ")), *(column[i] for column in columns.values())]
+        for i, name in enumerate(names)
+    ]
     return markdown.table(["", *columns], rows)

@@ -78,12 +78,13 @@ class Samples(Question):
         order = np.random.default_rng(context.seed).permutation(len(train))
         order = order[: number if published else _POOL]  # that network takes its time
         pool = _embed(embed, train.__getitem__, order, "training images")
-        test, validation = (context.split(name).images for name in ("test", "validation"))
-        parts = [np.arange(min(number, len(test))), np.arange(max(0, number - len(test)))]
+        test, validation = (context.split(name) for name in ("test", "validation"))
+        parts = [test.draw(number), validation.draw(max(0, number - len(test.images)))]
+        parts = [np.sort(part) for part in parts]  # which a file reads in one go
         held_out = np.concatenate(
             [
-                _embed(embed, images.__getitem__, which, "held-out images")
-                for images, which in zip((test, validation), parts)
+                _embed(embed, split.images.__getitem__, which, "held-out images")
+                for split, which in zip((test, validation), parts)
                 if len(which)
             ]
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import NamedTuple
 
@@ -49,8 +50,9 @@ def read(subject: Subject, path: str) -> tuple[np.ndarray, str]:
         raise UserError(str(error).replace(path, name)) from error
     with Image.open(path, formats=images.FORMATS) as picture:
         size, grey = picture.size, Image.getmodebase(picture.mode) == "L"
-        if picture.getexif().get(_ORIENTATION, 1) >= 5:  # on its side
-            size = size[::-1]
+        with contextlib.suppress(Exception):  # of a damaged tag, which says nothing
+            if picture.getexif().get(_ORIENTATION, 1) >= 5:  # on its side
+                size = size[::-1]
     done = "used as it is"
     if images.is_padded(size, width):
         done = "padded to 32x32"

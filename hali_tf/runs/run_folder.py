@@ -135,11 +135,11 @@ def check_images(config: Config, train: Split) -> None:
     starts = [start for start in read_starts(config.run_dir) if "images" in start]
     if not starts:
         return
-    difference = _difference(starts[0]["images"], train)
-    if difference:
+    other = difference(starts[0]["images"], train)
+    if other:
         raise UserError(
             f"--data_dir={config.data.data_dir}: these are not the training images that "
-            f"{config.run_dir} was begun with ({difference}); "
+            f"{config.run_dir} was begun with ({other}); "
             "name the ones it was begun with, or another --run_dir"
         )
 
@@ -201,10 +201,12 @@ def describe(split: Split, most: int = 256) -> dict[str, Any]:
     return {"count": count, "means": means, "labels": labels}
 
 
-def _difference(began, train):
-    """What tells the training images from those recorded, in words; "" if nothing does.
+def difference(began: dict[str, Any], train: Split) -> str:
+    """What tells images from those that were described, in words; "" if nothing does.
 
-    A record of an earlier version has fewer means, and no labels.
+    Args:
+      began: of `describe`; that of an earlier version has fewer means, and no labels.
+      train: the images.
     """
     now = describe(train, len(began["means"]))
     if now["count"] != began["count"]:

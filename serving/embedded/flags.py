@@ -13,6 +13,7 @@ _MODULE = "serving.server"
 _ANY = (None, None)
 _FROM_0 = (0, None)
 _FROM_1 = (1, None)
+_MOST = 2**31 - 1  # what gRPC and TensorFlow take
 _PORT = (0, 65535)
 
 _FLAGS = (
@@ -43,15 +44,16 @@ _FLAGS = (
     ("allow_reload", False, "callers may replace the configuration (HandleReloadConfigRequest), "
      "and so make the server load any folder; over TLS with client_verify they always may"),
     ("max_examples", 256, "most examples in a request; with batching: max_batch_size", _FROM_1),
-    ("max_message_bytes", 64 << 20, "most bytes of a gRPC request and of an answer", _FROM_1),
+    ("max_message_bytes", 64 << 20, "most bytes of a gRPC request and of an answer",
+     (1, _MOST)),
     ("grpc_max_threads", DEFAULT_THREADS,
      "requests that run at the same time where there is no batching", _FROM_1),
     ("max_waiting_requests", 256, "further ones that wait for a thread; beyond them the answer is "
      "UNAVAILABLE, at once", _FROM_1),
     ("rest_api_num_threads", DEFAULT_THREADS, "REST requests that run at the same time", _FROM_1),
     ("rest_api_timeout_in_ms", 30_000, "for a REST request; 0: no limit", _FROM_0),
-    ("tensorflow_intra_op_parallelism", 0, "threads inside an op; 0: automatic", _FROM_0),
-    ("tensorflow_inter_op_parallelism", 0, "ops at a time; 0: automatic", _FROM_0),
+    ("tensorflow_intra_op_parallelism", 0, "threads inside an op; 0: automatic", (0, _MOST)),
+    ("tensorflow_inter_op_parallelism", 0, "ops at a time; 0: automatic", (0, _MOST)),
 )  # fmt: skip
 
 

@@ -170,5 +170,5 @@ def test_parquet_without_pyarrow_is_a_flag_that_cannot_work(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     formats.check_importable("npz")
-    with pytest.raises(UsageError, match=r"needs pyarrow.*pip install 'hali-tf\[parquet\]'"):
+    with pytest.raises(UsageError, match=r"need pyarrow.*pip install '.\[parquet\]'"):
         formats.check_importable("parquet")

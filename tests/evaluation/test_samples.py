@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from hali_tf.data import Source, Split
 from hali_tf.evaluation import samples
 from hali_tf.evaluation.samples import Samples
 from hali_tf.measures import distributions, features
@@ -28,6 +29,26 @@ def test_sets_have_the_size_of_the_smallest(context_of):
     assert samples.count(context_of(Shifts(), limit=4)) == 4
     assert Samples().unanswerable(context_of(Shifts())) is None
     assert "fewer than 10" in Samples().unanswerable(context_of(Shifts(), limit=4))
+
+
+def test_held_out_images_are_a_draw_and_not_the_first(context_of, monkeypatch):
+    rng = np.random.default_rng(0)
+    splits = {
+        name: Split(rng.integers(0, 256, (count, 16, 16, 1), np.uint8))
+        for name, count in (("train", 12), ("validation", 3), ("test", 40))
+    }
+    source = Source("numbers", (16, 16, 1), splits.__getitem__)
+    context = dataclasses.replace(context_of(Shifts(many(splits["train"].images))), source=source)
+    seen, embed = [], samples._embed
+
+    def recorded(network, load, which, words):
+        seen.append((words, list(which)))
+        return embed(network, load, which, words)
+
+    monkeypatch.setattr(samples, "_embed", recorded)
+    assert Samples().answer(context)["images"] == 12
+    ((_, which),) = [call for call in seen if call[0] == "held-out images"]
+    assert which == sorted(splits["test"].draw(12)) and max(which) > 20
 
 
 def test_copies_and_new_images_are_told_apart(context_of, images, monkeypatch):

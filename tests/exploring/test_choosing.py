@@ -38,6 +38,8 @@ def test_what_is_done_to_a_picture_is_said(subject, tmp_path):
     exif[0x0112] = 6
     turned = words(Image.new("L", (40, 30)), exif=exif)
     assert turned == "30x40 pixels, cropped to a square and resized to 4x4."
+    broken = b"Exif\0\0garbagegarbage"
+    assert words(Image.new("L", (4, 4)), exif=broken) == "4x4 pixels, used as it is."
     large = Subject("linear", Coder(Linear(side=32)), "", np.zeros((1, 32, 32, 1), np.uint8))
     assert words(Image.new("L", (28, 28)), large) == "28x28 pixels, padded to 32x32."
 

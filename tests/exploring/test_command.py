@@ -19,6 +19,8 @@ def explore(*arguments):
     [
         ((), "--run_dir=: no such folder"),
         (("--run_dir=.", "--target=localhost:8500"), "expected --run_dir or --target"),
+        (("--target=localhost:8500", "--checkpoint=best"), "--checkpoint with --target, which has"),
+        (("--run_dir=.", "--model=x"), "--model with --run_dir, which has no use for it"),
         (("--target=localhost:8500", "--port=-1"), "--port=-1: expected 1 to 65535, or 0"),
         (("--run_dir=.", "--device=gpu:99"), "--device=gpu:99: expected auto"),
     ],

@@ -30,7 +30,9 @@ def write_html(path: str | os.PathLike, text: str) -> None:
     """Writes Markdown as an HTML page, with the figures that it names embedded.
 
     Figures open large when they are clicked, long tables are folded, and what the Markdown has of
-    HTML is shown as text.
+    HTML is shown as text. Of pictures only PNG files beside the page are embedded, and of links only
+    those of the web and of the page itself are kept: data of strangers may have names that look
+    like others.
 
     Args:
       path: of the file; figures are looked for in its folder.
@@ -58,7 +60,7 @@ def write_html(path: str | os.PathLike, text: str) -> None:
 
 
 class _Figures(Treeprocessor):
-    """Embeds images, each in a label whose checkbox makes it large."""
+    """Embeds images, each in a label whose checkbox makes it large; takes other links away."""
 
     def __init__(self, folder):
         super().__init__()
@@ -66,9 +68,16 @@ class _Figures(Treeprocessor):
 
     def run(self, root):
         for parent in list(root.iter()):
+            for link in parent.findall("a"):
+                if not link.get("href", "").startswith(("#", "http://", "https://")):
+                    link.attrib.clear()
             for image in parent.findall("img"):
-                image.set("src", _embedded(os.path.join(self._folder, image.get("src"))))
-                title = image.get("alt")
+                source, title = image.get("src"), image.get("alt")
+                if os.path.basename(source) != source or not source.endswith(".png"):
+                    image.tag, image.text = "span", title
+                    image.attrib.clear()
+                    continue
+                image.set("src", _embedded(os.path.join(self._folder, source)))
                 box = ElementTree.Element("input", type="checkbox")
                 box.set("aria-label", f"Show large: {title}")
                 _wrap(parent, image, "label", before=box)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,6 +12,11 @@ _BEGINNINGS = "0123456789+-–["  # of cells that are numbers
 def page(*parts: str) -> str:
     """Paragraphs, tables and pictures below each other; empty ones are left out."""
     return "\n\n".join(part for part in parts if part)
+
+
+def plain(name: str) -> str:
+    """A name that comes with the data, such as a class: shown as it is, no link and no picture."""
+    return re.sub(r"[\\`*<\[\]]", r"\\\g<0>", name)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str | float | None]]) -> str:

@@ -87,6 +87,22 @@ def test_html_in_the_markdown_is_text(page):
     assert page.words.count("Evaluation of <run>") == 2  # the title, and the heading
 
 
+@pytest.mark.parametrize(
+    "markup",
+    ["![a]({secret})", "![a](../{name})", "![a](notes.txt)", "[a](javascript:alert)", "[a](../b)"],
+)
+def test_only_pictures_of_the_report_are_embedded_and_only_links_of_the_web(tmp_path, markup):
+    (tmp_path / "report").mkdir()
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(b"secret")
+    (tmp_path / "report" / "notes.txt").write_text("secret")
+    markup = markup.format(secret=secret, name=secret.name)
+    write_html(tmp_path / "report" / "report.html", f"# R\n\nclass {markup} here")
+    page = Page((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
+    assert "class a here" in page.words and not page.all("img")
+    assert all(attributes.get("href", "#").startswith("#") for _, attributes, _ in page.elements)
+
+
 def test_contents_lead_to_the_headings(page):
     links = [attributes["href"][1:] for attributes, around in page.all("a") if "nav" in around]
     headings = [attributes["id"] for attributes, _ in page.all("h2")]

@@ -16,6 +16,12 @@ def test_columns_of_words_are_aligned_to_the_left():
     assert markdown.table(["", "value"], []) == "|  | value |\n| --- | ---: |"
 
 
+def test_names_of_the_data_are_no_markup():
+    assert markdown.plain("5_o_Clock (late)") == "5_o_Clock (late)"
+    assert markdown.plain("![a](b.png)") == r"!\[a\](b.png)"
+    assert markdown.plain(r"*`<b>\ ") == r"\*\`\<b>\\ "
+
+
 def test_a_bar_in_a_name_is_no_new_column():
     rows = markdown.table(["", "a|b"], [["x|y", 1]]).splitlines()
     assert rows[0] == r"|  | a\|b |" and rows[2] == r"| x\|y | 1 |"
