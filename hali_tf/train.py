@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any
 from hali_tf import command, files
 from hali_tf import config as configuration
 from hali_tf.config import Config, check_shares
-from hali_tf.errors import UserError
+from hali_tf.errors import UsageError, UserError
 
 if TYPE_CHECKING:  # imports TensorFlow
     import tensorflow as tf
 
     from hali_tf.data import Source
+
+# TensorFlow's words for files, which has one kind of error for these and for too little memory.
+_OF_FILES = ("No space left", "Disk quota exceeded", "Too many open files")
 
 
 def main() -> None:
@@ -49,7 +52,13 @@ def main() -> None:
     source = open_data(config)
     config = config.replace(channels=source.image_shape[-1])
     if config.labels.per_class:
-        config = config.replace(classes=data.count_classes(source))
+        classes = data.count_classes(source)
+        if config.labels.classes not in (0, classes):
+            raise UsageError(
+                f"--classes={config.labels.classes} with --data={source.name}, which has "
+                f"{classes}; drop the flag"
+            )
+        config = config.replace(classes=classes)
     workers, own = cluster.addresses()
     memory.check(devices.resolve_auto(config), max(1, len(workers)))
     if config.run.dry_run:
@@ -91,7 +100,7 @@ def train(
             ) from error
         reason = str(error).partition("\n")[0]
         # Of TensorBoard's files, on a full disk or a store that cannot be reached.
-        of_files = "No space left" in str(error) or (
+        of_files = any(words in str(error) for words in _OF_FILES) or (
             files.scheme(config.run_dir)
             and isinstance(error, (tf.errors.AbortedError, tf.errors.UnavailableError))
         )

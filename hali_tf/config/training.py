@@ -94,7 +94,9 @@ def _check_run_dir(config):
 
 
 def check_shares(optimisation: groups.OptimisationConfig, devices: int, named: str) -> None:
-    """Refuses a batch that cannot be shared among devices and micro-batches.
+    """Refuses a batch that cannot be shared among devices and micro-batches, two images for each.
+
+    Batch norm of one image alone is 0 on maps of 1x1, so that its z_L would say nothing of it.
 
     Args:
       optimisation: has the batch.
@@ -102,13 +104,19 @@ def check_shares(optimisation: groups.OptimisationConfig, devices: int, named: s
       named: how the message names the devices.
 
     Raises:
-      UsageError: says what it has to be a multiple of.
+      UsageError: says what it has to be a multiple of, or at least.
     """
     parts = devices * optimisation.accumulate
     if optimisation.batch_size % parts:
         raise UsageError(
             f"--batch_size={optimisation.batch_size} cannot be shared among {named} with "
             f"--accumulate={optimisation.accumulate}; make it a multiple of {parts}"
+        )
+    if optimisation.batch_size < 2 * parts and not optimisation.sync_batch_norm:
+        raise UsageError(
+            f"--batch_size={optimisation.batch_size} with {named} and "
+            f"--accumulate={optimisation.accumulate} is one image for each part, and batch "
+            f"normalisation needs two; expected at least {2 * parts}"
         )
 
 
@@ -167,7 +175,12 @@ def _check_labels(config):
 
 
 def _check_steps(config):
-    config.run.profiled_steps()
+    profiled, steps = config.run.profiled_steps(), config.optimisation.steps
+    if profiled and profiled[0] > steps:
+        raise UsageError(
+            f"--profile_steps={config.run.profile_steps} with --steps={steps}: the run ends before "
+            "its first step"
+        )
     fall = config.optimisation.falling_steps()
     if fall and fall[1] < config.optimisation.steps:
         raise UsageError(

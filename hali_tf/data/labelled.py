@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from hali_tf.data.pipeline import WHOLE, Share, train_batches
-from hali_tf.data.source import Source, Split
+from hali_tf.data.source import SPLITS, Source, Split
 from hali_tf.errors import UserError
 from hali_tf.layers import random
 
@@ -24,13 +24,14 @@ def count_classes(source: Source) -> int:
         )
     if source.label_names is not None:
         return len(source.label_names)
-    labels = source.load("train").labels
-    if labels is None:
+    if source.load("train").labels is None:
         raise UserError(
             f"--labels_per_class with --data={source.name}: it has no labels; expected "
             "one class per image"
         )
-    return int(labels.max()) + 1
+    # Of all splits: one that was cut from another may have all images of the last class.
+    of_splits = [source.load(split).labels for split in SPLITS]
+    return 1 + max(int(labels.max()) for labels in of_splits if labels is not None)
 
 
 def learned_names(source: Source, classes: int) -> tuple[str, ...]:
@@ -70,7 +71,7 @@ def draw_labelled(labels: np.ndarray, classes: int, per_class: int, seed: int) -
         if len(of_class) < per_class:
             raise UserError(
                 f"--labels_per_class={per_class}: class {number} has {len(of_class)} "
-                "training images; lower it"
+                "training images; expected at least so many of each class"
             )
         drawn.append(generator.permutation(of_class)[:per_class])
     return np.concatenate(drawn)

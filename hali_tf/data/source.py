@@ -20,7 +20,8 @@ class Split:
 
     Attributes:
       images: uint8 [N, H, W, C], 0..255; an array or a read-only memory map.
-      labels: int64 [N] class numbers, uint8 [N, A] of 0/1 for A attributes, or None.
+      labels: int64 [N] class numbers, with -1 for an image that has none; uint8 [N, A] of 0/1 for
+        A attributes; or None.
       skipped: Number of images of the set that could not be read and are not in `images`.
     """
 

@@ -132,8 +132,8 @@ def _result(answer):
     labels, measured = answer["labels"], answer.get("measured")
     best = max(labels, key=lambda name: abs(labels[name]["correlation_validation"]))
     words = (
-        f"The label that a single entry of z_2 tells best is {markdown.plain(best)}, with a correlation of "
-        f"{labels[best]['correlation_validation']:+.2f} on validation images."
+        f"The label that a single entry of z_2 tells best is {markdown.plain(best)}, with a "
+        f"correlation of {labels[best]['correlation_validation']:+.2f} on validation images."
     )
     if not measured:
         return words

@@ -14,7 +14,7 @@ def confusion(model: keras.Model, split: Split) -> np.ndarray:
 
     Args:
       model: `SemiSupervisedHALI` or `LabelledEncoder`; its averaged encoder is used.
-      split: with class numbers.
+      split: with class numbers; images without one (-1) are not counted.
 
     Returns:
       int64 [K, K]: rows are the images' classes, columns what they are taken for.
@@ -26,7 +26,10 @@ def confusion(model: keras.Model, split: Split) -> np.ndarray:
 
     decisions = np.concatenate([decide(images).numpy() for images in batches(split)])
     classes = model.architecture.classes
-    counts = np.bincount(classes * split.labels + decisions, minlength=classes**2)
+    labels = np.asarray(split.labels)
+    known = labels >= 0
+    cells = classes * labels[known] + decisions[known]
+    counts = np.bincount(cells, minlength=classes**2)
     return counts.reshape(classes, classes)
 
 

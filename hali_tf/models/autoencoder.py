@@ -101,8 +101,10 @@ class Autoencoder(Averaged):
         super().compile(optimizer=optimizer, jit_compile=False)
         keras_versions.leave_built(self)
         for player, variables in self._players():
-            if hasattr(player, "build"):  # tensorflow-addons' make them as they are restored
+            if hasattr(player, "build"):
                 player.build(variables)
+            else:  # of tensorflow-addons
+                player._create_all_weights(variables)
 
     def initialize_from_data(self, images: tf.Tensor) -> None:
         """Data-dependent initialisation by a first batch, uint8 [B, H, W, C]; none by default."""

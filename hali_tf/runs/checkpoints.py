@@ -64,9 +64,11 @@ class Checkpoints:
                 for name in sorted(os.listdir(made)):  # the index last: with it, it is whole
                     files.put(os.path.join(made, name), os.path.join(folder, name))
                 files.write_through(folder)
-            others = [n for n in _steps(folder) if n != step]
-            for old in others[: max(0, len(others) + 1 - _KEPT[which])]:
-                _remove(folder, old)
+            earlier = [n for n in _steps(folder) if n < step]
+            kept = earlier[max(0, len(earlier) + 1 - _KEPT[which]) :]
+            for old in _steps(folder, whole=False):  # a kill may have left a part of one
+                if old < step and old not in kept:
+                    _remove(folder, old)
             text = f'model_checkpoint_path: "ckpt-{step}"\n'
             files.write_text(os.path.join(folder, "checkpoint"), text)
         except (tf.errors.OpError, OSError) as error:

@@ -29,6 +29,7 @@ from hali_tf.training.divergence import Collapse, Diverged, Rollbacks
 from hali_tf.training.optimizers import make_optimizer
 from hali_tf.training.window import Window
 
+_FIRST = 256  # images at most that first weights follow from; on each worker they are at once
 _ON_NON_FINITE = (
     "the last checkpoint is from before it. Continue from it in a new --run_dir, with "
     "--init_from=THIS RUN and a lower --learning_rate, or with --precision=float32"
@@ -156,10 +157,13 @@ def _begin(config, model, train, checkpoints, workers):
     first_step = workers.from_chief(-1 if restored is None else restored)
     if first_step < 0:
         with workers.strategy.scope():
-            part = config.optimisation.batch_size // config.optimisation.accumulate
-            model.initialize_from_data(train.part(part).images)
-            if config.model.init_from:  # which need not have all networks of this one
-                reopening.copy_weights(config.model.init_from, model)
+            first = min(config.optimisation.batch_size // config.optimisation.accumulate, _FIRST)
+            of_other = config.model.init_from
+            if of_other:  # its decoder makes images for networks that it lacks
+                reopening.copy_weights(of_other, model)
+            model.initialize_from_data(train.part(first).images)
+            if of_other:
+                reopening.copy_weights(of_other, model)
     if workers.chief:
         run_folder.record_start(config, train, workers.strategy.num_replicas_in_sync)
         if first_step < 0:  # from here on, a folder without a checkpoint has lost it

@@ -55,5 +55,5 @@ def _table(rows, form):
 def _labels(labels, names):
     """One column without a head for class numbers, one with a head for each attribute."""
     if labels.ndim == 1:
-        return "".join(f"{names[l] if names else l}\n" for l in labels)
+        return "".join(f"{names[l] if names and l >= 0 else l}\n" for l in labels)
     return "\t".join(names) + "\n" + _table(labels, "%d")

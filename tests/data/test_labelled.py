@@ -52,6 +52,12 @@ def source_of(**settings):
 def test_classes_are_named_or_counted():
     assert count_classes(source_of(label_names=("a", "b", "c"))) == 3
     assert count_classes(source_of(labels=np.array([0, 4, 1, 2, 2]))) == 5
+    of_split = {"train": [0, 1], "validation": [1, 2], "test": [0, 3]}
+    splits = {
+        name: Split(np.zeros([2, 4, 4, 1], np.uint8), np.array(labels))
+        for name, labels in of_split.items()
+    }
+    assert count_classes(Source("some", (4, 4, 1), splits.__getitem__)) == 4
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,8 @@ def test_confusion_by_hand():
     batches = Split(np.tile(SPLIT.images, [20, 1, 1, 1]), np.tile(SPLIT.labels, 20))
     np.testing.assert_array_equal(confusion(Reader(), batches), 20 * expected)
     assert count_errors(Reader(), SPLIT) == {"label_errors": 2, "label_images": 7}
+    partly = Split(SPLIT.images, np.where(np.arange(7) < 5, SPLIT.labels, -1))
+    assert count_errors(Reader(), partly) == {"label_errors": 1, "label_images": 5}
 
 
 def test_style_is_kept_and_every_label_drawn():

@@ -57,6 +57,28 @@ def test_the_last_few_and_the_best_are_kept(tmp_path):
     assert int(model.step) == 2
 
 
+def test_a_part_of_an_old_checkpoint_is_removed_with_the_next(tmp_path):
+    """A kill between its index and its data leaves the data."""
+    save_steps(tmp_path, [1])
+    (data,) = (tmp_path / "checkpoints").glob("ckpt-1.data-*")
+    left = data.read_bytes()
+    save_steps(tmp_path, [2, 3, 4])
+    data.write_bytes(left)
+    save_steps(tmp_path, [5])
+    names = {p.name.partition(".")[0] for p in (tmp_path / "checkpoints").glob("ckpt-*")}
+    assert names == {"ckpt-3", "ckpt-4", "ckpt-5"} and not data.exists()
+
+
+def test_the_way_back_sets_all_later_ones_aside(tmp_path):
+    save_steps(tmp_path, [2], "best")
+    save_steps(tmp_path, [3, 4, 5])
+    assert Checkpoints(str(tmp_path), Model()).go_back("best") == 2
+    folder = tmp_path / "checkpoints"
+    assert [p.name for p in folder.glob("*.index")] == ["ckpt-2.index"]
+    aside = sorted(p.name for p in (folder / "aside").glob("*.index"))
+    assert aside == ["ckpt-3.index", "ckpt-4.index", "ckpt-5.index"]
+
+
 def test_use_without_checkpoint_says_what_to_do(tmp_path):
     with pytest.raises(UserError, match="no checkpoint; train the run first"):
         Checkpoints(str(tmp_path), Model()).restore_for_use("last")

@@ -28,7 +28,7 @@ def test_run_that_lost_its_checkpoints_is_not_begun_again(tmp_path, left):
         (
             {"labels_per_class": 200, "classes": 10},
             UserError,
-            "class 0 has .* training images; lower it",
+            "class 0 has .* training images; expected at least so many",
         ),
     ],
 )

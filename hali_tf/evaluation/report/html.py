@@ -30,9 +30,8 @@ def write_html(path: str | os.PathLike, text: str) -> None:
     """Writes Markdown as an HTML page, with the figures that it names embedded.
 
     Figures open large when they are clicked, long tables are folded, and what the Markdown has of
-    HTML is shown as text. Of pictures only PNG files beside the page are embedded, and of links only
-    those of the web and of the page itself are kept: data of strangers may have names that look
-    like others.
+    HTML is shown as text. Only PNG files beside the page are embedded, and only links within the
+    page and to the web are kept: names in data of strangers may look like others.
 
     Args:
       path: of the file; figures are looked for in its folder.
