@@ -168,6 +168,14 @@ def test_differences_are_those_that_change_weights():
     assert one.differences(other) == ["--width: 1.0 here, 0.5 there", "--seed: 1 here, 2 there"]
 
 
+def test_what_may_change_between_starts():
+    """docs/training.md names them; --dry_run trains nothing, and --run_dir is where the run is."""
+    names = "steps data_dir cache_dir strict_data checkpoint_every log_every profile_steps device"
+    expected = {*names.split(), "worker_minutes", "on_divergence", "run_dir", "dry_run"}
+    found = {flag for flag, field, _ in entries(Config) if not field.metadata["changes_weights"]}
+    assert found == expected
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_shipped_config_is_valid(path):
     kinds = {flag: type(default) for flag, _, default in entries(Config)}

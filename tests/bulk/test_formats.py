@@ -77,22 +77,6 @@ def test_parquet_has_a_column_for_each_array(tmp_path):
     assert table["z_1"].type.shape == [4, 4, 9]
 
 
-@pytest.mark.parametrize("where", [0.3, 0.6, 0.95])
-def test_a_changed_byte_is_found(tmp_path, kind, where):
-    path = tmp_path / "file"
-    formats.write(str(path), ARRAYS, kind)
-    data = bytearray(path.read_bytes())
-    data[int(where * len(data))] ^= 1
-    path.write_bytes(data)
-    try:
-        read = formats.read(str(path), LAYOUT, 3, kind)
-    except UserError as error:
-        assert str(error).startswith(f"{path}: damaged (") and "\n" not in str(error)
-    else:  # a byte that is of no array
-        for name, array in ARRAYS.items():
-            np.testing.assert_array_equal(read[name], array)
-
-
 def test_any_changed_byte_is_damage_or_of_no_array(tmp_path, kind):
     """The heads of the files, where readers raise errors of many kinds."""
     path = tmp_path / "file"
@@ -108,9 +92,10 @@ def test_any_changed_byte_is_damage_or_of_no_array(tmp_path, kind):
         try:
             read = formats.read(str(path), LAYOUT, 3, kind)
         except UserError as error:
-            assert "\n" not in str(error)
-        else:
-            assert read["path"].dtype.kind == "U"
+            assert str(error).startswith(f"{path}: damaged (") and "\n" not in str(error)
+        else:  # a byte that is of no array
+            for name, array in ARRAYS.items():
+                np.testing.assert_array_equal(read[name], array)
 
 
 @pytest.mark.parametrize("kept", [0, 0.5, 0.99])

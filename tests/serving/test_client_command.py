@@ -179,6 +179,44 @@ def test_wrong_usage_has_status_2_and_sends_nothing(run, servicer, tmp_path):
     assert not servicer.requests
 
 
+def test_every_flag_of_the_server_reaches_the_client(monkeypatch):
+    received = {}
+
+    def client(target, model, **options):
+        received.update(target=target, model=model, **options)
+
+    monkeypatch.setattr(client_command, "HaliClient", client)
+    arguments = client_command._parser().parse_args(
+        ["sample", "--count=1", "--out=a.png", "--target=a:1", "--model=m", "--label=stable"]
+        + ["--timeout=7", "--retries=3", "--metadata=k=v", "--tls", "--ca=ca.pem", "--cert=c.pem"]
+        + ["--key=k.pem", "--max_batch=5"]
+    )
+    client_command._client_of(arguments)
+    assert received == {
+        "target": "a:1",
+        "model": "m",
+        "version": None,
+        "label": "stable",
+        "timeout": 7,
+        "retries": 3,
+        "metadata": {"k": "v"},
+        "tls": True,
+        "ca_file": "ca.pem",
+        "cert_file": "c.pem",
+        "key_file": "k.pem",
+        "max_batch": 5,
+    }
+
+
+def test_celebas_crop_is_that_of_the_flag(tmp_path):
+    path = tmp_path / "a.png"
+    noise(218, 178, 3).save(path)
+    for celeba in (False, True):
+        _, (image,) = pictures.load(str(path), (16, 16, 3), celeba)
+        expected = pictures.decode(path.read_bytes(), (16, 16, 3), celeba)
+        np.testing.assert_array_equal(image, expected)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

@@ -231,7 +231,8 @@ def test_containers_run_without_privileges(pod, container, compose):
     assert pod["securityContext"]["runAsNonRoot"] and compose["user"].split(":")[0] != "0"
     assert not container["securityContext"]["allowPrivilegeEscalation"]
     assert container["securityContext"]["readOnlyRootFilesystem"] and compose["read_only"]
-    assert container["securityContext"]["capabilities"] == {"drop": compose["cap_drop"]}
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert compose["cap_drop"] == ["ALL"]
     (models,) = [m for m in container["volumeMounts"] if m["name"] == "models"]
     assert models["readOnly"]
     publisher = only("publisher.yaml", "Pod")["spec"]
@@ -245,12 +246,15 @@ def test_the_network_policy_names_who_may_call(container):
     """Nothing that it does not name comes in, and nothing goes out."""
     policy = only("base/network.yaml", "NetworkPolicy")["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"] and "egress" not in policy
-    ports = {port["name"] for port in container["ports"]}
-    assert {port["port"] for rule in policy["ingress"] for port in rule["ports"]} == ports
-    assert all(rule["from"] for rule in policy["ingress"])  # an empty `from` is everybody
-    readme = (DEPLOY.parent / "README.md").read_text()
-    (client,) = policy["ingress"][0]["from"][0]["podSelector"]["matchLabels"].items()
-    assert f'{client[0]}: "{client[1]}"' in readme
+    clients = {"podSelector": {"matchLabels": {"hali-serving-client": "true"}}}
+    namespace = {"kubernetes.io/metadata.name": "monitoring"}
+    monitoring = {"namespaceSelector": {"matchLabels": namespace}}
+    assert policy["ingress"] == [
+        {"from": [peer], "ports": [{"port": port, "protocol": "TCP"}]}
+        for peer, port in ((clients, "grpc"), (monitoring, "rest"))
+    ]
+    assert {port["name"] for port in container["ports"]} == {"grpc", "rest"}
+    assert 'hali-serving-client: "true"' in (DEPLOY.parent / "README.md").read_text()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Which devices --device means, with GPUs that are made up; and that a process keeps to it."""
 
+import io
 import subprocess
 import sys
 
@@ -74,6 +75,26 @@ def test_auto_is_decided_by_what_computes(monkeypatch, gpus, flags, expected):
     monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda: True)
     resolved = devices.resolve_auto(Config.of(run_dir="x", **flags)).optimisation
     assert (resolved.precision, resolved.jit_compile) == expected
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 amx_bf16\n", "mixed_bfloat16"),
+        ("flags\t\t: fpu avx512f\nbugs\t: avx512_bf16\n", "float32"),
+        (None, "float32"),
+    ],
+)
+def test_auto_is_bfloat16_where_the_processor_has_it(monkeypatch, text, expected):
+    def opened(path, **_):
+        assert path == "/proc/cpuinfo"
+        if text is None:
+            raise FileNotFoundError
+        return io.StringIO(text)
+
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [])
+    monkeypatch.setattr(devices, "open", opened, raising=False)
+    assert devices.native_precision() == expected
 
 
 @pytest.mark.parametrize("device", ["", "tpu", "gpu:3", "gpu:0,cpu", "gpu:0,", "GPU:0"])

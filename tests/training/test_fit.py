@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hali_tf import data
 from hali_tf.config import Config
 from hali_tf.errors import UsageError, UserError
 from hali_tf.measures import reconstruction
@@ -45,6 +46,42 @@ def test_the_best_checkpoint_is_that_of_the_lowest_error(tmp_path, monkeypatch):
     config = config_of(tmp_path, model="vae", checkpoint_every=1)
     fit(config, open_data(config), devices.make_strategy(1))
     assert int(load_run(str(tmp_path), "best")[1].step) == 2
+
+
+def test_a_resumed_run_keeps_its_best_checkpoint(tmp_path, monkeypatch):
+    errors = iter([0.3, 0.2, 0.5, 0.4, 0.25])  # of steps 1 and 2, the summary's, of steps 3 and 4
+    monkeypatch.setattr(reconstruction, "errors", lambda *_, **__: {"rmse_1": next(errors, 0.5)})
+    for steps in (2, 4):
+        config = config_of(tmp_path, model="vae", checkpoint_every=1, steps=steps)
+        fit(config, open_data(config), devices.make_strategy(1))
+    assert int(load_run(str(tmp_path), "best")[1].step) == 2
+
+
+@pytest.mark.parametrize(
+    "maker, flags, expected",
+    [
+        ("train_batches", {"flip": True}, ((), True)),
+        ("train_batches", {}, ((), False)),
+        (
+            "semi_supervised_batches",
+            {"labels_per_class": 2, "classes": 10, "label_shift": 2, "label_warp": 0.1},
+            ((2, 0.1), False),
+        ),
+    ],
+)
+def test_flags_of_the_batches_reach_them(tmp_path, monkeypatch, maker, flags, expected):
+    class Seen(Exception):
+        pass
+
+    def recorded(train, *arguments, share, flip):
+        moves = arguments[5:]  # after which are labelled, and batch size, seed, first and last step
+        raise Seen(moves, flip)
+
+    monkeypatch.setattr(data, maker, recorded)
+    config = config_of(tmp_path, **flags)
+    with pytest.raises(Seen) as seen:
+        fit(config, open_data(config), devices.make_strategy(1))
+    assert seen.value.args == expected
 
 
 def first_weights(seed):
