@@ -14,7 +14,6 @@ from hali_tf.data import SPLITS
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.sources import sources
-from hali_tf.files import write_json
 from hali_tf.runs import run_folder
 from hali_tf.runs.history import weights_of
 
@@ -49,12 +48,11 @@ class AnswerCache:
             "asked_of": self._dependencies(name),
             "answer": answer,
         }
-        write_json(self._context.path(f"{name}.json"), file)
+        files.write_json(self._context.path(f"{name}.json"), file)
 
     def _file(self, name):
         try:
-            with files.opened(self._context.path(f"{name}.json")) as f:
-                file = json.load(f)
+            file = files.read_json(self._context.path(f"{name}.json"))
         except (OSError, ValueError):
             return None
         return file if isinstance(file, dict) and {"asked_of", "answer"} <= file.keys() else None
@@ -73,7 +71,6 @@ class AnswerCache:
                 "images": [run_folder.describe(self._context.split(name)) for name in SPLITS],
                 "names": self._context.source.label_names,
                 "limit": self._context.limit,
-                "seed": self._context.seed,
                 **question.inputs(self._context),
             }
             self._dependencies_by_name[name] = json.loads(json.dumps(dependencies))

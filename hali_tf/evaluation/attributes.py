@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hali_tf.evaluation import attribute_classifier
-from hali_tf.evaluation import rows as tables
+from hali_tf.evaluation import attribute_classifier, tables
 from hali_tf.evaluation.claims import Finding, above, compared, roles
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
@@ -178,7 +177,7 @@ def tabulate(
 
     Returns:
       Dict: "attributes"; "rows" and "differences" of the means of each measure, see
-      `rows.measured`, where the row "Data" is the classifier's own accuracy; "summary" of each
+      `tables.measured`, where the row "Data" is the classifier's own accuracy; "summary" of each
       measure without it; "levels", label to measure to the values of the attributes, and
       "intervals" to theirs; "best_share", of the attributes for which the first label is the
       highest of all but `seeds`. Per cent.

@@ -36,7 +36,7 @@ def measure(
     towards: np.ndarray,
     entries: Sequence[int],
     decide: Callable[[np.ndarray], np.ndarray],
-    seed: int,
+    seed: int = 0,
 ) -> list[dict]:
     """The shares of images for which the decision on an attribute changes, and how many others do.
 

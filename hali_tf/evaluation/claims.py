@@ -35,7 +35,7 @@ def compared(
     """The finding on the claim that one row of a table is above another.
 
     Args:
-      table: with "rows" and "differences", see `rows.measured`.
+      table: with "rows" and "differences", see `tables.measured`.
       own: label of the row.
       other: label of the row that it is compared with.
       measure: which of the measures.

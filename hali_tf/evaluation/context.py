@@ -24,7 +24,6 @@ class Context:
       mask: PNG file of a mask to inpaint; "" if the user named none.
       feature_weights: file of the Inception network; "" if the user named none.
       lpips_weights: file of LPIPS' weights; "" if the user named none.
-      seed: of every draw.
     """
 
     subjects: tuple[Subject, ...]
@@ -35,7 +34,6 @@ class Context:
     mask: str = ""
     feature_weights: str = ""
     lpips_weights: str = ""
-    seed: int = 0
 
     @property
     def subject(self) -> Subject:

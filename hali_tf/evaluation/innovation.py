@@ -216,17 +216,11 @@ def strips(
     Returns:
       The rows of an image follow each other.
     """
-    rows = np.stack(
-        [
-            np.stack(
-                [axes.innovate(coder, zs, scale_along(zs[-1], axis, f)) for f in SCALARS]
-                + [images],
-                axis=1,
-            )
-            for axis in vectors.values()
-        ],
-        axis=1,
-    )
+    along_axes = []
+    for axis in vectors.values():
+        changed = [axes.innovate(coder, zs, scale_along(zs[-1], axis, f)) for f in SCALARS]
+        along_axes.append(np.stack([*changed, images], axis=1))
+    rows = np.stack(along_axes, axis=1)
     columns = [f"× {f:g}" for f in SCALARS] + ["original"]
     return Strips(rows.reshape(-1, *rows.shape[2:]), columns, list(vectors) * len(images))
 
@@ -295,7 +289,6 @@ def _measure(context, coder, zs, towards, result):
         towards,
         [row["entry"] for row in rows],
         attribute_classifier.load(context).decide,
-        context.seed,
     )
     for row, measured in zip(rows, of_labels):
         row.update(measured)

@@ -19,7 +19,7 @@ from sklearn.utils import gen_batches
 
 from hali_tf.drawing.plots import save_curves
 from hali_tf.drawing.strips import Strips, save_strips
-from hali_tf.evaluation import rows as tables
+from hali_tf.evaluation import tables
 from hali_tf.evaluation.claims import Finding, compared, roles
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.masks import read_mask, standard_masks

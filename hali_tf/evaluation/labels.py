@@ -63,7 +63,7 @@ class Labels(Question):
         plots.save_confusion(context.path("confusion.png"), np.array(runs[0]["confusion"]), names)
         _save_curves(context.path("label_errors.png"), runs)
         if not own.config.labels.encoder_only:  # which has no decoder to draw with
-            samples = conditional_samples(own.coder, len(names), context.seed)
+            samples = conditional_samples(own.coder, len(names))
             headings = [""] * _COLUMNS
             save_strips(context.path("conditional_samples.png"), Strips(samples, headings, names))
             pictured = test.part(_COLUMNS)
@@ -130,18 +130,17 @@ _PICTURES = (
 )
 
 
-def conditional_samples(coder: Coder, classes: int, seed: int = 0) -> np.ndarray:
+def conditional_samples(coder: Coder, classes: int) -> np.ndarray:
     """One row for each y, one column for each draw of z_L, decoded by the means of the levels.
 
     Args:
       coder: of a model whose top latent is [z_L, y].
       classes: K.
-      seed: of the draws.
 
     Returns:
       uint8 [K, N, H, W, C].
     """
-    z = random.normal([_COLUMNS, _style_size(coder, classes)], [seed, 0])
+    z = random.normal([_COLUMNS, _style_size(coder, classes)], [0, 0])
     return _with_every_label(coder, classes, z)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from hali_tf.drawing.plots import save_curves
-from hali_tf.evaluation import rows as tables
+from hali_tf.evaluation import tables
 from hali_tf.evaluation.claims import Finding, compared
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question

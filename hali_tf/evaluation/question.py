@@ -43,7 +43,7 @@ class Question(abc.ABC):
         return None
 
     def inputs(self, context: Context) -> dict[str, Any]:
-        """What the answer depends on besides models, data, limit, seed and code: a dict for JSON.
+        """What the answer depends on besides models, data, limit and code: a dict for JSON.
 
         If it changes, the question is answered anew.
 

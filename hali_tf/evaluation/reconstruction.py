@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
 from hali_tf.drawing import grids
-from hali_tf.evaluation import rows as tables
+from hali_tf.evaluation import tables
 from hali_tf.evaluation.claims import Finding, above, compared, roles
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question, identity_of_weights
@@ -73,7 +73,7 @@ class Reconstruction(Question):
         """Measures of each level of each subject and of random pairs of test images; a grid."""
         test = context.split("test")
         images, pictured = test.images, test.part(_SHOWN).images
-        partner = partners(len(images), context.seed)
+        partner = partners(len(images))
         parts = np.array_split(np.arange(len(images)), -(-len(images) // _BATCH))
         of_pairs = functools.partial(
             _of_pairs, lpips.load(context.lpips_weights) if context.lpips_weights else None
@@ -156,7 +156,7 @@ def _same_class(context):
     test, train = context.split("test"), context.split("train")
     if context.source.multi_label or test.labels is None or train.labels is None:
         return None
-    order = np.random.default_rng(context.seed).permutation(len(train.images))[:_POOL]
+    order = train.draw(_POOL)
     labels, coder = np.asarray(train.labels)[order], context.subject.coder
     neighbours = KNeighborsClassifier(min(_NEIGHBOURS, len(order)), algorithm="brute")
     neighbours.fit(_embedded(train.images, order, np.asarray), labels)

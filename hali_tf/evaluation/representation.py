@@ -17,8 +17,7 @@ import os
 import numpy as np
 
 from hali_tf.attributes import folder as folders
-from hali_tf.evaluation import encoder_features
-from hali_tf.evaluation import rows as tables
+from hali_tf.evaluation import encoder_features, tables
 from hali_tf.evaluation.claims import Finding, above, compared, kind_of, roles
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
@@ -77,14 +76,14 @@ class Representation(Question):
         Returns:
           Dict: "validation" and "test", numbers of images; "attributes", names, None for classes;
           "rows", label to what `_probe` or `_supervised` says; "means", the "rows" and
-          "differences" of the mean balanced accuracy, see `rows.measured`; "summary" of "balanced"
-          without the supervised references; "features", name of each subject to the labels of its
-          "natural" features and of the "equal" number of them.
+          "differences" of the mean balanced accuracy, see `tables.measured`; "summary" of
+          "balanced" without the supervised references; "features", name of each subject to the
+          labels of its "natural" features and of the "equal" number of them.
         """
         source = context.source
         validation, test = context.split("validation"), context.split("test")
         labels, test_labels = _columns(validation.labels), _columns(test.labels)
-        order = np.random.default_rng(context.seed).permutation(len(labels))
+        order = validation.draw(len(labels))
         encoders = {s.name: encoder_features.encoder(s.model) for s in context.subjects}
         supervised = {s.name: _supervised(s, source.label_names) for s in context.subjects}
         sizes = [encoder_features.size(encode, test.images) for encode in encoders.values()]

@@ -1,8 +1,8 @@
 """Whether samples are good, varied and new (the paper shows samples: section 5.1).
 
 All distances are in the feature space of `hali_tf.measures.features`, or in that of the published
-Inception network where the user has it. The sets that are compared
-have the same size. Held-out images are measured as well: a perfect model would reach their values.
+Inception network where the user has it. The sets that are compared have the same size. Held-out
+images are measured as well: a perfect model would reach their values.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ class Samples(Question):
 
     def answer(self, context: Context) -> dict:
         """The measures of each subject's samples and of held-out images; grids."""
-        number, train = count(context), context.split("train").images
+        number, train_split = count(context), context.split("train")
+        train = train_split.images
         published = bool(context.feature_weights)
         embed = inception.load(context.feature_weights) if published else features.embed
-        order = np.random.default_rng(context.seed).permutation(len(train))
-        order = order[: number if published else _POOL]  # that network takes its time
+        order = train_split.draw(number if published else _POOL)  # that network takes its time
         pool = _embed(embed, train.__getitem__, order, "training images")
         test, validation = (context.split(name) for name in ("test", "validation"))
         parts = [test.draw(number), validation.draw(max(0, number - len(test.images)))]
@@ -91,7 +91,7 @@ class Samples(Question):
         reference, pictures = pool[:number], {}
         rows, without = {}, {}
         rows[_HELD_OUT], _ = _measures(held_out, reference, pool)
-        seeds = context.seed * 2**32 + np.arange(max(number, _SHOWN))
+        seeds = np.arange(max(number, _SHOWN))
         for subject in context.subjects:
             sample = subject.coder.sample
             embedded = _embed(embed, sample, seeds[:number], f"samples of {subject.name}")
@@ -194,7 +194,7 @@ def _measures(embedded, reference, pool):
 
 
 def _differences(rows, without):
-    """Of the Fréchet distances, as `rows.measured` has differences."""
+    """Of the Fréchet distances, as `tables.measured` has differences."""
     found, names = {}, list(without)
     for i, own in enumerate(names):
         found[own] = {}

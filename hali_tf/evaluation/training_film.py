@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from hali_tf.drawing.grids import to_picture
 from hali_tf.drawing.strips import Strips, draw_strips
 from hali_tf.runs import logged_images
 
@@ -27,8 +28,5 @@ def draw(run_dir: str) -> list[Image.Image]:
 
 
 def _captioned(step, picture):
-    factor = -(-_SMALLEST // picture.width)
-    large = picture.convert("RGB").resize(
-        [factor * side for side in picture.size], Image.Resampling.NEAREST
-    )
+    large = to_picture(np.asarray(picture.convert("RGB")), -(-_SMALLEST // picture.width))
     return draw_strips(Strips(np.asarray(large)[np.newaxis, np.newaxis], [f"step {step:,}"], [""]))

@@ -43,7 +43,7 @@ def bootstrap(
         results.append(statistic(means.reshape(-1, *np.shape(values)[1:])))
     all_results = np.concatenate(results)
     if count == 1:
-        return np.percentile(all_results * np.nan, _PERCENTILES, axis=0)
+        return np.full([2, *all_results.shape[1:]], np.nan)
     reach = t.ppf(_PERCENTILES[1] / 100, count - 1) * np.sqrt(count / (count - 1))
     return np.percentile(all_results, 100 * norm.cdf([-reach, reach]), axis=0)
 
@@ -57,7 +57,7 @@ def of_mean(values: Sequence[float]) -> list[float] | None:
 
 
 def left_out(statistic: Callable[..., float], *sets: np.ndarray, groups: int = 20) -> np.ndarray:
-    """What a statistic is without each of so many groups of images, of all sets at once.
+    """A statistic without each group of images in turn, left out of all sets at once.
 
     For statistics of whole sets, such as a distance of two: a bootstrap's repeated images would
     count as images that are alike.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
+from hali_tf.evaluation.report import markdown
 from hali_tf.exploring import views
 from hali_tf.exploring.choosing import Chosen
 from hali_tf.exploring.shown import shown
@@ -26,9 +27,10 @@ def add(subject: Subject) -> Follow:
     def follow(chosen: Chosen) -> list:
         rebuilt = views.reconstruct(subject.coder, chosen.image)
         images = [chosen.image, *(r.image for r in rebuilt)]
-        rows = ["| | error | time |", "|---|---|---|"]
-        for level, r in enumerate(rebuilt, start=1):
-            rows.append(f"| level {level} | {r.rmse:.4f} | {1000 * r.seconds:.0f} ms |")
-        return [*map(shown, images), "\n".join(rows)]
+        rows = [
+            [f"level {level}", f"{r.rmse:.4f}", f"{1000 * r.seconds:.0f} ms"]
+            for level, r in enumerate(rebuilt, start=1)
+        ]
+        return [*map(shown, images), markdown.table(["", "error", "time"], rows)]
 
     return Follow("reconstruct", follow, [*places, table])
