@@ -20,6 +20,7 @@ from absl import flags
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from hali_tf import command, files
+from hali_tf import config as configuration
 from hali_tf.errors import UserError
 from hali_tf.evaluation.report import published
 
@@ -138,5 +139,5 @@ if __name__ == "__main__":
     flags.DEFINE_string(
         "evaluation", None, "folder RUN/evaluation to read", required=True, module_name=_MODULE
     )
-    flags.DEFINE_string("docs", "docs/celeba64", "folder of the CSV files", module_name=_MODULE)
+    configuration.define(_MODULE, docs=("docs/celeba64", "folder of the CSV files"))
     command.run(main, __doc__)

@@ -19,6 +19,7 @@ calls from Python are in it, which for small tables are most of it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -30,52 +31,11 @@ from absl import flags
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from hali_tf import command, files
+from hali_tf import config as configuration
 from hali_tf.errors import UsageError
 from scripts.benchmarking import children, jobs
 
-_MODULE = "hali_tf.benchmark"
 _PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-
-
-def _define_flags():
-    for define, name, default, help_text in (
-        (flags.DEFINE_string, "architecture", "hali32", "Of hali_tf.architectures."),
-        (
-            flags.DEFINE_float,
-            "width",
-            0.3,
-            "Multiplies the feature maps; 0.3 gives hali32 1.2 M "
-            "parameters of encoder and decoder.",
-        ),
-        (flags.DEFINE_integer, "batch_size", 64, "Images a step."),
-        (flags.DEFINE_integer, "accumulate", 1, "As in training."),
-        (flags.DEFINE_bool, "remat", False, "As in training; GFLOP then count what is repeated."),
-        (
-            flags.DEFINE_list,
-            "replicas",
-            "1",
-            "Over how many GPUs, or parts of the CPU, the batch is split; 1,2,4 measures each.",
-        ),
-        (
-            flags.DEFINE_integer,
-            "steps",
-            20,
-            "Timed steps a variant and round; XLA and float16 take a quarter.",
-        ),
-        (flags.DEFINE_integer, "rounds", 2, "How often each variant is measured."),
-        (flags.DEFINE_bool, "float16", False, "Also mixed_float16, which is slow on a CPU."),
-        (flags.DEFINE_bool, "xla", True, "Also with XLA (long compilation on a CPU)."),
-        (
-            flags.DEFINE_string,
-            "data",
-            "digits",
-            "Data set for the pipeline's rate, as in training.",
-        ),
-        (flags.DEFINE_string, "data_dir", "", "Its folder."),
-        (flags.DEFINE_integer, "image_size", 0, "As in training; 0: the set's own."),
-        (flags.DEFINE_string, "child", "", "For the script itself: a job as JSON."),
-    ):
-        define(name, default, help_text, module_name=_MODULE)
 
 
 def main() -> None:
@@ -83,13 +43,8 @@ def main() -> None:
     options = flags.FLAGS
     if options.child:
         job = json.loads(options.child)
-        print(
-            json.dumps(
-                {"step": jobs.time_step, "peak": jobs.peak, "pipeline": jobs.pipeline}[job["job"]](
-                    job
-                )
-            )
-        )
+        measure = {"step": jobs.time_step, "peak": jobs.peak, "pipeline": jobs.pipeline}
+        print(json.dumps(measure[job["job"]](job)))
         return
     _check(options)
     variants = list(_variants(options))
@@ -122,13 +77,9 @@ def main() -> None:
 def _check(options):
     from hali_tf.architectures import ARCHITECTURES
 
-    if options.architecture not in ARCHITECTURES:
-        raise UsageError(
-            f"--architecture={options.architecture}: expected one of {', '.join(ARCHITECTURES)}"
-        )
+    configuration.check("architecture", options.architecture, {"one_of": ARCHITECTURES})
     for name in ("batch_size", "accumulate", "steps", "rounds", "width"):
-        if options[name].value <= 0:
-            raise UsageError(f"--{name}={options[name].value}: expected more than 0")
+        configuration.check(name, options[name].value, {"above": 0})
     for replicas in options.replicas:
         if not replicas.isdecimal() or int(replicas) == 0:
             raise UsageError(
@@ -147,32 +98,28 @@ def _has_the_graph(job, first):
 
 
 def _variants(options):
-    for replicas in map(int, options.replicas):
-        yield from _variants_on(replicas, options)
-
-
-def _variants_on(replicas, options):
-    common = {
-        "job": "step",
-        "architecture": options.architecture,
-        "width": options.width,
-        "batch_size": options.batch_size,
-        "accumulate": options.accumulate,
-        "remat": options.remat,
-        "replicas": replicas,
-    }
-    for precision in _PRECISIONS[: 3 if options.float16 else 2]:
-        for xla in (False, True)[: 2 if options.xla else 1]:
-            for one_pass in (True, False)[: 1 if precision == "mixed_float16" else 2]:
-                slow = xla or precision == "mixed_float16"
-                steps = max(3, options.steps // 4) if slow else options.steps
-                yield {
-                    **common,
-                    "precision": precision,
-                    "xla": xla,
-                    "one_pass": one_pass and precision != "mixed_float16",
-                    "steps": steps,
-                }
+    for replicas, precision, xla, one_pass in itertools.product(
+        map(int, options.replicas),
+        _PRECISIONS[: 3 if options.float16 else 2],
+        (False, True)[: 2 if options.xla else 1],
+        (True, False),
+    ):
+        is_float16 = precision == "mixed_float16"
+        if is_float16 and one_pass:
+            continue
+        yield {
+            "job": "step",
+            "architecture": options.architecture,
+            "width": options.width,
+            "batch_size": options.batch_size,
+            "accumulate": options.accumulate,
+            "remat": options.remat,
+            "replicas": replicas,
+            "precision": precision,
+            "xla": xla,
+            "one_pass": one_pass,
+            "steps": max(3, options.steps // 4) if xla or is_float16 else options.steps,
+        }
 
 
 def _name(job):
@@ -187,10 +134,8 @@ def _name(job):
 
 def _report(options, variants, results):
     """Prints the table, the peak and the pipeline's rate."""
-    flops, peak = (
-        results[0][0]["flops"],
-        {dtype: max(round_[dtype] for round_ in results["peak"]) for dtype in results["peak"][0]},
-    )
+    flops = results[0][0]["flops"]
+    peak = {dtype: max(round_[dtype] for round_ in results["peak"]) for dtype in results["peak"][0]}
     generator, discriminator = results[0][0]["parameters"]
     print(
         f"{options.architecture}, width {options.width:g}, batch {options.batch_size}: "
@@ -242,5 +187,28 @@ def _report_convolutions(variants, results):
 
 
 if __name__ == "__main__":
-    _define_flags()
+    configuration.define(
+        "hali_tf.benchmark",
+        architecture=("hali32", "Of hali_tf.architectures."),
+        width=(
+            0.3,
+            "Multiplies the feature maps; 0.3 gives hali32 1.2 M parameters of encoder and "
+            "decoder.",
+        ),
+        batch_size=(64, "Images a step."),
+        accumulate=(1, "As in training."),
+        remat=(False, "As in training; GFLOP then count what is repeated."),
+        replicas=(
+            ["1"],
+            "Over how many GPUs, or parts of the CPU, the batch is split; 1,2,4 measures each.",
+        ),
+        steps=(20, "Timed steps a variant and round; XLA and float16 take a quarter."),
+        rounds=(2, "How often each variant is measured."),
+        float16=(False, "Also mixed_float16, which is slow on a CPU."),
+        xla=(True, "Also with XLA (long compilation on a CPU)."),
+        data=("digits", "Data set for the pipeline's rate, as in training."),
+        data_dir=("", "Its folder."),
+        image_size=(0, "As in training; 0: the set's own."),
+        child=("", "For the script itself: a job as JSON."),
+    )
     command.run(main, __doc__)

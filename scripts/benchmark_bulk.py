@@ -27,22 +27,8 @@ from absl import flags
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from hali_tf import command
+from hali_tf import config as configuration
 from hali_tf.errors import UsageError
-
-_MODULE = "hali_tf.benchmark_bulk"
-
-
-def _define_flags():
-    for define, name, default, help_text in (
-        (flags.DEFINE_string, "architecture", "hali32", "Of hali_tf.architectures."),
-        (flags.DEFINE_float, "width", 0.3, "Multiplies the feature maps."),
-        (flags.DEFINE_integer, "count", 2048, "Images of a job."),
-        (flags.DEFINE_integer, "batch_size", 64, "Images at a time."),
-        (flags.DEFINE_integer, "rounds", 3, "How often each is measured."),
-        (flags.DEFINE_list, "formats", ["npz", "tfrecord"], "Formats to write."),
-        (flags.DEFINE_list, "jobs", [], "Those to measure, by name; empty: all."),
-    ):
-        define(name, default, help_text, module_name=_MODULE)
 
 
 def main() -> None:
@@ -50,13 +36,9 @@ def main() -> None:
     from hali_tf.architectures import ARCHITECTURES
 
     options = flags.FLAGS
-    if options.architecture not in ARCHITECTURES:
-        raise UsageError(
-            f"--architecture={options.architecture}: expected one of {', '.join(ARCHITECTURES)}"
-        )
+    configuration.check("architecture", options.architecture, {"one_of": ARCHITECTURES})
     for name in ("width", "count", "batch_size", "rounds"):
-        if options[name].value <= 0:  # type: ignore[operator]
-            raise UsageError(f"--{name}={options[name].value}: expected more than 0")
+        configuration.check(name, options[name].value, {"above": 0})
     command.import_tensorflow()
     folder = tempfile.mkdtemp()
     try:
@@ -166,5 +148,14 @@ def _job(options, folder, model, name, task):
 
 
 if __name__ == "__main__":
-    _define_flags()
+    configuration.define(
+        "hali_tf.benchmark_bulk",
+        architecture=("hali32", "Of hali_tf.architectures."),
+        width=(0.3, "Multiplies the feature maps."),
+        count=(2048, "Images of a job."),
+        batch_size=(64, "Images at a time."),
+        rounds=(3, "How often each is measured."),
+        formats=(["npz", "tfrecord"], "Formats to write."),
+        jobs=([], "Those to measure, by name; empty: all."),
+    )
     command.run(main, __doc__)

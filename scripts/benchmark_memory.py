@@ -13,24 +13,15 @@ import json
 import os
 import sys
 import time
-from typing import Any
 
 from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from hali_tf import command
+from hali_tf import config as configuration
 from hali_tf.errors import UsageError
 from scripts.benchmarking import children, jobs
-
-_FLAGS: tuple[tuple[Any, ...], ...] = (
-    (flags.DEFINE_string, "architecture", "hali64", "Of hali_tf.architectures."),
-    (flags.DEFINE_float, "width", 1.0, "Multiplies the feature maps."),
-    (flags.DEFINE_list, "batch_sizes", ["8", "32", "64"], "Images of a step; several."),
-    (flags.DEFINE_list, "precision", ["float32", "mixed_bfloat16"], "As in training; several."),
-    (flags.DEFINE_integer, "accumulate", 4, "As in training, for the columns that have it."),
-    (flags.DEFINE_string, "child", "", "For the script itself: a job as JSON."),
-)
 
 
 def main() -> None:
@@ -39,6 +30,7 @@ def main() -> None:
     if options.child:
         print(json.dumps(_peak(json.loads(options.child))))
         return
+    configuration.check("accumulate", options.accumulate, {"at_least": 1})
     for size in options.batch_sizes:
         if not size.isdecimal() or int(size) % options.accumulate or int(size) == 0:
             raise UsageError(
@@ -84,6 +76,13 @@ def _peak(job):
 
 
 if __name__ == "__main__":
-    for define, name, default, help_text in _FLAGS:
-        define(name, default, help_text, module_name="hali_tf.benchmark_memory")
+    configuration.define(
+        "hali_tf.benchmark_memory",
+        architecture=("hali64", "Of hali_tf.architectures."),
+        width=(1.0, "Multiplies the feature maps."),
+        batch_sizes=(["8", "32", "64"], "Images of a step; several."),
+        precision=(["float32", "mixed_bfloat16"], "As in training; several."),
+        accumulate=(4, "As in training, for the columns that have it."),
+        child=("", "For the script itself: a job as JSON."),
+    )
     command.run(main, __doc__)

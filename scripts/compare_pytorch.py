@@ -19,25 +19,16 @@ import os
 import statistics
 import subprocess
 import sys
-from typing import Any
 
 from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from hali_tf import command
+from hali_tf import config as configuration
 from hali_tf.architectures import ARCHITECTURES
 from hali_tf.errors import UsageError
-from scripts.benchmarking import children
-
-_FLAGS: tuple[tuple[Any, ...], ...] = (
-    (flags.DEFINE_string, "torch_python", sys.executable, "A Python that has torch and NumPy."),
-    (flags.DEFINE_string, "architecture", "hali32", "Of hali_tf.architectures."),
-    (flags.DEFINE_float, "width", 0.3, "Multiplies the feature maps."),
-    (flags.DEFINE_integer, "batch_size", 64, "Images a step."),
-    (flags.DEFINE_integer, "steps", 12, "Timed steps of a round."),
-    (flags.DEFINE_integer, "rounds", 3, "How often each is measured."),
-)
+from scripts.benchmarking import children, jobs
 
 
 def main() -> None:
@@ -61,13 +52,9 @@ def main() -> None:
 
 
 def _check(options):
-    if options.architecture not in ARCHITECTURES:
-        raise UsageError(
-            f"--architecture={options.architecture}: expected one of {', '.join(ARCHITECTURES)}"
-        )
+    configuration.check("architecture", options.architecture, {"one_of": ARCHITECTURES})
     for name in ("width", "batch_size", "steps", "rounds"):
-        if options[name].value <= 0:
-            raise UsageError(f"--{name}={options[name].value}: expected more than 0")
+        configuration.check(name, options[name].value, {"above": 0})
     python = options.torch_python
     try:
         subprocess.run([python, "-c", "import torch"], check=True, capture_output=True)
@@ -81,13 +68,9 @@ def _check(options):
 def _round(options, precision):
     """Results of our step and of PyTorch's."""
     job = {
+        **jobs.PLAIN,
         "job": "step",
         "precision": precision,
-        "xla": False,
-        "one_pass": True,
-        "accumulate": 1,
-        "remat": False,
-        "replicas": 1,
         "graph": True,
         **{name: options[name].value for name in ("architecture", "width", "batch_size", "steps")},
     }
@@ -119,6 +102,13 @@ def _print_row(precision, rounds):
 
 
 if __name__ == "__main__":
-    for define, name, default, help_text in _FLAGS:
-        define(name, default, help_text, module_name="hali_tf.compare_pytorch")
+    configuration.define(
+        "hali_tf.compare_pytorch",
+        torch_python=(sys.executable, "A Python that has torch and NumPy."),
+        architecture=("hali32", "Of hali_tf.architectures."),
+        width=(0.3, "Multiplies the feature maps."),
+        batch_size=(64, "Images a step."),
+        steps=(12, "Timed steps of a round."),
+        rounds=(3, "How often each is measured."),
+    )
     command.run(main, __doc__)

@@ -21,25 +21,24 @@ from absl import flags
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from hali_tf import command
-
-_MODULE = "hali_tf.explorer_latency"
+from hali_tf import config as configuration
 
 
 def main() -> None:
     """Opens the page, moves the sliders, prints a line."""
     import numpy as np
 
+    values = flags.FLAGS
+    configuration.check("moves", values.moves, {"at_least": 2})
     command.import_tensorflow()
     from gradio_client import Client, handle_file
 
-    from hali_tf.config import Config
     from hali_tf.drawing.grids import save_png
     from hali_tf.exploring import page, subject
     from hali_tf.models.coder import Coder
     from hali_tf.runs.reopening import make_model
 
-    values = flags.FLAGS
-    config = Config.of(
+    config = configuration.Config.of(
         run_dir="none",
         architecture=values.architecture,
         channels=values.channels,
@@ -72,10 +71,11 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("architecture", "hali64", "Of hali_tf.architectures.", module_name=_MODULE)
-    flags.DEFINE_float("width", 1.0, "Multiplies the feature maps.", module_name=_MODULE)
-    flags.DEFINE_integer("channels", 3, "1 or 3.", module_name=_MODULE)
-    flags.DEFINE_integer(
-        "moves", 100, "How often the sliders are moved.", lower_bound=2, module_name=_MODULE
+    configuration.define(
+        "hali_tf.explorer_latency",
+        architecture=("hali64", "Of hali_tf.architectures."),
+        width=(1.0, "Multiplies the feature maps."),
+        channels=(3, "1 or 3."),
+        moves=(100, "How often the sliders are moved."),
     )
     command.run(main, __doc__)

@@ -19,6 +19,7 @@ from PIL import Image
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from hali_tf import command
+from hali_tf import config as configuration
 from hali_tf.errors import UserError
 from hali_tf.files import replacing
 
@@ -125,6 +126,9 @@ def draw(run_dir: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("runs", "runs", "folder of the runs", module_name="hali_tf.gallery")
-    flags.DEFINE_string("docs", "docs", "folder of the pictures", module_name="hali_tf.gallery")
+    configuration.define(
+        "hali_tf.gallery",
+        runs=("runs", "folder of the runs"),
+        docs=("docs", "folder of the pictures"),
+    )
     command.run(main, __doc__)

@@ -33,11 +33,11 @@ from absl import flags
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from hali_tf import command
-from hali_tf.errors import UsageError, UserError
+from hali_tf import config as configuration
+from hali_tf.errors import UserError
 from hali_tf.runs import metrics_file
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-_MODULE = "hali_tf.kills"
 _STEPS = 24
 _TRAIN = (
     "hali_tf.train", "--data=digits", "--width=0.01", "--batch_size=4", "--precision=float32",
@@ -262,8 +262,7 @@ def kills(count: int, seed: int, folder: pathlib.Path) -> Iterator[tuple[str, st
 
 def main() -> None:
     """Reads the flags, kills, prints the table."""
-    if flags.FLAGS.kills < 1:
-        raise UsageError(f"--kills={flags.FLAGS.kills}: expected a positive number")
+    configuration.check("kills", flags.FLAGS.kills, {"at_least": 1})
     counts: collections.Counter = collections.Counter()
     folder = tempfile.mkdtemp()  # stays after an error, to be looked at
     for number, event in enumerate(
@@ -278,6 +277,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("kills", 20, "How many faults.", module_name=_MODULE)
-    flags.DEFINE_integer("seed", 0, "Of what is drawn.", module_name=_MODULE)
+    configuration.define(
+        "hali_tf.kills", kills=(20, "How many faults."), seed=(0, "Of what is drawn.")
+    )
     command.run(main, __doc__ or "")

@@ -35,9 +35,9 @@ from collections.abc import Callable
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from hali_tf.errors import UserError
 from scripts.load_testing.bare import in_process
 from scripts.load_testing.clients import served
-from scripts.load_testing.errors import LoadTestError
 from scripts.load_testing.report import describe, report
 from scripts.load_testing.requests import prepared_requests
 from scripts.load_testing.servers import ROOT, embedded_server
@@ -105,16 +105,16 @@ def _signatures(target: str, model: str) -> dict:
         with HaliClient(target, model) as client:
             return client.signatures()
     except HaliClientError as error:
-        raise LoadTestError(str(error)) from None
+        raise UserError(str(error)) from None
 
 
 def chosen(wanted: list[str], definitions: dict) -> list[str]:
-    """The signatures that are wanted, or all of `one_input`; raises LoadTestError for others."""
+    """The signatures that are wanted, or all of `one_input`; raises UserError for others."""
     if not wanted:
         return one_input(definitions)
     unknown = [name for name in wanted if name not in definitions]
     if unknown:
-        raise LoadTestError(
+        raise UserError(
             f"--signatures={','.join(wanted)}: the model has no {unknown[0]}; it "
             f"has {', '.join(sorted(definitions))}"
         )
@@ -134,7 +134,7 @@ def newest_version(base_path: str) -> str:
     """The folder of the highest version.
 
     Raises:
-      LoadTestError: there is none.
+      UserError: there is none.
     """
     folder = pathlib.Path(base_path)
     versions = [
@@ -143,7 +143,7 @@ def newest_version(base_path: str) -> str:
         if path.name.isdigit() and (path / "saved_model.pb").is_file()
     ]
     if not versions:
-        raise LoadTestError(
+        raise UserError(
             f"--model_base_path={base_path}: no version there (a folder with a number for a name "
             "and saved_model.pb in it); write one with python -m hali_tf.export"
         )
@@ -224,7 +224,6 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     arguments = _parser().parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     start = time.monotonic()
 
     def progress(text: str) -> None:
@@ -232,10 +231,10 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         if arguments.out and not os.path.isdir(os.path.dirname(arguments.out) or "."):
-            raise LoadTestError(f"--out={arguments.out}: there is no such folder")
+            raise UserError(f"--out={arguments.out}: there is no such folder")
         version_dir = newest_version(arguments.model_base_path)
         results = measure(arguments, version_dir, progress)
-    except LoadTestError as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     server = "the server at --target"

@@ -18,25 +18,17 @@ import re
 import sys
 import tempfile
 import time
-from typing import Any
 
 from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from hali_tf import command
+from hali_tf import config as configuration
 from scripts.benchmarking import jobs
 
 _OPERATION = re.compile(r"[^:]+:(?:_MklNative|_Mkl|_)?(?:Fused(?=Conv2D))?(\w+?)(?:WithBias)?")
 _CONTAINERS = {"PartitionedCall", "StatefulPartitionedCall", "If", "While"}  # of other operations
-_FLAGS: tuple[tuple[Any, ...], ...] = (
-    (flags.DEFINE_string, "architecture", "hali32", "Of hali_tf.architectures."),
-    (flags.DEFINE_float, "width", 0.3, "Multiplies the feature maps."),
-    (flags.DEFINE_integer, "batch_size", 64, "Images of a step."),
-    (flags.DEFINE_list, "precision", ["float32", "mixed_bfloat16"], "As in training; several."),
-    (flags.DEFINE_integer, "steps", 5, "How many are recorded."),
-    (flags.DEFINE_float, "least", 0.01, "Share of a step from which a type has its own row."),
-)
 
 
 def main() -> None:
@@ -108,6 +100,13 @@ def _by_type(folder):
 
 
 if __name__ == "__main__":
-    for define, name, default, help_text in _FLAGS:
-        define(name, default, help_text, module_name="hali_tf.profile_step")
+    configuration.define(
+        "hali_tf.profile_step",
+        architecture=("hali32", "Of hali_tf.architectures."),
+        width=(0.3, "Multiplies the feature maps."),
+        batch_size=(64, "Images of a step."),
+        precision=(["float32", "mixed_bfloat16"], "As in training; several."),
+        steps=(5, "How many are recorded."),
+        least=(0.01, "Share of a step from which a type has its own row."),
+    )
     command.run(main, __doc__)

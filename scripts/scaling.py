@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
 
 from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from hali_tf import command
+from hali_tf import config as configuration
 from scripts.benchmarking import jobs
 
 # Bytes a second between neighbours of the ring, and seconds a message takes at least.
@@ -29,12 +29,6 @@ LINKS = {
     "Ethernet, 25 Gbit/s": (3.125e9, 20e-6),
 }
 COUNTS = (8, 64, 512)
-_FLAGS: tuple[tuple[Any, ...], ...] = (
-    (flags.DEFINE_float, "peak", 989e12, "FLOP/s of an accelerator; H100, bfloat16, dense."),
-    (flags.DEFINE_float, "share", 0.3, "Of the peak that a step reaches."),
-    (flags.DEFINE_integer, "images", 64, "For each accelerator, where the batch grows with them."),
-    (flags.DEFINE_integer, "batch_size", 512, "Of all accelerators, where it does not."),
-)
 
 
 def ring_seconds(size: float, count: int, bandwidth: float, latency: float) -> float:
@@ -50,6 +44,8 @@ def reduced_bytes(parameters: int) -> int:
 def main() -> None:
     """Prints a table of what a step needs, and one of efficiencies for each way to grow."""
     values = flags.FLAGS
+    for flag in ("peak", "share", "images", "batch_size"):
+        configuration.check(flag, values[flag].value, {"above": 0})
     rate = values.peak * values.share
     sizes = {name: jobs.size_of_step(name) for name in ("hali64", "hali128")}
     print("| | parameters | MB added up per step | GFLOP per image | ms for 64 images |")
@@ -77,6 +73,11 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    for define, name, default, help_text in _FLAGS:
-        define(name, default, help_text, lower_bound=1e-6, module_name="hali_tf.scaling")
+    configuration.define(
+        "hali_tf.scaling",
+        peak=(989e12, "FLOP/s of an accelerator; H100, bfloat16, dense."),
+        share=(0.3, "Of the peak that a step reaches."),
+        images=(64, "For each accelerator, where the batch grows with them."),
+        batch_size=(512, "Of all accelerators, where it does not."),
+    )
     command.run(main, __doc__)

@@ -26,8 +26,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from hali_tf.errors import UserError
 from scripts.load_test import BATCHING, chosen, newest_version
-from scripts.load_testing.errors import LoadTestError
 from scripts.load_testing.requests import prepared_requests
 from scripts.load_testing.servers import Server, embedded_server
 from scripts.load_testing.soaking import Soaked, send
@@ -126,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
             shutil.copytree(newest_version(arguments.model_base_path), base / "1")
             with embedded_server(folder, arguments.model_name, flags) as server:
                 return 0 if soak(arguments, server, base) else 1
-    except LoadTestError as error:
+    except UserError as error:
         print(f"soak: {error}", file=sys.stderr)
         return 1
 

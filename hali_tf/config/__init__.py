@@ -11,6 +11,7 @@ from hali_tf.config.classifier import ClassifierConfig
 from hali_tf.config.flags import (
     DATA_FLAGS,
     check_remote,
+    define,
     define_flags,
     define_run_flags,
     from_flags,
@@ -26,6 +27,7 @@ __all__ = [
     "check",
     "check_remote",
     "check_shares",
+    "define",
     "define_flags",
     "define_run_flags",
     "from_flags",

@@ -19,6 +19,7 @@ _DEFINE: dict[type, Callable[..., Any]] = {
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
     bool: flags.DEFINE_bool,
+    list: flags.DEFINE_list,
 }
 # Of commands that read a run's data again.
 DATA_FLAGS = {
@@ -28,10 +29,16 @@ DATA_FLAGS = {
 _Checked = TypeVar("_Checked", Config, ClassifierConfig)
 
 
+def define(module: str, **named: tuple[Any, str]) -> None:
+    """Defines flags, name=(default, help), of the command `module`; the default has their type."""
+    for name, (default, help_text) in named.items():
+        _DEFINE[type(default)](name, default, help_text, module_name=module)
+
+
 def define_flags(record: type[Settings], module: str) -> None:
     """Defines a flag for each setting of a record; `module` is the command that has them."""
-    for flag, field, default in entries(record):
-        _DEFINE[type(default)](flag, default, field.metadata["help"], module_name=module)
+    settings = entries(record)
+    define(module, **{flag: (default, field.metadata["help"]) for flag, field, default in settings})
 
 
 def from_flags(record: type[_Checked]) -> _Checked:
@@ -49,15 +56,13 @@ def define_run_flags(module: str, **extra: tuple[Any, str]) -> None:
 
     They are --run_dir, --checkpoint, --device, and `extra` ones, name=(default, help).
     """
-    shared = {
-        "checkpoint": ("last", "Weights of the run: last or best."),
-        "device": ("auto", DEVICE_HELP),
-    }
-    flags.DEFINE_string(
-        "run_dir", "", "Folder of the run, as given to hali_tf.train.", module_name=module
+    define(
+        module,
+        run_dir=("", "Folder of the run, as given to hali_tf.train."),
+        checkpoint=("last", "Weights of the run: last or best."),
+        device=("auto", DEVICE_HELP),
+        **extra,
     )
-    for name, (default, help_text) in {**shared, **extra}.items():
-        _DEFINE[type(default)](name, default, help_text, module_name=module)
 
 
 def run_flags(instead: str = "") -> flags.FlagValues:

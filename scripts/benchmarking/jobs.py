@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -193,22 +194,19 @@ def _alone(operation, larger_than_caches):
 
 def _flops_of(operation):
     """2 a multiply-add of one operation; 0 for what is no convolution or matrix product."""
-    shape = lambda tensor: tuple(tensor.shape)  # noqa: E731
     if operation.type == "Conv2D":
-        kernel, maps = shape(operation.inputs[1]), shape(operation.outputs[0])
+        kernel, maps = operation.inputs[1].shape, operation.outputs[0].shape
     elif operation.type == "Conv2DBackpropInput":
-        kernel, maps = shape(operation.inputs[1]), shape(operation.inputs[2])
+        kernel, maps = operation.inputs[1].shape, operation.inputs[2].shape
     elif operation.type == "Conv2DBackpropFilter":
-        kernel, maps = shape(operation.outputs[0]), shape(operation.inputs[2])
+        kernel, maps = operation.outputs[0].shape, operation.inputs[2].shape
     elif operation.type == "MatMul":
-        inner = shape(operation.inputs[0])[0 if operation.get_attr("transpose_a") else 1]
+        inner = operation.inputs[0].shape[0 if operation.get_attr("transpose_a") else 1]
         return 2 * inner * operation.outputs[0].shape.num_elements()
     else:
         return 0
-    flops = 2
-    for size in (*kernel, *maps[:3]):  # kernel [k, k, C, F] at every [B, H, W] of the output
-        flops *= size
-    return flops
+    # The kernel [k, k, C, F] at every [B, H, W] of the output.
+    return 2 * math.prod((*kernel, *maps[:3]))
 
 
 def peak(job: dict[str, Any]) -> dict[str, float]:

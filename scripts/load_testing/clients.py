@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import threading
 import time
 
 import grpc
+import numpy as np
 
 from serving.client.channel import FIRST_BACKOFF, LARGEST_BACKOFF
 
@@ -45,12 +47,12 @@ def served(target: str, requests: list[bytes], clients: int, seconds: float) -> 
         thread.join()
     # The last calls end after the window; time runs until they do.
     elapsed = max([begin + seconds, *(end for _, end in run.calls)]) - begin
-    latencies = sorted(1e3 * (end - start) for start, end in run.calls)
+    latencies = [1e3 * (end - start) for start, end in run.calls]
     return {
         "rate": len(run.calls) / elapsed,
         **{f"p{q}": percentile(latencies, q) for q in (50, 95, 99)},
         "errors": len(run.errors),
-        "errors_p99": percentile(sorted(milliseconds for milliseconds, _ in run.errors), 99),
+        "errors_p99": percentile([milliseconds for milliseconds, _ in run.errors], 99),
         "error": " ".join(run.errors[0][1].split())[:200] if run.errors else "",
     }
 
@@ -100,9 +102,6 @@ class _Run:
         self.errors.extend(errors)
 
 
-def percentile(ordered: list[float], q: float) -> float:
+def percentile(values: list[float], q: float) -> float:
     """The q-th percentile by nearest rank; NaN of nothing."""
-    if not ordered:
-        return float("nan")
-    rank = -(-q * len(ordered) // 100)
-    return ordered[max(int(rank), 1) - 1]
+    return float(np.percentile(values, q, method="inverted_cdf")) if values else math.nan

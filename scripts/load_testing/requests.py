@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from scripts.load_testing.errors import LoadTestError
+from hali_tf.errors import UserError
 from serving.client import messages_pb2
 
 
@@ -26,7 +26,7 @@ def make_inputs(signature: str, name: str, info: Any, size: int, seed: int) -> n
       [size, ...] of the input's data type; `object` for serialized examples.
 
     Raises:
-      LoadTestError: a data type that no export has.
+      UserError: a data type that no export has.
     """
     random = np.random.default_rng(seed)
     shape = [size] + [dim.size for dim in info.tensor_shape.dim][1:]
@@ -38,7 +38,7 @@ def make_inputs(signature: str, name: str, info: Any, size: int, seed: int) -> n
         return random.integers(0, 2**31, shape, np.int64)
     if info.dtype == messages_pb2.DT_STRING:
         return np.array([_example(random) for _ in range(size)], object)
-    raise LoadTestError(f"{signature}: input {name} has a data type that no hali_tf export has")
+    raise UserError(f"{signature}: input {name} has a data type that no hali_tf export has")
 
 
 def _example(random: np.random.Generator) -> bytes:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
-from scripts.load_testing.errors import LoadTestError
+from hali_tf.errors import UserError
 from serving.client import HaliClient, HaliClientError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -54,7 +54,7 @@ def embedded_server(base_path: str, model: str, flags: list[str]) -> Iterator[Se
             _wait_until_ready(f"localhost:{port}", model, server, log)
             yield Server(f"localhost:{port}", server.pid)
             if server.poll() is not None:
-                raise LoadTestError(f"the server ended by itself, {_end_of(server, log)}")
+                raise UserError(f"the server ended by itself, {_end_of(server, log)}")
         finally:
             server.terminate()
             try:
@@ -80,7 +80,7 @@ def _wait_until_ready(target: str, model: str, server: subprocess.Popen, log: IO
             except HaliClientError as error:
                 reason = str(error)
             if server.poll() is not None or time.monotonic() > deadline:
-                raise LoadTestError(f"the server did not start ({reason}), {_end_of(server, log)}")
+                raise UserError(f"the server did not start ({reason}), {_end_of(server, log)}")
             time.sleep(0.3)
 
 
