@@ -81,7 +81,7 @@ def _complain(error):
 
 
 def import_tensorflow() -> types.ModuleType:
-    """Imports TensorFlow and returns it.
+    """Imports TensorFlow and returns it; its warnings in Python are off.
 
     TensorFlow 2.21 writes notes to standard error as it is loaded, whatever TF_CPP_MIN_LOG_LEVEL
     says; they would bury the command's own lines. An error is an exception and is not hidden.
@@ -95,4 +95,5 @@ def import_tensorflow() -> types.ModuleType:
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(nowhere)
+    tensorflow.get_logger().setLevel("ERROR")
     return tensorflow

@@ -27,7 +27,7 @@ def main() -> None:
             f"--latents={flags.latents}: expected what hali_tf.encode wrote; received what "
             f"hali_tf.{latents.job['task']} wrote"
         )
-    command.import_tensorflow().get_logger().setLevel("ERROR")
+    command.import_tensorflow()
     from hali_tf.bulk import running, tasks
 
     _, model, coder = running.open_run(flags)

@@ -28,7 +28,7 @@ def main(*pictures: str) -> None:
     for name in ("data", "data_dir", "cache_dir", "split"):
         if pictures and flags[name].present:
             raise UsageError(f"--{name}: {pictures[0]} is named too; choose one")
-    command.import_tensorflow().get_logger().setLevel("ERROR")
+    command.import_tensorflow()
     from hali_tf.bulk import running, tasks
     from hali_tf.bulk.images import PictureImages
 
@@ -48,11 +48,9 @@ def _split(flags, config, image_shape):
 
     if flags.data:
         config = config.replace(data=flags.data, data_dir="", strict_data=False)
-    if flags.data_dir:
-        config = config.replace(data_dir=flags.data_dir)
     size, _, channels = image_shape
     config = config.replace(image_size=size, channels=channels)
-    source = open_data(config, cache_dir=flags.cache_dir)
+    source = open_data(config, flags.data_dir, flags.cache_dir)
     return SplitImages(source.load(flags.split), {"data": source.name, "split": flags.split})
 
 

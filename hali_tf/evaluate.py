@@ -49,14 +49,13 @@ def main() -> None:
                 "hali_tf.attributes wrote"
             )
     # After the flags: --help and a wrong flag answer at once.
-    tf = command.import_tensorflow()
+    command.import_tensorflow()
 
     from hali_tf.evaluation.registry import QUESTIONS
     from hali_tf.runs import lock
     from hali_tf.training import devices
 
     devices.choose(flags.device)
-    tf.get_logger().setLevel("ERROR")
     only = _list(flags.only)
     for name in only:
         if name not in QUESTIONS:

@@ -118,13 +118,13 @@ def _card(run_dir, config, model, checkpoint, accuracy):
 def _classifier(config, model, data_dir, cache_dir, classify):
     """What `classifier.of_run` gives, or (None, {}); says which."""
     from hali_tf.exporting import classifier
+    from hali_tf.runs.reopening import open_data
 
     if classify == "false":
         return None, {}
-    folders = {"data_dir": data_dir, "cache_dir": cache_dir}
-    config = config.replace(**{flag: folder for flag, folder in folders.items() if folder})
     try:
-        head, accuracy = classifier.of_run(config, model.average)
+        source = open_data(config, data_dir, cache_dir)
+        head, accuracy = classifier.of_run(config, source, model.average)
     except UserError as error:
         if classify == "true":
             raise

@@ -22,7 +22,7 @@ def main() -> None:
     flags, target = bulk_flags.read()
     configuration.check("count", flags.count, {"at_least": 1, "at_most": 10**9})
     configuration.check("seed", flags.seed, {"at_least": 0})
-    command.import_tensorflow().get_logger().setLevel("ERROR")
+    command.import_tensorflow()
     from hali_tf.bulk import running, tasks
 
     config, model, coder = running.open_run(flags)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 from hali_tf import command, files
@@ -24,7 +23,7 @@ if TYPE_CHECKING:  # imports TensorFlow
 
     from hali_tf.data import Source
 
-# TensorFlow's words for files, which has one kind of error for these and for too little memory.
+# What TensorFlow says of files: ResourceExhaustedError is for them and for too little memory.
 _OF_FILES = ("No space left", "Disk quota exceeded", "Too many open files")
 
 
@@ -32,7 +31,7 @@ def main() -> None:
     """Reads the flags, makes or reopens the run folder, trains, prints what came out."""
     config = configuration.from_flags(Config)
     # After the flags: --help and a wrong flag answer at once.
-    tf = command.import_tensorflow()
+    command.import_tensorflow()
     configuration.check_remote()
 
     from hali_tf import data
@@ -65,7 +64,6 @@ def main() -> None:
         return describe_run(devices.resolve_auto(open_run(config)))
     with contextlib.nullcontext() if own else locked(config.run_dir):  # by the chief, worker 0
         config = devices.resolve_auto(open_run(config))
-        tf.get_logger().setLevel("ERROR")
         summary = train(config, source, strategy)
     if summary is None:  # the chief says it
         return
@@ -80,17 +78,14 @@ def main() -> None:
 def train(
     config: Config, source: Source, strategy: tf.distribute.Strategy
 ) -> dict[str, Any] | None:
-    """`fit` as a command: a signal ends it with its exit code, a full disk with one line."""
+    """`fit` as a command: a full disk, too little memory and a lost worker are one line each."""
     import tensorflow as tf
 
-    from hali_tf.training import callbacks, cluster
+    from hali_tf.training import cluster
     from hali_tf.training.fit import fit
 
     try:
         return fit(config, source, strategy)
-    except callbacks.Interrupted as stop:
-        print(f"hali_tf: {stop}; the same command resumes", file=sys.stderr)
-        sys.exit(stop.exit_code)
     except (OSError, tf.errors.OpError) as error:
         several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
         if several and cluster.lost(error):

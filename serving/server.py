@@ -45,12 +45,11 @@ def main() -> None:
         force=True,
     )
     _log.info(_FIRST_LINE)  # before TensorFlow, which takes seconds to import
-    tf = command.import_tensorflow()
+    command.import_tensorflow()
 
     from serving.embedded.configuration import options_of
     from serving.embedded.server import EmbeddedServer
 
-    tf.get_logger().setLevel("ERROR")  # its loader calls itself deprecated at each load
     values = flags.FLAGS
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -8,7 +8,7 @@ from hali_tf.training.divergence import Collapse
 _seen = []
 
 
-def _measure(self, model, images, step):
+def _measure(self, images, step):
     _seen.append(step)
     return {}, ["all is lost"] if step == 4 and _seen.count(4) == 1 else []
 

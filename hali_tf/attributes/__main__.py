@@ -8,8 +8,6 @@ checkpoint. python -m hali_tf.evaluate then takes --attribute_classifier=FOLDER.
 the question "representation".
 """
 
-import sys
-
 import numpy as np
 
 from hali_tf import command
@@ -21,23 +19,17 @@ def main() -> None:
     """Reads the flags, trains the classifier, prints its accuracy."""
     config = configuration.from_flags(configuration.ClassifierConfig)
     # After the flags: --help and a wrong flag answer at once.
-    tf = command.import_tensorflow()
+    command.import_tensorflow()
     configuration.check_remote()
 
     from hali_tf.attributes import training
     from hali_tf.runs.lock import locked
     from hali_tf.training import devices
-    from hali_tf.training.callbacks import Interrupted
 
     devices.choose(config.device)
-    tf.get_logger().setLevel("ERROR")
-    try:
-        data = training.open_data(config)
-        with locked(config.out, "out"):
-            card = training.train(config, *data)
-    except Interrupted as stop:
-        print(f"hali_tf: {stop}; the same command resumes", file=sys.stderr)
-        sys.exit(stop.exit_code)
+    data = training.open_data(config)
+    with locked(config.out, "out"):
+        card = training.train(config, *data)
     for name in ("validation", "test"):
         means = {measure: np.mean(card[name][measure]) for measure in ("balanced", "plain")}
         print(

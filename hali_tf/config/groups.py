@@ -162,7 +162,7 @@ class LabelsConfig(Settings):
     )
     shift: int = setting(
         0,
-        "Shift labelled images by up to so many pixels at random, which the paper does not.",
+        "Shift labelled images by up to this many pixels at random, which the paper does not.",
         flag="label_shift",
         at_least=0,
         at_most=128,
@@ -265,7 +265,7 @@ class OptimisationConfig(Settings):
     )
     worker_minutes: float = setting(
         10.0,
-        "With TF_CONFIG: wait so many minutes for the other workers.",
+        "With TF_CONFIG: wait this many minutes for the other workers.",
         changes_weights=False,
         above=0,
     )

@@ -44,14 +44,11 @@ class Config(Settings):
           UsageError: names the flag, what it takes and what it got.
         """
         self.check_bounds()
-        for check in (
-            _check_run_dir,
-            _check_devices,
-            _check_objective,
-            _check_labels,
-            _check_steps,
-        ):
-            check(self)
+        _check_run_dir(self)
+        _check_devices(self)
+        _check_objective(self)
+        _check_labels(self)
+        _check_steps(self)
         name = self.model.architecture or _default_architecture(self)
         size, levels = _architecture(name).image[0], len(_architecture(name).levels)
         if self.data.image_size not in (0, size):

@@ -6,8 +6,8 @@ An entry is a folder `NAME-SPLIT-DIGEST` with
 - `entry.json`: N, the images that were skipped and why, and everything the digest was made of.
 The digest covers whatever decides the content (format, set, split, size, and each file's name,
 size and time of change, or the tensorflow-datasets version), so an entry is never out of date. An
-entry is written beside and renamed: it is there as a whole or not at all. It takes no memory but
-the system's file cache, whatever the size of the set.
+entry is written under another name and renamed: it is there as a whole or not at all. It takes no
+memory but the system's file cache, whatever the size of the set.
 """
 
 from __future__ import annotations

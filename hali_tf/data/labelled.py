@@ -93,7 +93,7 @@ def semi_supervised_batches(
 
     Args:
       train: The train split, with labels, of which only those at `labelled` are used.
-      labelled: int64, positions of the images with a label, who are among the others too.
+      labelled: int64, positions of the labelled images, which are among the unlabelled ones too.
       batch_size: B; as the next three, see `train_batches`.
       seed: Decides the order and the moves.
       first_step: The first step that the dataset yields.
@@ -146,7 +146,8 @@ def moved(
       shift: Pixels; d is whole, from -shift..shift in both directions.
       warp: The entries of A are those of the unit matrix plus draws from -warp..warp.
       seed: Integers [2].
-      draws: For how many images is drawn, and which of them these are, int64 [B]; None: for these.
+      draws: Number of images that draws are made for, and the places of `images` among them, int64
+        [B]; None: they are made for `images` alone.
     """
     if not (shift or warp):
         return images

@@ -30,7 +30,7 @@ class Split:
     skipped: int = 0
 
     def draw(self, most: int) -> np.ndarray:
-        """Positions of at most so many images: a fixed draw, which begins with any smaller one.
+        """Positions of at most `most` images, by a fixed draw; a larger one begins with a smaller.
 
         Neither the first ones nor every k-th would do: a set may have its classes in order or in
         turns.

@@ -13,7 +13,6 @@ from hali_tf.data import Source, Split, learned_names
 from hali_tf.errors import UserError
 from hali_tf.layers.gaussian import Gaussian
 from hali_tf.models.generative import Generative
-from hali_tf.runs.reopening import open_data
 
 _POOLED = 4  # feature maps are averaged down to 4x4
 _LARGEST_FIT = 20000
@@ -72,12 +71,13 @@ def features(gaussians: Sequence[Gaussian]) -> tf.Tensor:
 
 
 def of_run(
-    config: Config, generative: Generative
+    config: Config, source: Source, generative: Generative
 ) -> tuple[Classifier | OwnLabel, dict[str, float]]:
     """What classifies for a run, and how well.
 
     Args:
-      config: of the run; its data are read.
+      config: of the run.
+      source: its data, with class numbers, or attributes, as labels.
       generative: `models.generative.Generative`.
 
     Returns:
@@ -88,7 +88,6 @@ def of_run(
     Raises:
       UserError: the data cannot be read, or have no labels.
     """
-    source = open_data(config)
     train = source.load("train")
     if train.labels is None:
         raise UserError(f"--data={config.data.name} has no labels")

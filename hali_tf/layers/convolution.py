@@ -27,7 +27,7 @@ class BatchNorms:
         return keras_versions.BatchNormalization(epsilon=1e-5, dtype=dtype, **self._settings)
 
 
-def activate(x: tf.Tensor, activation: str, slope: float) -> tf.Tensor:
+def activate(x: tf.Tensor, activation: str | None, slope: float) -> tf.Tensor:
     """Nonlinearity by name: "leaky_relu", "maxout" over pairs of channels, "tanh" or None."""
     if activation == "leaky_relu":
         return keras_versions.leaky_relu(x, slope)
@@ -167,13 +167,11 @@ class Upsample(keras.layers.Layer):
 
 
 def _doubling(size):
-    """float32 [2n, n]: each entry becomes two, 3/4 of itself plus 1/4 of a neighbour.
+    """float32 [2n, n]: entries 2i and 2i + 1 are 3/4 of i plus 1/4 of i - 1 and of i + 1.
 
-    Of the lower one first, then of the upper one; at the ends an entry is its own neighbour.
+    At the ends an entry is its own neighbour.
     """
     own = np.repeat(np.arange(size), 2)
     neighbour = np.clip(own + np.tile([-1, 1], size), 0, size - 1)
-    matrix = np.zeros([2 * size, size], np.float32)
-    np.add.at(matrix, (np.arange(2 * size), own), 0.75)
-    np.add.at(matrix, (np.arange(2 * size), neighbour), 0.25)
-    return matrix
+    identity = np.eye(size, dtype=np.float32)
+    return 0.75 * identity[own] + 0.25 * identity[neighbour]

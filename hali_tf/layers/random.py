@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -16,8 +17,13 @@ _ALGORITHM = "philox"
 _VECTOR = 64
 
 
-def fold(seed: tf.Tensor | list[int], data: tf.Tensor | int) -> tf.Tensor:
-    """A new seed from `seed`, int32 [2], and an integer: step, replica or purpose."""
+def fold(seed: Any, data: tf.Tensor | int) -> Any:
+    """A new seed from `seed`, integers [2], and an integer: step, replica or purpose.
+
+    None, which is for where nothing is drawn, stays None.
+    """
+    if seed is None:
+        return None
     return tf.random.fold_in(seed, tf.cast(data, tf.int32), alg=_ALGORITHM)
 
 

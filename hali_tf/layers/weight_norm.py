@@ -46,7 +46,7 @@ class WeightNormConv2D(keras.layers.Layer):
         return self._convolve(x, kernel) + tf.cast(self.bias, x.dtype)
 
     def initialize_from(self, x: tf.Tensor) -> None:
-        """Sets g and bias so that the outputs for `x` have mean 0 and deviation 1 a filter.
+        """Sets g and bias so that the outputs for `x` have mean 0 and deviation 1 per filter.
 
         As in section 3 of the paper; `tfa` takes the deviation before it normalises v, so the two
         agree where v has unit norm.

@@ -34,8 +34,9 @@ class Autoencoder(Averaged):
       jit_compile: whether XLA compiles losses and gradients.
       batch_norm_momentum: share of the old moving statistics in the new ones.
       sync_batch_norm: whether replicas normalise by the global batch; not with `jit_compile`.
-      accumulate: in how many micro-batches a replica computes its gradients, one after the other.
-        A step equals that of so many times the replicas; not with `sync_batch_norm`.
+      accumulate: number of micro-batches in which a replica computes its gradients, one after the
+        other. The step equals one on `accumulate` times as many replicas; not with
+        `sync_batch_norm`.
       remat: whether the backward pass computes activations again (`levels.Rows`).
     """
 
@@ -190,7 +191,7 @@ class Autoencoder(Averaged):
 
     @staticmethod
     def _mean(loss: tf.Tensor) -> tf.Tensor:
-        """Mean over the global batch; gradients are summed over replicas."""
+        """This replica's part of the mean over the global batch, to which the parts add up."""
         return tf.reduce_mean(loss) / tf.distribute.get_strategy().num_replicas_in_sync
 
     def _statistics(self):

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 def sample_seeds(seed: int, count: int) -> np.ndarray:
-    """The seeds of images that are sampled by one seed, int64 [count]; more begin with the same."""
+    """Seeds of sampled images, all from one, int64 [count]; of more, the first are the same."""
     return np.random.default_rng(seed).integers(2**62, size=count)
 
 
@@ -39,14 +39,13 @@ class Coder:
         self._sample_labelled = _graph(lambda s, y: model.sample(s, y), numbers, numbers)
         self._encode = _graph(lambda x: tuple(q.mean for q in model.encode(x)), images)
         self._rebuild = _graph(functools.partial(_means_and_reconstructions, model), images)
-        self._reconstruct, self._decode, self._decode_latents = (
-            [_graph(functools.partial(method, level=l), spec) for l, spec in enumerate(specs, 1)]
-            for method, specs in (
-                (model.reconstruct, [images] * self.num_levels),
-                (model.decode, zs),
-                (lambda z, level: tuple(model.decode_latents(z, level)), zs),
-            )
-        )
+
+        def by_level(method, specs):
+            return [_graph(functools.partial(method, level=l), s) for l, s in enumerate(specs, 1)]
+
+        self._reconstruct = by_level(model.reconstruct, [images] * self.num_levels)
+        self._decode = by_level(model.decode, zs)
+        self._decode_latents = by_level(lambda z, level: tuple(model.decode_latents(z, level)), zs)
 
     def encode(self, images: np.ndarray) -> list[np.ndarray]:
         """Means of q(z_l | z_{l-1}) for l = 1..L: a list of float32 [N, *latent].

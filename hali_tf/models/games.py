@@ -16,8 +16,8 @@ from hali_tf import keras_versions, losses
 from hali_tf.layers import random
 from hali_tf.models.networks import Discriminator
 
-# Every so many steps the penalty's gradient counts so many times (Karras et al., arXiv 1912.04958,
-# appendix B), so that the second derivative costs little.
+# Lazy regularisation (Karras et al., arXiv 1912.04958, appendix B): second derivatives are costly,
+# so the penalty's gradient is added in every eighth step alone, times eight.
 PENALTY_EVERY = 8
 
 Side = Sequence[tf.Tensor]

@@ -72,16 +72,15 @@ class Generative(tf.Module):
         Returns:
           uint8 [B, H, W, C].
         """
-        noises = [
-            tf.map_fn(
-                lambda seed, shape=shape, level=level: random.normal(
-                    shape, tf.stack([seed, tf.constant(level, tf.int64)])
-                ),
+
+        def noise(level, shape):
+            return tf.map_fn(
+                lambda seed: random.normal(shape, tf.stack([seed, tf.constant(level, tf.int64)])),
                 seeds,
                 fn_output_signature=tf.TensorSpec(shape, tf.float32),
             )
-            for level, shape in enumerate(self.latent_shapes, start=1)
-        ]
+
+        noises = [noise(level, shape) for level, shape in enumerate(self.latent_shapes, start=1)]
         if labels is not None:
             y = tf.one_hot(labels, self.classes)
             noises[-1] = tf.concat([noises[-1][:, : -self.classes], y], axis=-1)

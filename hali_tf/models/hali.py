@@ -119,8 +119,8 @@ class HALI(Autoencoder):
     def initialize_from_data(self, images: tf.Tensor) -> None:
         """Initialises the discriminators' weight normalisation by a batch, uint8 [B, H, W, C].
 
-        Each layer's outputs for encoded and generated examples together get mean 0 and deviation 1
-        for each filter (Salimans and Kingma, 2016, section 3).
+        Each layer's outputs for encoded and generated examples together get mean 0 and standard
+        deviation 1 for each filter (Salimans and Kingma, 2016, section 3).
         """
         draws = Draws(random.fold([self._seed, 0], -1), tf.shape(images)[0], 0)
         of_q, of_p, _ = self._joint_examples(images, draws, training=False)
@@ -156,7 +156,10 @@ class HALI(Autoencoder):
         return gradients(batch, seed, replica, scales)
 
     def measured(self, step: int) -> frozenset[str]:
-        """See `Autoencoder.measured`; "penalty" in steps that compute it, else "d_gradient"."""
+        """See `Autoencoder.measured`; "penalty" in steps that compute it, else "d_gradient".
+
+        With the penalty, whose gradient counts several times, "d_gradient" would stand out.
+        """
         names = super().measured(step)
         if "penalty" not in names:
             return names

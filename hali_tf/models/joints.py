@@ -58,20 +58,21 @@ def decoder_examples(
     Returns:
       [x, z_1, ..., z_L], float32 [B', ...] each, B' the sum of `sizes`.
     """
-    levels = range(1, len(z_q) + 1)
-    shapes = [z.shape[1:] for z in z_q]
+    top, shapes = len(z_q), [z.shape[1:] for z in z_q]
     numbers = sizes(shares, tf.shape(z_q[0])[0])
-    own = {l: draws if l > levels[-1] else draws.of_hybrid(l, n) for l, n in numbers.items()}
-    started = {l: z_q[l - 1][:n] for l, n in numbers.items() if l in levels}
+    hybrids = {l: n for l, n in numbers.items() if l <= top}
+    own = {l: draws.of_hybrid(l, n) if l in hybrids else draws for l, n in numbers.items()}
+    # The decoder starts h_l at the encoder's z_l, and draws z_k for p and for each h_l with l > k.
+    started = {l: z_q[l - 1][:n] for l, n in hybrids.items()}
     conditional = [
         tf.concat([d.normal(shapes[k - 1], CONDITIONAL, k) for l, d in own.items() if l > k], 0)
-        for k in levels[:-1]
+        for k in range(1, top)
     ]
     prior = draws.normal(shapes[-1], PRIOR)
     x, zs = decoder(prior, conditional, training=training, joining=started)
-    for k in levels:
-        above = [z_q[k - 1][:n] for l, n in numbers.items() if l < k]
-        zs[k - 1] = tf.concat([zs[k - 1], *above], axis=0)
+    for k in range(1, top + 1):  # above its start, h_l keeps the encoder's latents
+        kept = [z_q[k - 1][:n] for l, n in hybrids.items() if l < k]
+        zs[k - 1] = tf.concat([zs[k - 1], *kept], axis=0)
     parts = tf.split(x, list(numbers.values()))
     noisy = [d.noisy(part, sigma, NOISE_P) for part, d in zip(parts, own.values())]
     return [tf.concat(noisy, axis=0), *zs]

@@ -88,7 +88,7 @@ class Rows(keras.layers.Layer):
 
 
 def _blocks(stack):
-    """Ranges of layers whose inputs are worth keeping: of each but what comes cheaply."""
+    """Ranges of layers, one for each block: a layer, and the layers before it that are cheap."""
     begins = [
         index
         for index in range(len(stack))
@@ -209,11 +209,8 @@ class DiscriminatorLevel(keras.layers.Layer):
         seed: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Returns the features, [B, h, w, c], of those below and z_l."""
-        body_seed, latent_seed = (
-            (None, None) if seed is None else (random.fold(seed, 0), random.fold(seed, 1))
-        )
-        features = self.body(features, training=training, seed=body_seed)
-        z = self.latent_body(as_maps(z), training=training, seed=latent_seed)
+        features = self.body(features, training=training, seed=random.fold(seed, 0))
+        z = self.latent_body(as_maps(z), training=training, seed=random.fold(seed, 1))
         return tf.concat([features, tf.cast(z, features.dtype)], axis=-1)
 
     def initialize_from(self, features: tf.Tensor, z: tf.Tensor) -> tf.Tensor:

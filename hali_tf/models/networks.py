@@ -162,7 +162,7 @@ class Discriminator(keras.layers.Layer):
           seed: int32 [2], of the dropout.
         """
         features = self.features(x, zs, training, seed)
-        logits = self.logit(features, training=training, seed=self._seed(seed, -2))
+        logits = self.logit(features, training=training, seed=random.fold(seed, -2))
         return tf.cast(tf.reshape(logits, [-1]), tf.float32)
 
     def features(
@@ -175,8 +175,8 @@ class Discriminator(keras.layers.Layer):
         """The penultimate layer's output (paper, Equation 8), [B, 1, 1, F]."""
         features = x
         for index, (level, z) in enumerate(zip(self.levels, zs)):
-            features = level(features, z, training=training, seed=self._seed(seed, index))
-        return self.joint(features, training=training, seed=self._seed(seed, -1))
+            features = level(features, z, training=training, seed=random.fold(seed, index))
+        return self.joint(features, training=training, seed=random.fold(seed, -1))
 
     def initialize_from(self, x: tf.Tensor, zs: Sequence[tf.Tensor]) -> None:
         """As `Rows.initialize_from`, for inputs as of `call`."""
@@ -184,7 +184,3 @@ class Discriminator(keras.layers.Layer):
         for level, z in zip(self.levels, zs):
             features = level.initialize_from(features, z)
         self.joint.initialize_from(features)
-
-    @staticmethod
-    def _seed(seed: tf.Tensor | None, part: int) -> tf.Tensor | None:
-        return None if seed is None else random.fold(seed, part)

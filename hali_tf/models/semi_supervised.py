@@ -22,7 +22,8 @@ _LABELLED, _MOVED = -1, -2
 class _Labelled:
     """The terms of the loss that labels bring."""
 
-    def _set_label_terms(self, label_weight, consistency):
+    def _take_label_weights(self, label_weight, consistency):
+        """Keeps the weights of the terms; returns the names of those that have one."""
         self._label_weight, self._consistency = label_weight, consistency
         return ("label_loss", "consistency_loss") if consistency else ("label_loss",)
 
@@ -71,7 +72,7 @@ class SemiSupervisedHALI(_Labelled, HALI):
         self, architecture, *, label_weight=1.0, consistency=0.0, cycle_labels=0.0, **settings
     ):
         self._cycle_labels = cycle_labels
-        terms = self._set_label_terms(label_weight, consistency)
+        terms = self._take_label_weights(label_weight, consistency)
         self.VALUES = (*HALI.VALUES, *terms, *(["cycle_loss"] if cycle_labels else []))
         super().__init__(architecture, **settings)
 
@@ -109,7 +110,7 @@ class LabelledEncoder(_Labelled, Autoencoder):
 
     def __init__(self, architecture, *, noise=0.2, label_weight=1.0, consistency=0.0, **settings):
         self._noise = noise
-        self.VALUES = self._set_label_terms(label_weight, consistency)
+        self.VALUES = self._take_label_weights(label_weight, consistency)
         super().__init__(architecture, **settings)
         self._build()
 

@@ -253,7 +253,7 @@ def check_name(run_dir: str) -> None:
 
 
 def _steps(folder, whole=True):
-    """Steps of the checkpoints in a folder, ascending; if asked, of those without index as well."""
+    """Steps of a folder's checkpoints, ascending; unless `whole`, also of those without index."""
     pattern = re.compile(r"ckpt-(\d+)\." + ("index" if whole else r"(index|data-.*)"))
     found = map(pattern.fullmatch, files.names(folder))
     return sorted({int(name[1]) for name in found if name})

@@ -1,4 +1,4 @@
-"""What a run folder remembers: its starts, its ways back, and so which weights a step has."""
+"""What a run folder remembers: its starts, its rollbacks, and so which weights a step has."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def read_starts(run_dir: str) -> list[dict[str, Any]]:
     )
 
 
-def read_ways_back(run_dir: str) -> list[dict[str, Any]]:
-    """What rollbacks.json holds: a dict for each way back to a checkpoint, the first one first.
+def read_rollbacks(run_dir: str) -> list[dict[str, Any]]:
+    """What rollbacks.json holds: a dict for each rollback to a checkpoint, the first one first.
 
     Raises:
       UserError: it is damaged.
     """
     path = os.path.join(run_dir, "rollbacks.json")
-    return _read_list(path, "ways back are counted from 0 again")
+    return _read_list(path, "rollbacks are counted from 0 again")
 
 
 def weights_of(run_dir: str, step: int) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def weights_of(run_dir: str, step: int) -> dict[str, Any]:
     return {
         "began": next((start["time"] for start in read_starts(run_dir)), None),
         "step": step,
-        "ways_back": len(read_ways_back(run_dir)),
+        "ways_back": len(read_rollbacks(run_dir)),
     }
 
 

@@ -8,16 +8,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from hali_tf.errors import UserError
 from hali_tf.progress import progress_bar
 from hali_tf.training.cluster import Workers
 from hali_tf.training.divergence import Diverged
 
 
-class Interrupted(Exception):
+class Interrupted(UserError):
     """A signal asked to stop and the run is saved; `exit_code` is 128 + the signal's number."""
 
     def __init__(self, number, step):
-        super().__init__(f"stopped by {signal.Signals(number).name} at step {step}, which is saved")
+        super().__init__(
+            f"stopped by {signal.Signals(number).name} at step {step}, which is saved; the same "
+            "command resumes"
+        )
         self.exit_code = 128 + number
 
 

@@ -51,25 +51,24 @@ def make_strategy(virtual_devices: int, worker_minutes: float = 10) -> tf.distri
       UserError: a worker did not come.
     """
     addresses, own = cluster.addresses()
-    if addresses and virtual_devices > 1:
-        raise UsageError(
-            f"--virtual_devices={virtual_devices} with TF_CONFIG: a worker has one CPU; drop one "
-            "of the two"
-        )
     if addresses:
+        if virtual_devices > 1:
+            raise UsageError(
+                f"--virtual_devices={virtual_devices} with TF_CONFIG: a worker has one CPU; drop "
+                "one of the two"
+            )
         return cluster.join(addresses, own, worker_minutes)
-    gpus = tf.config.list_logical_devices("GPU") if virtual_devices == 1 else []
-    if gpus:
-        return tf.distribute.MirroredStrategy([d.name for d in gpus])
-    if virtual_devices > 1 and tf.config.get_visible_devices("GPU"):
+    if virtual_devices == 1:
+        gpus = tf.config.list_logical_devices("GPU")
+        return tf.distribute.MirroredStrategy([gpu.name for gpu in gpus] or ["CPU:0"])
+    if tf.config.get_visible_devices("GPU"):
         raise UsageError(
             f"--virtual_devices={virtual_devices} splits the CPU, but this machine has GPUs; "
             "drop the flag, or hide the GPUs with --device=cpu"
         )
-    if virtual_devices > 1:
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        parts = [tf.config.LogicalDeviceConfiguration()] * virtual_devices
-        tf.config.set_logical_device_configuration(cpu, parts)
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    parts = [tf.config.LogicalDeviceConfiguration()] * virtual_devices
+    tf.config.set_logical_device_configuration(cpu, parts)
     return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(virtual_devices)])
 
 

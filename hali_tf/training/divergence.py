@@ -1,4 +1,4 @@
-"""Training that goes wrong: what counts as collapse, and the way back from it."""
+"""Training that goes wrong: what counts as collapse, and rollbacks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hali_tf.errors import UserError
 from hali_tf.files import write_json
 from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.runs.checkpoints import Checkpoints
-from hali_tf.runs.history import read_ways_back
+from hali_tf.runs.history import read_rollbacks
 from hali_tf.training.cluster import Workers
 from hali_tf.training.window import Window
 
@@ -45,6 +45,7 @@ class Collapse:
     """
 
     def __init__(self, model: Autoencoder):
+        self._model = model
         names = [name for name in ("accuracy_q", "accuracy_p") if name in model.logged]
         self.window = Window(names)
 
@@ -52,13 +53,10 @@ class Collapse:
         """Adds a step."""
         self.window.add({name: float(logs[name]) for name in self.window.names})
 
-    def measure(
-        self, model: Autoencoder, images: np.ndarray, step: int
-    ) -> tuple[dict[str, float], list[str]]:
+    def measure(self, images: np.ndarray, step: int) -> tuple[dict[str, float], list[str]]:
         """Measures on held-out images, and the accuracies since the last time.
 
         Args:
-          model: `Autoencoder`.
           images: uint8 [N, H, W, C]; the first 128 are used.
           step: of training; until step 500 nothing counts as collapse.
 
@@ -67,7 +65,7 @@ class Collapse:
           images, and "image_spread_l", the deviation between the images reconstructed from it
           relative to that of the originals; and a sentence for each collapse.
         """
-        images = images[:_IMAGES]
+        model, images = self._model, images[:_IMAGES]
         parts = [part.numpy() for part in batches(Split(images))]
         means = zip(*([q.mean.numpy() for q in model.encode(part)] for part in parts))
         latents = [_spread(np.concatenate(of_level)) for of_level in means]
@@ -113,7 +111,7 @@ def _spread(values):
 
 
 class Rollbacks:
-    """The ways back that a run has taken, as its file rollbacks.json lists them.
+    """The rollbacks that a run has taken, as its file rollbacks.json lists them.
 
     After each, the model draws otherwise, so that it does not come to the same place again.
 
@@ -126,8 +124,8 @@ class Rollbacks:
         self._run_dir, self._workers = run_dir, workers
 
     def continue_path(self, model: Autoencoder) -> None:
-        """Lets a model draw as the run does since its last way back."""
-        model.take_seed_path(len(read_ways_back(self._run_dir)))
+        """Lets a model draw as the run does since its last rollback."""
+        model.take_seed_path(len(read_rollbacks(self._run_dir)))
 
     def take(self, error: Diverged, model: Autoencoder, checkpoints: Checkpoints) -> int:
         """Goes back to a checkpoint: the last one, or after a collapse the best.
@@ -138,7 +136,7 @@ class Rollbacks:
         Raises:
           Diverged: as it was received, if the run has gone back three times already.
         """
-        taken = read_ways_back(self._run_dir)
+        taken = read_rollbacks(self._run_dir)
         if len(taken) >= MOST_ROLLBACKS:
             raise Diverged(
                 f"{error}; the run has gone back {MOST_ROLLBACKS} times already",

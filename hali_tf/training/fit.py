@@ -29,7 +29,7 @@ from hali_tf.training.divergence import Collapse, Diverged, Rollbacks
 from hali_tf.training.optimizers import make_optimizer
 from hali_tf.training.window import Window
 
-_FIRST = 256  # images at most that first weights follow from; on each worker they are at once
+_FIRST = 256  # most images of the data-dependent initialisation; each worker has them all at once
 _ON_NON_FINITE = (
     "the last checkpoint is from before it. Continue from it in a new --run_dir, with "
     "--init_from=THIS RUN and a lower --learning_rate, or with --precision=float32"
@@ -80,7 +80,7 @@ def fit(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dic
     rollbacks = Rollbacks(config.run_dir, workers)
     rollbacks.continue_path(model)
     due = callbacks.Every(config.run.checkpoint_every, config.optimisation.steps)
-    with callbacks.Save(due, checkpoints, workers) as save:  # a signal outlives a way back
+    with callbacks.Save(due, checkpoints, workers) as save:  # a signal outlives a rollback
         training = _Training(
             config, workers, model, train, labelled, validation, save, window, collapse, writer
         )
@@ -158,12 +158,12 @@ def _begin(config, model, train, checkpoints, workers):
     if first_step < 0:
         with workers.strategy.scope():
             first = min(config.optimisation.batch_size // config.optimisation.accumulate, _FIRST)
-            of_other = config.model.init_from
-            if of_other:  # its decoder makes images for networks that it lacks
-                reopening.copy_weights(of_other, model)
+            source = config.model.init_from
+            if source:  # its decoder makes images for networks that it lacks
+                reopening.copy_weights(source, model)
             model.initialize_from_data(train.part(first).images)
-            if of_other:
-                reopening.copy_weights(of_other, model)
+            if source:
+                reopening.copy_weights(source, model)
     if workers.chief:
         run_folder.record_start(config, train, workers.strategy.num_replicas_in_sync)
         if first_step < 0:  # from here on, a folder without a checkpoint has lost it

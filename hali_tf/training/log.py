@@ -109,7 +109,7 @@ class Evaluate(StepCallback):
             errors.update(labels.count_errors(self.model, self._held_out))
         spreads, collapsed = {}, []
         if self._collapse:
-            spreads, collapsed = self._collapse.measure(self.model, self._part.images, step)
+            spreads, collapsed = self._collapse.measure(self._part.images, step)
         with self._writer.as_default(step):
             for name, value in errors.items():
                 tf.summary.scalar(f"errors/{name}", value)
@@ -123,12 +123,13 @@ class Evaluate(StepCallback):
         if self._workers:
             self._workers.from_chief(bool(collapsed))
         if collapsed:
-            self._say(collapsed, step)
+            self._stop_or_warn(collapsed, step)
         if self._collapse and mean_error(errors) < self._best:
             self._best = mean_error(errors)
             self._checkpoints.save("best")
 
-    def _say(self, collapsed, step):
+    def _stop_or_warn(self, collapsed, step):
+        """Raises Diverged where a collapse ends training; warns otherwise."""
         words = f"step {step}: {'; '.join(collapsed)}"
         if self._workers:
             best = math.isfinite(self._best)

@@ -16,7 +16,7 @@ _LARGEST_GPU = 2**39  # no GPU has more, and TensorFlow does not say how much on
 
 
 def needed(config: Config, images: int) -> int:
-    """Bytes that a step of so many images needs at least (`cost.memory`).
+    """Bytes that a step of a number of images needs at least (`cost.memory`).
 
     Args:
       config: with channels and classes decided.

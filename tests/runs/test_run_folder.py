@@ -10,7 +10,7 @@ import hali_tf
 from hali_tf.config import Config
 from hali_tf.data import Split
 from hali_tf.errors import UserError
-from hali_tf.runs.history import read_starts, read_ways_back
+from hali_tf.runs.history import read_rollbacks, read_starts
 from hali_tf.runs.run_folder import (
     check_images,
     check_parts,
@@ -136,7 +136,7 @@ def test_damaged_record_of_starts_is_named(tmp_path, text):
         read_starts(str(tmp_path))
     (tmp_path / "rollbacks.json").write_text(text)
     with pytest.raises(UserError, match="rollbacks.json: damaged"):
-        read_ways_back(str(tmp_path))
+        read_rollbacks(str(tmp_path))
 
 
 def test_a_dry_run_does_not_look_for_a_run_where_it_is_started(tmp_path, monkeypatch):

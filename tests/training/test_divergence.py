@@ -49,7 +49,7 @@ def measure(model, accuracy=0.9, step=1000):
     collapse = Collapse(model)
     for _ in range(3):
         collapse.add({"d_loss": 1.0, "accuracy_q": 1.0, "accuracy_p": accuracy})
-    return collapse.measure(model, IMAGES, step)
+    return collapse.measure(IMAGES, step)
 
 
 def test_health_is_measured_and_nothing_said():
@@ -79,7 +79,7 @@ def test_what_is_just_above_the_limits_is_no_collapse():
 
 
 def test_one_image_alone_says_nothing_of_a_collapse():
-    assert Collapse(Model()).measure(Model(), IMAGES[:1], 1000)[1] == []
+    assert Collapse(Model()).measure(IMAGES[:1], 1000)[1] == []
 
 
 def test_a_model_without_a_game_has_no_accuracies():
@@ -87,7 +87,7 @@ def test_a_model_without_a_game_has_no_accuracies():
     model.logged = ("elbo",)
     collapse = Collapse(model)
     collapse.add({"elbo": -3.0})
-    assert collapse.measure(model, IMAGES, 1000)[1] == []
+    assert collapse.measure(IMAGES, 1000)[1] == []
 
 
 class Saved(tf.Module):
@@ -137,7 +137,7 @@ def test_rollback_goes_on_with_other_draws(tmp_path, monkeypatch):
     """At its first sight at step 4 the model counts as collapsed."""
     seen = []
 
-    def measured(self, model, images, step):
+    def measured(self, images, step):
         seen.append(step)
         return {}, ["all is lost"] if seen.count(4) == 1 and step == 4 else []
 
@@ -160,7 +160,7 @@ def test_rollback_of_an_addons_optimiser_reaches_the_start(tmp_path, monkeypatch
     """At its first sight, at the first evaluation, the model counts as collapsed."""
     seen = []
 
-    def measured(self, model, images, step):
+    def measured(self, images, step):
         seen.append(step)
         return {}, ["all is lost"] if len(seen) == 1 else []
 
@@ -175,7 +175,7 @@ def test_rollback_of_an_addons_optimiser_reaches_the_start(tmp_path, monkeypatch
 def test_a_signal_outlives_the_way_back(tmp_path, monkeypatch):
     """It comes at step 4, where the model counts as collapsed."""
 
-    def measured(self, model, images, step):
+    def measured(self, images, step):
         if step < 4:
             return {}, []
         os.kill(os.getpid(), signal.SIGTERM)
@@ -211,7 +211,7 @@ def collapse_lines(folder):
 def test_a_warning_is_said_everywhere_and_training_goes_on(tmp_path, monkeypatch, said):
     """At step 2 of 4 the model counts as collapsed, by two measures."""
 
-    def measured(self, model, images, step):
+    def measured(self, images, step):
         return {"latent_spread_1": 0.5}, ["all is lost", "none is left"] if step == 2 else []
 
     monkeypatch.setattr(Collapse, "measure", measured)
