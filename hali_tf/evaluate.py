@@ -81,11 +81,10 @@ def main() -> None:
 def _compare(flags):
     from hali_tf.evaluation.comparison import compare
 
-    for flag in flags.get_flags_for_module(_FLAGS):
-        if flag.present and flag.name not in ("compare", "open"):
-            raise UsageError(
-                f"--{flag.name} with --compare, which has no use for it; drop one of the two"
-            )
+    own = [flag.name for flag in flags.get_flags_for_module(_FLAGS)]
+    configuration.refuse_beside(
+        "compare", [name for name in own if name not in ("compare", "open")]
+    )
     page = compare(_list(flags.compare))
     print(f"the comparison: {page}, or report.md beside it")
     if flags.open:

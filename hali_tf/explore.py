@@ -32,11 +32,10 @@ def main() -> None:
     flags = configuration.run_flags(instead="target")
     if flags.target and flags.run_dir:
         raise UsageError(f"--target={flags.target}: expected --run_dir or --target; received both")
-    unused = ("checkpoint", "data_dir", "cache_dir") if flags.target else ("model",)
-    for name in unused:
-        if flags[name].present:
-            of = "target" if flags.target else "run_dir"
-            raise UsageError(f"--{name} with --{of}, which has no use for it; drop one of the two")
+    if flags.target:
+        configuration.refuse_beside("target", ("checkpoint", "data_dir", "cache_dir"))
+    else:
+        configuration.refuse_beside("run_dir", ("model",))
     if not 0 <= flags.port < 65536:
         raise UsageError(f"--port={flags.port}: expected 1 to 65535, or 0 for a free one")
     if importlib.util.find_spec("gradio") is None:

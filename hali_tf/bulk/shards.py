@@ -129,6 +129,7 @@ class Shards:
 
         Raises:
           UserError: there are none.
+          UsageError: what reads them is not installed.
         """
         target = Target(path, "", 0 if not files.is_folder(path) else 1)
         manifest = _read_manifest(target.manifest)
@@ -139,6 +140,7 @@ class Shards:
             }
         except (TypeError, ValueError) as error:
             raise UserError(f"{target.manifest}: arrays: not as written ({error})") from error
+        formats.check_importable(manifest["format"])
         target = Target(path, manifest["format"], manifest["rows_of_a_file"])
         return cls(target, layout, manifest["rows"], manifest["job"])
 
@@ -248,8 +250,6 @@ class Shards:
                     arrays = self._read(first, last, layout)
                     own = slice(max(begin - first, 0), end - first)
                     parts.append({name: array[own] for name, array in arrays.items()})
-        except UsageError:  # what reads them is not installed
-            raise
         except UserError as error:
             raise UserError(f"{error}; the command in {self.target.manifest} makes it") from error
         return joined(parts)

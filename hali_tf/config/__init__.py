@@ -15,6 +15,7 @@ from hali_tf.config.flags import (
     define_flags,
     define_run_flags,
     from_flags,
+    refuse_beside,
     run_flags,
 )
 from hali_tf.config.settings import check
@@ -31,5 +32,6 @@ __all__ = [
     "define_flags",
     "define_run_flags",
     "from_flags",
+    "refuse_beside",
     "run_flags",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from absl import flags
@@ -85,6 +85,15 @@ def run_flags(instead: str = "") -> flags.FlagValues:
         )
     check("checkpoint", flags.FLAGS.checkpoint, {"one_of": ("last", "best")})
     return flags.FLAGS
+
+
+def refuse_beside(other: str, names: Iterable[str]) -> None:
+    """Raises UsageError if one of the flags `names` is given beside `other`, which ignores it."""
+    for name in names:
+        if flags.FLAGS[name].present:
+            raise UsageError(
+                f"--{name} with --{other}, which has no use for it; drop one of the two"
+            )
 
 
 def check_remote() -> None:

@@ -25,7 +25,7 @@ def save_figure(path: str | os.PathLike, figure: Figure) -> None:
         figure.savefig(temporary, format="png", dpi=120)
 
 
-def literal(text: str) -> str:
+def _literal(text: str) -> str:
     """A name from outside as matplotlib shows it: no formula, and not left out of a legend."""
     text = text.replace("$", r"\$")
     return f"\u200b{text}" if text.startswith("_") else text
@@ -35,7 +35,7 @@ def draw_curve(
     axes: Axes, x: Sequence, y: Sequence | np.ndarray, label: str | None, **style: Any
 ) -> None:
     """Draws one curve, its points marked, on a faint grid."""
-    axes.plot(x, y, label=label and literal(label), marker=".", **style)
+    axes.plot(x, y, label=label and _literal(label), marker=".", **style)
     axes.grid(which="both", alpha=0.3)
 
 
@@ -124,7 +124,7 @@ def save_confusion(path: str | os.PathLike, counts: np.ndarray, names: Sequence[
     for row, column in zip(*np.nonzero(counts)):
         axes.text(column, row, counts[row, column], ha="center", va="center", fontsize=8)
     axes.set(xlabel="taken for", ylabel="class")
-    shown = [literal(name) for name in names]
+    shown = [_literal(name) for name in names]
     axes.set_xticks(range(len(names)), shown, rotation=90)
     axes.set_yticks(range(len(names)), shown)
     save_figure(path, figure)

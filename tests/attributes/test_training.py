@@ -78,14 +78,18 @@ def test_stopped_and_gone_on_is_as_never_stopped(tmp_path, monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
-def test_resumed_with_other_images_it_is_refused(tmp_path, monkeypatch):
+def stop_before_it_is_measured(folder, monkeypatch):
     def stop(classifier, split):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "_measure", stop)
         with pytest.raises(KeyboardInterrupt):
-            training.train(config_of(tmp_path, epochs=1), faces(), ENCODER)
+            training.train(config_of(folder, epochs=1), faces(), ENCODER)
+
+
+def test_resumed_with_other_images_it_is_refused(tmp_path, monkeypatch):
+    stop_before_it_is_measured(tmp_path, monkeypatch)
     splits = {name: faces().load(name) for name in ("train", "validation", "test")}
     splits["train"] = Split(splits["train"].images, splits["train"].labels[::-1])
     source = Source("faces", (16, 16, 3), splits.__getitem__, NAMES, multi_label=True)
@@ -97,13 +101,7 @@ def test_resumed_with_other_images_it_is_refused(tmp_path, monkeypatch):
 
 
 def test_stopped_after_its_last_step_it_is_measured_by_the_same_command(tmp_path, monkeypatch):
-    def stop(classifier, split):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "_measure", stop)
-        with pytest.raises(KeyboardInterrupt):
-            training.train(config_of(tmp_path, epochs=1), faces(), ENCODER)
+    stop_before_it_is_measured(tmp_path, monkeypatch)
     card = training.train(config_of(tmp_path, epochs=1), faces(), ENCODER)
     assert card["test"]["images"] == 12 and not (tmp_path / "checkpoints").exists()
 

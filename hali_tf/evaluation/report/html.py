@@ -44,9 +44,13 @@ def write_html(path: str | os.PathLike, text: str) -> None:
     )
     converter.preprocessors.deregister("html_block")
     converter.inlinePatterns.deregister("html")
-    figures, tables = _Figures(os.path.dirname(path)), _Tables()
-    converter.treeprocessors.register(figures, "figures", 0)  # after the inline patterns
-    converter.treeprocessors.register(tables, "tables", 0)
+    processors = {
+        "links": _Links(),
+        "figures": _Figures(os.path.dirname(path)),
+        "tables": _Tables(),
+    }
+    for name, processor in processors.items():
+        converter.treeprocessors.register(processor, name, 0)  # after the inline patterns
     title, _, text = text.partition("\n")
     body = converter.convert(text)
     template = (files(__package__) / "page.html").read_text(encoding="utf-8")
@@ -59,7 +63,7 @@ def write_html(path: str | os.PathLike, text: str) -> None:
 
 
 class _Figures(Treeprocessor):
-    """Embeds images, each in a label whose checkbox makes it large; takes other links away."""
+    """Embeds images, each in a label whose checkbox makes it large."""
 
     def __init__(self, folder):
         super().__init__()
@@ -67,9 +71,6 @@ class _Figures(Treeprocessor):
 
     def run(self, root):
         for parent in list(root.iter()):
-            for link in parent.findall("a"):
-                if not link.get("href", "").startswith(("#", "http://", "https://")):
-                    link.attrib.clear()
             for image in parent.findall("img"):
                 source, title = image.get("src"), image.get("alt")
                 if os.path.basename(source) != source or not source.endswith(".png"):
@@ -80,6 +81,15 @@ class _Figures(Treeprocessor):
                 box = ElementTree.Element("input", type="checkbox")
                 box.set("aria-label", f"Show large: {title}")
                 _wrap(parent, image, "label", before=box)
+
+
+class _Links(Treeprocessor):
+    """Takes the address from a link that leads neither within the page nor to the web."""
+
+    def run(self, root):
+        for link in root.iter("a"):
+            if not link.get("href", "").startswith(("#", "http://", "https://")):
+                link.attrib.clear()
 
 
 class _Tables(Treeprocessor):
