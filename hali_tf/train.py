@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # imports TensorFlow
 
     from hali_tf.data import Source
 
-# What TensorFlow says of files: ResourceExhaustedError is for them and for too little memory.
-_OF_FILES = ("No space left", "Disk quota exceeded", "Too many open files")
+# What TensorFlow says of files, in errors that are of too little memory or of data as well.
+_OF_FILES = ("No space left", "Disk quota exceeded", "Too many open files", "File too large")
 
 
 def main() -> None:

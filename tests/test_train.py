@@ -283,6 +283,10 @@ def test_folder_that_cannot_be_written_is_named(tmp_path):
             "^--run_dir=x: cannot be written .Failed to flush 11 events.; make room",
         ),
         (
+            "logs/events: File too large",
+            "^--run_dir=x: cannot be written .logs/events: File too large.; make room",
+        ),
+        (
             "logs/events: Disk quota exceeded",
             "^--run_dir=x: cannot be written .logs/events: Disk quota exceeded.; make room",
         ),
