@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from hali_tf.data.pipeline import WHOLE, Share, train_batches
-from hali_tf.data.source import SPLITS, Source, Split
+from hali_tf.data.source import Source, Split
 from hali_tf.errors import UserError
 from hali_tf.layers import random
 
@@ -24,14 +24,15 @@ def count_classes(source: Source) -> int:
         )
     if source.label_names is not None:
         return len(source.label_names)
-    if source.load("train").labels is None:
+    train = source.load("train").labels
+    if train is None:
         raise UserError(
             f"--labels_per_class with --data={source.name}: it has no labels; expected "
             "one class per image"
         )
-    # Of all splits: one that was cut from another may have all images of the last class.
-    of_splits = [source.load(split).labels for split in SPLITS]
-    return 1 + max(int(labels.max()) for labels in of_splits if labels is not None)
+    # A split that was cut from the training images may have all those of the last class.
+    others = [source.load(split).labels for split in ("validation", "test")]
+    return 1 + max(int(labels.max()) for labels in (train, *others) if labels is not None)
 
 
 def learned_names(source: Source, classes: int) -> tuple[str, ...]:
