@@ -98,7 +98,7 @@ def test_metrics_have_lines_of_steps_and_of_evaluations(run):
     assert logged[-1]["images_per_second"] > 0
     evaluations = [line for line in lines if "rmse_1" in line]
     assert [line["step"] for line in evaluations] == [2, 4]
-    names = {"rmse_2", "ratio_2", "perceptual_1", "perceptual_2", "perceptual_pairs"}
+    names = {"rmse_2", "ratio_2", "feature_distance_2", "perceptual_2", "perceptual_pairs"}
     assert all(names <= line.keys() for line in evaluations)
 
 
@@ -137,6 +137,7 @@ def test_tensorboard_has_scalars_and_images(run):
         "latents/sigma_2",
         "speed/images_per_second",
         "errors/rmse_1",
+        "errors/feature_distance_pairs",
         "errors/perceptual_2",
         "errors/test_rmse_2",
         "reconstructions",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import keras
@@ -14,7 +15,7 @@ from hali_tf.progress import progress_bar
 
 
 def errors(model: keras.Model, split: Split, bar: bool = False) -> dict[str, float]:
-    """Per-pixel RMSE of the reconstructions, and that of random pairs to compare with.
+    """How far reconstructions are from their images, and random pairs to compare with.
 
     Args:
       model: `Autoencoder` or `Generative`.
@@ -24,19 +25,25 @@ def errors(model: keras.Model, split: Split, bar: bool = False) -> dict[str, flo
     Returns:
       Dict: "rmse_l" for each level l, on the scale [0, 1]; "random_pairs", the RMSE between each
       image and another one (BiGAN's measure, Donahue et al., arXiv 1605.09782); "ratio_l" =
-      rmse_l / random_pairs, left out where all images are equal.
+      rmse_l / random_pairs, left out where all images are equal; "feature_distance_l", the mean
+      `features.distance`, and "feature_distance_pairs", that of the random pairs.
     """
     reconstruct = tf.function(model.reconstruct, reduce_retracing=True)
     levels = range(1, model.num_levels + 1)
-    squares, count = dict.fromkeys(levels, 0.0), 0
+    squares, distances = dict.fromkeys(levels, 0.0), dict.fromkeys([*levels, "pairs"], 0.0)
+    others = iter(partners(len(split.images)))
     for images in progress_bar(batches(split), "reconstruct", disable=not bar):
-        count += int(tf.size(images))
         for l in levels:
-            squares[l] += _squared_error(images.numpy(), reconstruct(images, l).numpy())
+            rebuilt = reconstruct(images, l)
+            squares[l] += _squared_error(images.numpy(), rebuilt.numpy())
+            distances[l] += float(tf.reduce_sum(features.distance(images, rebuilt)))
+        other = split.images[list(itertools.islice(others, len(images)))]
+        distances["pairs"] += float(tf.reduce_sum(features.distance(images, other)))
     pairs = random_pairs(split.images)
-    rmse = {f"rmse_{l}": float(np.sqrt(squares[l] / count)) for l in levels}
+    rmse = {f"rmse_{l}": float(np.sqrt(squares[l] / split.images.size)) for l in levels}
     ratios = {f"ratio_{l}": rmse[f"rmse_{l}"] / pairs for l in levels if pairs}
-    return {**rmse, "random_pairs": pairs, **ratios}
+    looks = {f"feature_distance_{of}": d / len(split.images) for of, d in distances.items()}
+    return {**rmse, "random_pairs": pairs, **ratios, **looks}
 
 
 def partners(count: int, seed: int = 0) -> np.ndarray:

@@ -30,6 +30,18 @@ def test_rmse_is_per_pixel_and_level():
     assert errors["ratio_2"] == pytest.approx(errors["rmse_2"] / errors["random_pairs"])
 
 
+def test_feature_distances_are_means_over_all_images():
+    images = np.random.default_rng(0).integers(0, 200, (130, 16, 16, 1), dtype=np.uint8)
+    errors = measure.errors(Shifts(), Split(images))
+
+    def mean_distance(others):
+        return pytest.approx(features.distance(images, others).numpy().mean(), rel=1e-5)
+
+    assert errors["feature_distance_1"] == mean_distance(images + np.uint8(10))
+    assert errors["feature_distance_2"] == mean_distance(images + np.uint8(20))
+    assert errors["feature_distance_pairs"] == mean_distance(images[measure.partners(130)])
+
+
 def test_random_pairs_by_hand():
     images = np.array([0, 255], np.uint8).reshape(2, 1, 1, 1)
     assert random_pairs(images) == 1.0
