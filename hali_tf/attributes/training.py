@@ -111,7 +111,11 @@ def _load(source):
 
 
 def _build(config, source, encoder, labels):
-    """The classifier with its first weights; an attribute's threshold is its share of `labels`."""
+    """The classifier with its first weights.
+
+    An attribute's threshold is its share of `labels`; 1 and 0 where none and all have it, so that
+    it is decided so of every image.
+    """
     keras.utils.set_random_seed(config.seed)
     shape = source.image_shape
     if encoder:
@@ -119,7 +123,10 @@ def _build(config, source, encoder, labels):
     else:
         trunk = classifiers.VGG16(shape, config.weights, config.frozen_blocks, config.precision)
     names, shares = source.label_names or (), np.mean(np.asarray(labels), axis=0)
-    return classifiers.AttributeClassifier(trunk, names, shape, shares, config.seed, config.degrade)
+    thresholds = np.where(np.isin(shares, (0, 1)), 1 - shares, shares)
+    return classifiers.AttributeClassifier(
+        trunk, names, shape, thresholds, config.seed, config.degrade
+    )
 
 
 def _tidy(config):

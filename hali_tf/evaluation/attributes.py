@@ -32,8 +32,12 @@ agreement, the share of equal decisions, would be far higher for attributes that
 (Goatee, Sideburns). *Kept* is the first of the two shares alone. The classifier takes an attribute
 as present where its probability is above the share of training images that have it. Data is the
 classifier's own accuracy against the labels. Best: for how many attributes a row is the highest of
-the models; ties count for each. Deviations are those of a sample, over attributes; in brackets 95 %
-intervals by the bootstrap over images."""
+the models; ties count for each. The interval of this share reaches from the attributes for which
+the row is ahead of all others to those for which it is not behind one, by paired intervals. An
+attribute that no image has, or all have, by the decisions that count as the truth, has no balanced
+agreement; means leave it out, and intervals the resamples in which that happens. Deviations are
+those of a sample, over attributes; in brackets 95 % intervals by the bootstrap over images, which
+counts images of one person as independent."""
 
 
 class Attributes(Question):
@@ -87,7 +91,7 @@ class Attributes(Question):
                 for label, batch in shown.items():
                     found[reading].setdefault(label, []).append(classifier.decide(batch))
         own, *others = context.subjects
-        seeds = [label for s in others if s.settings == own.settings for label, _ in s.levels()]
+        seeds = [label for s in others if s.flags == own.flags for label, _ in s.levels()]
         readings = {}
         for reading, parts_of in found.items():
             whole = {label: np.concatenate(parts) for label, parts in parts_of.items()}
@@ -116,7 +120,9 @@ class Attributes(Question):
         """Balanced agreement by each classifier."""
         return {
             f"attributes kept, %, by a classifier of {name}": {
-                label: row["balanced"] for label, row in reading["rows"].items()
+                label: row["balanced"]
+                for label, row in reading["rows"].items()
+                if row["balanced"] is not None
             }
             for name, reading in answer["readings"].items()
         }
@@ -140,7 +146,7 @@ class Attributes(Question):
 
 def _findings(reading, role):
     """Of one classifier; `role` is that of `roles`."""
-    if not role:
+    if not role or reading["best_share"]["value"] is None:  # no attribute to judge by
         return {}
 
     def over(own, other):
@@ -179,8 +185,8 @@ def tabulate(
       Dict: "attributes"; "rows" and "differences" of the means of each measure, see
       `tables.measured`, where the row "Data" is the classifier's own accuracy; "summary" of each
       measure without it; "levels", label to measure to the values of the attributes, and
-      "intervals" to theirs; "best_share", of the attributes for which the first label is the
-      highest of all but `seeds`. Per cent.
+      "intervals" to theirs; "best_share", see `_best_share`, of all labels but `seeds`. Per cent;
+      None where `agreement` is not defined.
     """
     on_images = decisions["Data"]
     rows = {label: (on_images, d) for label, d in decisions.items() if label != "Data"}
@@ -190,8 +196,8 @@ def tabulate(
     ends = intervals.bootstrap(values, agreement)
     levels = {
         label: {
-            **{name: point[i, :, m].tolist() for m, name in enumerate(_MEASURES)},
-            "intervals": {name: ends[:, i, :, m].T.tolist() for m, name in enumerate(_MEASURES)},
+            **{name: _defined(point[i, :, m]) for m, name in enumerate(_MEASURES)},
+            "intervals": {name: _intervals(ends[:, i, :, m]) for m, name in enumerate(_MEASURES)},
         }
         for i, label in enumerate(rows)
     }
@@ -200,10 +206,10 @@ def tabulate(
     return {
         "attributes": list(names),
         **tables.measured(
-            list(rows), values, lambda means: agreement(means).mean(axis=-2), _MEASURES
+            list(rows), values, lambda means: _mean(agreement(means), axis=-2), _MEASURES
         ),
         "summary": {
-            name: scores.summary({label: levels[label][name] for label in models})
+            name: scores.summary({label: _known(levels[label][name]) for label in models})
             for name in _MEASURES
         },
         "levels": levels,
@@ -211,21 +217,50 @@ def tabulate(
     }
 
 
+def _mean(values, axis):
+    """The mean without NaN; NaN where there is nothing else."""
+    known = np.isfinite(values)
+    return tables.divided(np.where(known, values, 0.0).sum(axis), known.sum(axis).astype(float))
+
+
+def _defined(values):
+    """As lists, None for NaN."""
+    return np.where(np.isnan(values), None, values).tolist()
+
+
+def _intervals(ends):
+    """[2, A] as a list over attributes, None for NaN."""
+    return [None if np.isnan(pair).any() else pair.tolist() for pair in ends.T]
+
+
+def _known(values):
+    return [value for value in values if value is not None]
+
+
 def _best_share(values):
     """For which share of the attributes the first row's balanced agreement is the highest.
 
+    A bootstrap of the share itself would be biased: the highest of several rows with noise is
+    often another one. So each attribute has an interval of how far the first row is behind.
+
     Args:
       values: the recalls of each image, of one row or more.
+
+    Returns:
+      Dict: "value"; "interval", the share for which the interval says that the first row is the
+      highest, and that for which it does not say that another one is. None without attributes.
     """
 
-    def share(means):
+    def behind(means):
         balanced = agreement(means)[..., 0]
-        return np.mean(balanced[..., 0, :] == balanced.max(axis=-2), axis=-1)
+        return balanced.max(axis=-2) - balanced[..., 0, :]
 
-    return {
-        "value": float(share(values.mean(axis=0))),
-        "interval": intervals.bootstrap(values, share).tolist(),
-    }
+    point = behind(values.mean(axis=0))
+    low, high = intervals.bootstrap(values, behind)[:, np.isfinite(point)]
+    if not len(low):
+        return {"value": None, "interval": None}
+    interval = [float(np.mean(high <= 0)), float(np.mean(~(low > 0)))]
+    return {"value": float(np.mean(point[np.isfinite(point)] == 0)), "interval": interval}
 
 
 def agreement(means: np.ndarray) -> np.ndarray:
@@ -235,18 +270,18 @@ def agreement(means: np.ndarray) -> np.ndarray:
       means: float64 [..., 2, 2, A], over `scores.recalls`.
 
     Returns:
-      Per cent, float64 [..., A, 3]: "balanced", "plain", "kept"; the last is 100 for an attribute
-      that the classifier finds on no image.
+      Per cent, float64 [..., A, 3]: "balanced", "plain", "kept". NaN are "balanced" where all
+      decisions of the first set are equal, and "kept" where they say that no image has it.
     """
-    found, present = means[..., 1, :, :], means[..., 0, 1, :]
-    kept = np.divide(found[..., 1, :], present, out=np.ones_like(present), where=present > 0)
-    plain = 100 * found.sum(axis=-2)
-    return np.stack([scores.balanced(means), plain, 100 * kept], axis=-1)
+    occurs, found = means[..., 0, :, :], means[..., 1, :, :]
+    recall = tables.divided(found, occurs)
+    plain = found.sum(axis=-2)
+    return 100 * np.stack([recall.mean(axis=-2), plain, recall[..., 1, :]], axis=-1)
 
 
 def _in_words(name, reading):
     return f"by a classifier of {name} " + ", ".join(
-        f"{label} {markdown.cell(reading['rows'][label], 'balanced', '.1f')} %"
+        f"{label} {markdown.cell(reading['rows'][label], 'balanced', '.1f') or '–'} %"
         for label in reading["levels"]
         if label != "Data"
     )
@@ -287,7 +322,7 @@ def _summary(reading, paper):
         if label in reading["rows"]:
             row = reading["rows"][label]
             balanced = reading["summary"]["balanced"].get(label) or scores.mean_and_std(
-                reading["levels"][label]["balanced"]
+                _known(reading["levels"][label]["balanced"])
             )
             means = [markdown.cell(row, measure, ".1f") for measure in _MEASURES]
             kept = means[2] if label != "Data" else None
@@ -308,6 +343,7 @@ def _by_attribute(reading, measure, paper):
         for label, values in columns.items():
             ends = values["intervals"][measure][i]
             of_paper = f" ({paper[label][name]})" if label in paper else ""
-            row.append(f"{markdown.with_interval(values[measure][i], ends, '.1f')}{of_paper}")
+            ours = markdown.with_interval(values[measure][i], ends, ".1f")
+            row.append(f"{ours or '–'}{of_paper}")
         rows.append(row)
     return markdown.table(["", *columns], rows)

@@ -50,9 +50,14 @@ class Subject:
         return _slug(self.name)
 
     @property
+    def flags(self) -> dict[str, Any]:
+        """The flags that make the weights, but for the seed."""
+        return {**self.config.hyperparameters(), "seed": None}
+
+    @property
     def settings(self) -> dict[str, Any]:
         """All that makes the weights but the seed: flags and step."""
-        return {**self.config.hyperparameters(), "seed": None, "step": self.step}
+        return {**self.flags, "step": self.step}
 
     def levels(self) -> list[tuple[str, int]]:
         """(label, l) of each level: ("HALI z_1", 1), ...; plain "ALI" where there is one only."""

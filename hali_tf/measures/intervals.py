@@ -30,7 +30,8 @@ def bootstrap(
       seed: of the draws.
 
     Returns:
-      float64 [2, *results]: the lower and the upper ends; NaN for a single image.
+      float64 [2, *results]: the lower and the upper ends; NaN for a single image. Resamples for
+      which a result is NaN are left out of its ends.
     """
     count = len(values)
     flat = np.reshape(values, [count, -1]).astype(np.float64)
@@ -45,7 +46,10 @@ def bootstrap(
     if count == 1:
         return np.full([2, *all_results.shape[1:]], np.nan)
     reach = t.ppf(_PERCENTILES[1] / 100, count - 1) * np.sqrt(count / (count - 1))
-    return np.percentile(all_results, 100 * norm.cdf([-reach, reach]), axis=0)
+    undefined = np.isnan(all_results).all(axis=0)
+    known = np.where(undefined, 0.0, all_results)
+    ends = np.nanpercentile(known, 100 * norm.cdf([-reach, reach]), axis=0)
+    return np.where(undefined, np.nan, ends)
 
 
 def of_mean(values: Sequence[float]) -> list[float] | None:

@@ -52,8 +52,8 @@ def summary(columns: Mapping[str, Sequence[float]]) -> dict[str, dict]:
       columns: name to one value per row.
 
     Returns:
-      Name to dict: "mean", "std" (of a sample; None of a single row), "best" (in how many rows it
-      is the highest; ties count for each).
+      Name to dict: "mean" (None without rows), "std" (of a sample; None of a single row), "best"
+      (in how many rows it is the highest; ties count for each).
     """
     highest = np.max(list(columns.values()), axis=0)
     return {
@@ -65,4 +65,4 @@ def summary(columns: Mapping[str, Sequence[float]]) -> dict[str, dict]:
 def mean_and_std(values: Sequence[float]) -> dict[str, float | None]:
     """As in `summary`."""
     std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {"mean": float(np.mean(values)), "std": std}
+    return {"mean": float(np.mean(values)) if len(values) else None, "std": std}

@@ -1,5 +1,6 @@
 """Training: what it learns, its folder, stops, and the features of frozen blocks."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -33,6 +34,21 @@ def test_it_learns_and_what_is_told_of_it_is_so(trained):
     assert min(plain[:2]) > 90
     assert card["validation"]["images"] == card["test"]["images"] == 12
     assert card["attributes"] == list(NAMES)
+
+
+def test_an_attribute_that_all_training_images_have_or_none_is_decided_so(tmp_path):
+    source = faces()
+
+    def load(name):
+        split = source.load(name)
+        labels = split.labels.copy()
+        if name == "train":
+            labels[:, 1], labels[:, 2] = 1, 0
+        return Split(split.images, labels)
+
+    training.train(config_of(tmp_path, epochs=1), dataclasses.replace(source, loader=load), ENCODER)
+    found = folders.load(tmp_path).decide(source.load("validation").images)
+    assert found[:, 1].all() and not found[:, 2].any()
 
 
 def test_a_trained_one_is_left_as_it_is(trained):
