@@ -43,7 +43,7 @@ class Reader:
     def sample(self, seeds):
         raise NotImplementedError  # nobody asks for it, nor for these
 
-    reconstruct = decode_latents = lambda self, _, level: None
+    reconstruct = decode_latents = lambda self, *_, **__: None
 
 
 def split_of(read, own):
@@ -132,8 +132,9 @@ def test_answer_and_report(context):
             assert min(picture.size) > 5
 
 
-def run_of(errors, settings="HALI", **flags):
+def run_of(errors, settings="HALI", seed=None, **flags):
     return {
+        "seed": errors if seed is None else seed,
         "settings": settings,
         "configuration": {"label_weight": 1, "width": 1.0, "seed": None, **flags},
         "labels": 100,
@@ -154,6 +155,13 @@ def test_runs_that_differ_in_the_seed_alone_are_one_row_with_a_deviation():
     assert finding.figure == "80 of 3 runs, and 79.5 of GSSLTRABG"
     assert finding.verdict == "undecided"
     assert finding.interval == pytest.approx([79.5 - 104.84, 79.5 - 55.16], abs=0.01)
+
+
+def test_a_second_training_with_one_seed_counts_once():
+    once = {"runs": [run_of(75, seed=0)], "images": 10000, "published": True}
+    twice = {**once, "runs": [run_of(75, seed=0), run_of(75, seed=0)]}
+    assert Labels().findings(twice) == Labels().findings(once)
+    assert labels._rows(twice) == labels._rows(once)
 
 
 def test_runs_of_other_flags_are_other_rows_whatever_the_words_say():
