@@ -2,8 +2,8 @@
 
   python scripts/attribute_tables.py --evaluation=runs/faces/seed_0/evaluation
 
-The numbers are those of the evaluation's attributes.json (by its first classifier), innovation.json
-and representation.json, in per cent, and beside them the published ones.
+The numbers are those of the evaluation's attributes.json and innovation.json (by their first
+classifier) and representation.json, in per cent, and beside them the published ones.
 """
 
 from __future__ import annotations
@@ -53,8 +53,7 @@ def main() -> None:
     answers = {
         name: _answer(evaluation, name) for name in ("attributes", "innovation", "representation")
     }
-    rows = answers["innovation"]["labels"].values()
-    if not rows or not all("changed_along_axis" in row for row in rows):
+    if not answers["innovation"].get("readings"):
         raise UserError(
             f"--evaluation={evaluation}: innovation.json is of an older version or without a "
             "classifier; run hali_tf.evaluate with --attribute_classifier first"
@@ -67,7 +66,10 @@ def main() -> None:
 
 def _answer(evaluation, name):
     path = os.path.join(evaluation, f"{name}.json")
-    content = files.read_json(path)
+    try:
+        content = files.read_json(path)
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error}); run hali_tf.evaluate again") from error
     if content is None:
         raise UserError(
             f"--evaluation={evaluation}: there is no {name}.json; run hali_tf.evaluate with "
@@ -86,7 +88,10 @@ def tables(answers: Mapping[str, Any]) -> dict[str, dict[str, Sequence]]:
     reading = next(iter(attributes["readings"].values()))
     kept = {label: reading["levels"][label] for label in ["Data", *reading["levels"]]}
     found = {label: row["balanced"] for label, row in representation["rows"].items()}
-    entries = answers["innovation"]["labels"]
+    first = next(iter(answers["innovation"]["readings"].values()))["labels"]
+    entries = {
+        name: {**row, **first[name]} for name, row in answers["innovation"]["labels"].items()
+    }
     return {
         "attributes_balanced": {
             **_named(reading["attributes"]),
@@ -117,7 +122,8 @@ def _named(attributes):
 
 
 def _tenths(values):
-    return [f"{value:.1f}" for value in values]
+    """Empty where a number is not defined."""
+    return ["" if value is None else f"{value:.1f}" for value in values]
 
 
 def _published(paper, attributes):

@@ -22,19 +22,25 @@ ANSWERS = {
     },
     "innovation": {
         "labels": {
-            name: {
-                "entry": entry,
-                "correlation": -0.25,
-                "correlation_validation": 0.125,
-                "changed": 0.2,
-                "changed_by_other_entries": 0.131,
-                "others_changed": 3.96,
-                "changed_along_axis": 0.6,
-                "changed_along_other_axes": 0.31,
-                "changed_along_random_axes": 0.1,
-            }
+            name: {"entry": entry, "correlation": -0.25, "correlation_validation": 0.125}
             for name, entry in zip(NAMES, (5, 60))
-        }
+        },
+        "readings": {
+            "clean images": {
+                "labels": {
+                    name: {
+                        "changed": 0.2,
+                        "changed_by_other_entries": 0.131,
+                        "others_changed": 3.96,
+                        "changed_along_axis": 0.6,
+                        "changed_along_other_axes": 0.31,
+                        "changed_along_random_axes": 0.1,
+                    }
+                    for name in NAMES
+                }
+            },
+            "clean and degraded images": {},
+        },
     },
     "representation": {"attributes": NAMES, "rows": {"HALI z_1": {"balanced": [60.0, 61.26]}}},
 }

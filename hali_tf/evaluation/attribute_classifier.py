@@ -35,11 +35,6 @@ def load_all(context: Context) -> dict[str, classifiers.AttributeClassifier]:
     return found
 
 
-def load(context: Context) -> classifiers.AttributeClassifier:
-    """The first classifier of the evaluation; raises as `load_all`."""
-    return next(iter(load_all(context).values()))
-
-
 def inputs(context: Context) -> dict[str, Any]:
     """Which classifiers there are and when they were made, for `Question.inputs`.
 

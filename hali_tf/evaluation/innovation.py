@@ -6,9 +6,11 @@ encoded z_1, which changes as the decoded one did and keeps all that z_2 does no
 is decoded to an image. Where there are more than two levels, z_2 is read as the top one.
 
 With labels, the entry of each attribute or class is the one of the highest correlation on training
-images, and its axis leads from the mean z_2 of images without it to that of images with it. With an
-attribute classifier, its decisions before the change (on the reconstruction from z_1) and after it
-tell whether the attribute changes in the direction of that correlation, and how many others change.
+images, and its axis leads from the mean z_2 of images without it to that of images with it. The
+label y at the end of z_2 of a run that learns from labels is neither an entry nor a part of an
+axis. The decisions of attribute classifiers before the change (on the reconstruction from z_1) and
+after it tell whether the attribute changes in the direction of that correlation, and how many
+others change.
 """
 
 from __future__ import annotations
@@ -70,26 +72,34 @@ class Innovation(Question):
         return None
 
     def inputs(self, context: Context) -> dict:
-        """Which attribute classifier there is and when it was made."""
+        """Which attribute classifiers there are and when they were made."""
         return attribute_classifier.inputs(context)
 
     def answer(self, context: Context) -> dict:
-        """Entry and axis of each label, what the classifier says; strips of validation images."""
+        """Entry and axis of each label, what classifiers say; strips of validation images.
+
+        Raises:
+          UserError: a classifier cannot be used.
+        """
         coder, held_out = context.subject.coder, context.split("validation")
         held_out = held_out.part(_MEASURED if held_out.labels is None else _CORRELATED)
         images = held_out.images
         zs = coder.encode(images)
-        result = {"scalars": SCALARS.tolist(), "labels": {}}
+        result = {"scalars": SCALARS.tolist(), "labels": {}, "readings": {}}
         by_entry = np.eye(zs[-1].shape[-1], dtype=np.float32)
         if held_out.labels is None:
-            components = progress_bar(range(len(by_entry)), "innovate")
-            spectra = traversal.effects(coder, zs[-1], coder.num_levels, components)
+            top = coder.num_levels
+            components = progress_bar(traversal.components_of(context.subject, top), "innovate")
+            spectra = traversal.effects(coder, zs[-1], top, components)
             shown = {"": {f"entry {k}": by_entry[k] for k in by_strength(spectra)[:_SHOWN_LABELS]}}
         else:
             result["labels"], towards = _correlations(context, coder, zs[-1], held_out.labels)
             if context.source.multi_label and context.classifier_dirs:
                 few = held_out.draw(_MEASURED)
-                _measure(context, coder, [z[few] for z in zs], towards, result)
+                result["measured"] = {"images": len(few), "scalar": axes.FLIP}
+                result["readings"] = _measure(
+                    context, [z[few] for z in zs], towards, result["labels"]
+                )
             names = list(names_of_entries(result["labels"]).items())[:_SHOWN_LABELS]
             shown = {
                 "": {f"{name}\nz_2[{k}]": by_entry[k] for k, name in names},
@@ -119,80 +129,105 @@ class Innovation(Question):
         return markdown.page(_result(answer), *figure, *_table(answer), *_axes(answer))
 
     def findings(self, answer: dict) -> dict[str, Finding]:
-        """By the difference of the shares, mean over the attributes."""
-        measured = answer.get("measured")
-        if not measured or measured["changed_by_other_entries"] is None:
+        """By the difference of the shares, mean over the attributes.
+
+        Of every classifier's decisions; the interval reaches over those of all of them.
+        """
+        means = {name: reading["mean"] for name, reading in answer["readings"].items()}
+        if not means or any(mean["difference"] is None for mean in means.values()):
             return {}
-        figure = f"{measured['changed']:.0%} and {measured['changed_by_other_entries']:.0%}"
-        return {"control": above(figure, measured["intervals"]["difference"])}
+        figures = (
+            f"{name}: {mean['changed']:.0%} and {mean['changed_by_other_entries']:.0%}"
+            for name, mean in means.items()
+        )
+        lows, highs = zip(*(mean["intervals"]["difference"] for mean in means.values()))
+        return {"control": above("; ".join(figures), [min(lows), max(highs)])}
 
 
 def _result(answer):
     """The first paragraph of the report of labelled data."""
-    labels, measured = answer["labels"], answer.get("measured")
+    labels = answer["labels"]
     best = max(labels, key=lambda name: abs(labels[name]["correlation_validation"]))
-    words = (
+    words = [
         f"The label that a single entry of z_2 tells best is {markdown.plain(best)}, with a "
         f"correlation of {labels[best]['correlation_validation']:+.2f} on validation images."
-    )
-    if not measured:
-        return words
-    others = ""
-    if measured["changed_by_other_entries"] is not None:  # where labels have different ones
-        others = f", the entry of another label for {_cell(measured, 'changed_by_other_entries')}"
-    return (
-        f"{words} Multiplying the entry of a label by {measured['scalar']:g} changes the "
-        f"classifier's decision on it in the entry's direction for {_cell(measured, 'changed')} of "
-        f"the images that can change so{others}; on average {_cell(measured, 'others_changed')} "
-        "of the other decisions change as well. The same along the axis of a label in z_2: "
-        f"{_cell(measured, 'changed_along_axis')}, along random axes "
-        f"{_cell(measured, 'changed_along_random_axes')}."
-    )
+    ]
+    for name, reading in answer["readings"].items():
+        mean, others = reading["mean"], ""
+        if mean["changed_by_other_entries"] is not None:  # where labels have different ones
+            others = f", the entry of another label for {_cell(mean, 'changed_by_other_entries')}"
+        words.append(
+            f"By a classifier of {name}: multiplying the entry of a label by "
+            f"{answer['measured']['scalar']:g} changes the decision on it in the entry's direction "
+            f"for {_cell(mean, 'changed')} of the images that can change so{others}; on average "
+            f"{_cell(mean, 'others_changed')} of the other decisions change as well. The same "
+            f"along the axis of a label in z_2: {_cell(mean, 'changed_along_axis')}, along random "
+            f"axes {_cell(mean, 'changed_along_random_axes')}."
+        )
+    return " ".join(words)
 
 
 def _table(answer):
-    """How to read the table, and the table."""
+    """How to read the tables of entries, and the tables."""
     method = (
         "For each label, the entry of the highest correlation on training images, and that "
-        "correlation on validation images."
+        "correlation on validation images. The label y at the end of z_2 of a run that learned "
+        "from labels is left out."
     )
-    head = ["label", "entry", "correlation, training", "validation"]
-    measures = axes.OF_ENTRIES if "measured" in answer else ()
-    if measures:
+    if answer["readings"]:
         method = f"{method} {_HOW_MEASURED.format(**answer['measured'])}"
-        head += ["changed", "by other entries", "others"]
-    rows = [
-        [
-            markdown.plain(name),
+    rows = {
+        name: [
             str(row["entry"]),
             f"{row['correlation']:+.3f}",
             markdown.with_interval(
                 row["correlation_validation"], row["correlation_interval"], "+.3f"
             ),
-            *(_cell(row, measure) for measure in measures),
         ]
         for name, row in answer["labels"].items()
-    ]
-    return method, markdown.table(head, rows)
+    }
+    head = ["label", "entry", "correlation, training", "validation"]
+    measured = dict(zip(axes.OF_ENTRIES, ("changed", "by other entries", "others")))
+    return method, *_by_reading(answer, head, rows, measured)
 
 
 def _axes(answer):
-    """The same for the axis of each label: how to read the table, the strips, and the table."""
-    method, head = _OF_AXES, ["label", "correlation, validation"]
-    measures = axes.OF_AXES if "measured" in answer else ()
-    if measures:
+    """The same for the axis of each label: how to read the tables, the strips, and the tables."""
+    method = _OF_AXES
+    if answer["readings"]:
         method = f"{method} {_HOW_AXES_MEASURED.format(random=axes.RANDOM)}"
-        head += ["changed", "along other axes", "others", "along random axes"]
-    rows = [
-        [
-            markdown.plain(name),
-            markdown.with_interval(row["axis_correlation"], row["axis_interval"], "+.3f"),
-            *(_cell(row, measure) for measure in measures),
-        ]
+    rows = {
+        name: [markdown.with_interval(row["axis_correlation"], row["axis_interval"], "+.3f")]
         for name, row in answer["labels"].items()
-    ]
+    }
+    names = ("changed", "along other axes", "others", "along random axes")
+    tables = _by_reading(
+        answer, ["label", "correlation, validation"], rows, dict(zip(axes.OF_AXES, names))
+    )
     strips_of_axes = [_SHOWN_AXES, "![innovations along axes](innovation_axes.png)"]
-    return method, *(strips_of_axes if answer["axes_shown"] else []), markdown.table(head, rows)
+    return method, *(strips_of_axes if answer["axes_shown"] else []), *tables
+
+
+def _by_reading(answer, head, rows, measured):
+    """Yields a table for each classifier, below its name; one table where there is none.
+
+    Args:
+      answer: with labels.
+      head: headings of the columns that do not depend on a classifier.
+      rows: label to the cells of these columns but the first.
+      measured: each measure that depends on it to the heading of its column.
+    """
+    if not answer["readings"]:
+        yield markdown.table(head, ([markdown.plain(name), *row] for name, row in rows.items()))
+    for reading, found in answer["readings"].items():
+        yield f"By a classifier of {reading}:"
+        yield markdown.table(
+            [*head, *measured.values()],
+            (
+                [markdown.plain(name), *row, *(_cell(found["labels"][name], m) for m in measured)]
+                for name, row in rows.items()
+            ),
+        )
 
 
 def _cell(row, measure):
@@ -238,10 +273,9 @@ def _correlations(context, coder, z_validation, validation_labels):
         validation_labels = validation_labels[:, np.newaxis] == classes
     on_training = all_pairs(z, train_labels)
     towards = on_training * z.std(axis=0)  # in proportion to the difference of the two means
-    y = context.subject.config.labels
-    if y.per_class:
-        towards[:, -y.classes :] = 0  # z_L ends with y, which is not of the prior's Gaussian
-    entries = np.argmax(np.abs(on_training), axis=1)
+    count = len(traversal.components_of(context.subject, context.subject.coder.num_levels))
+    towards[:, count:] = 0  # y, which is not of the prior's Gaussian
+    entries = np.argmax(np.abs(on_training[:, :count]), axis=1)
     on_validation, ends = of_columns(z_validation[:, entries], validation_labels)
     along_axis, axis_ends = of_columns(z_validation @ towards.T, validation_labels)
     labels = {
@@ -280,16 +314,13 @@ def names_of_entries(labels: dict[str, dict]) -> dict[int, str]:
     return names
 
 
-def _measure(context, coder, zs, towards, result):
-    """Adds what the classifier says to the rows of the labels, and the means."""
-    rows = list(result["labels"].values())
-    *of_labels, mean = axes.measure(
-        coder,
-        zs,
-        towards,
-        [row["entry"] for row in rows],
-        attribute_classifier.load(context).decide,
-    )
-    for row, measured in zip(rows, of_labels):
-        row.update(measured)
-    result["measured"] = {"images": len(zs[0]), "scalar": axes.FLIP, **mean}
+def _measure(context, zs, towards, labels):
+    """What each classifier says: its name to `axes.MEASURES` of the labels, and to their mean."""
+    entries = [row["entry"] for row in labels.values()]
+    readings = {}
+    for reading, classifier in attribute_classifier.load_all(context).items():
+        *of_labels, mean = axes.measure(
+            context.subject.coder, zs, towards, entries, classifier.decide
+        )
+        readings[reading] = {"labels": dict(zip(labels, of_labels)), "mean": mean}
+    return readings

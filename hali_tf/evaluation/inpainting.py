@@ -7,6 +7,8 @@ predict the missing portions from the higher level reconstructions followed by i
 lower level reconstructions"; the paper gives no number of rounds). An evaluation chooses the rounds
 of each model and mask on validation images, since more are not better: rounds of level 1 multiply
 its errors, as nothing else determines the missing part. A baseline of one level has rounds of that.
+A level that does harm is not chosen, which hides the harm. So whether lower levels help is told by
+a second schedule, with a round of each of them at least.
 """
 
 from __future__ import annotations
@@ -38,6 +40,10 @@ RMSE of the missing pixels on the scale [0, 1], over {images:,} test images, wit
 the bootstrap over images. The naive fill is the mean colour of an image's known pixels; the rounds
 start from it. How many rounds each level has, 0 to {most}, and at least one of the top level, was
 chosen on {chosen_on} validation images, level by level, for each model and mask: {schedules}."""
+_HOW_LEVELS_ARE_JUDGED = """\
+A lower level that does harm has no rounds in the row "{own}", which therefore cannot show the harm.
+Whether lower levels help is judged by the row "{every}", which has at least one round of each of
+them and is chosen in the same way otherwise, against "{alone}"."""
 
 
 class Inpainting(Question):
@@ -99,18 +105,21 @@ class Inpainting(Question):
         for name, table in masks.items():
             missing = f"{table['missing']:.0%}" if "missing" in table else None
             rows.append([name, missing, *(_cell(table["rows"][label]) for label in labels)])
-        own = next(iter(answer["labels"]))
+        own, levels = next(iter(answer["labels"].items()))
         results = "; ".join(
             f"{name} {_cell(table['rows'][own])}, of the naive fill {_cell(table['rows'][_NAIVE])}"
             for name, table in masks.items()
         )
         schedules = "; ".join(
-            f"{name}: {', '.join(f'{s} {_in_words(levels)}' for s, levels in of.items())}"
+            f"{name}: {', '.join(f'{row} ({_in_words(chosen)})' for row, chosen in of.items())}"
             for name, of in ((name, table["schedule"]) for name, table in answer["masks"].items())
         )
+        alone, every = _rows_of_levels(own, len(levels))
+        judged = _HOW_LEVELS_ARE_JUDGED.format(own=own, alone=alone, every=every)
         return markdown.page(
             f"RMSE of the missing pixels: {results}.",
             _METHOD.format(most=_MOST, schedules=schedules, **answer),
+            judged if len(levels) > 1 else "",
             markdown.table(["mask", "missing", *labels], rows),
             "![error by round](inpainting.png)",
             *(f"![{name}]({_picture(name)})" for name in answer["masks"]),
@@ -121,13 +130,12 @@ class Inpainting(Question):
         role = roles(answer["labels"])
         if not role:
             return {}
-        own = next(iter(answer["labels"]))
-        naive, top = (label for label in answer["mean"]["rows"] if label not in answer["labels"])
-        pairs = {"naive": naive, "levels": top}
-        pairs.update({kind: role[kind] for kind in ("ALI", "VAE") if kind in role})
+        own, levels = next(iter(answer["labels"].items()))
+        alone, every = _rows_of_levels(own, len(levels))
+        pairs = {"naive": (own, _NAIVE), "levels": (every, alone)}
+        pairs.update({kind: (own, role[kind]) for kind in ("ALI", "VAE") if kind in role})
         return {
-            key: compared(answer["mean"], own, other, "rmse", sign=-1)
-            for key, other in pairs.items()
+            key: compared(answer["mean"], *pair, "rmse", sign=-1) for key, pair in pairs.items()
         }
 
 
@@ -145,7 +153,12 @@ def _of_mask(context, choosing, images, name, mask):
         curves[subject.name] = np.sqrt(errors.mean(axis=1)).tolist()
         squares.setdefault(_NAIVE, errors[0])
         if subject is context.subject:
-            squares[f"{subject.name}, level {top} alone"] = errors[levels.count(top)]
+            alone, every = _rows_of_levels(subject.name, top)
+            squares[alone] = errors[levels.count(top)]
+            if top > 1:
+                schedules[every], squares[every] = _with_every_level(
+                    subject.coder, choosing, images, mask, levels, rounds
+                )
         squares[subject.name] = errors[-1]
         shown[subject.name] = rounds[0][:, :_SHOWN]
     drawn = _comparison(images[:_SHOWN], mask, shown, schedules[context.subject.name])
@@ -157,6 +170,27 @@ def _of_mask(context, choosing, images, name, mask):
         "curves": curves,
         **_table(list(squares), values[..., np.newaxis]),
     }, values
+
+
+def _rows_of_levels(name, top):
+    """Labels of the rows of a model's top level alone, and of at least one round of each level."""
+    return f"{name}, level {top} alone", f"{name}, every level"
+
+
+def _with_every_level(coder, choosing, images, mask, levels, rounds):
+    """(the schedule with at least one round of every level, squared errors [N] after it).
+
+    `levels` is the schedule of the model's own row, and `rounds` are its images, of a batch each:
+    the rounds of the top level are those of this schedule too.
+    """
+    top = levels.count(coder.num_levels)
+    every = choose(coder, choosing, mask, least=1, begun=levels[:top])
+    shared = len(levels) if every == levels else top
+    squares = []
+    for part, known in zip(gen_batches(len(images), _BATCH), rounds):
+        *_, last = rounds_of(coder, known[shared], mask, every[shared:])
+        squares.append(_squares(images[part], last[np.newaxis], mask)[0])
+    return every, np.concatenate(squares)
 
 
 def _table(labels, values):
@@ -212,23 +246,27 @@ def schedule(num_levels: int) -> list[int]:
     return [level for level in range(num_levels, 0, -1) for _ in range(2)]
 
 
-def choose(coder: Coder, images: np.ndarray, mask: np.ndarray) -> list[int]:
+def choose(
+    coder: Coder, images: np.ndarray, mask: np.ndarray, least: int = 0, begun: Sequence[int] = ()
+) -> list[int]:
     """The level of each round, by the error on images whose missing part is known.
 
-    From the top level down, each has as many rounds as bring the error of its rounds down most: 0
+    From the top level down, each has as many rounds as bring the error of its rounds down most: up
     to 6, and at least one of the top level.
 
     Args:
       coder: of the model.
       images: uint8 [N, H, W, C].
       mask: bool [H, W], True where a pixel is missing.
+      least: how many rounds each level below the top has at least, 0 to 6.
+      begun: the rounds of the upper levels, where they were chosen before.
     """
-    levels: list[int] = []
-    filled = naive_fill(images, mask)
-    for level in range(coder.num_levels, 0, -1):
+    levels = list(begun)
+    filled = inpaint(coder, images, mask, levels)[-1]
+    for level in range(min(levels, default=coder.num_levels + 1) - 1, 0, -1):
         rounds = list(rounds_of(coder, filled, mask, [level] * _MOST))
         errors = [rmse(images, after, mask) for after in rounds]
-        first = 1 if not levels else 0
+        first = least if levels else 1
         best = first + int(np.argmin(errors[first:]))
         levels, filled = levels + [level] * best, rounds[best]
     return levels

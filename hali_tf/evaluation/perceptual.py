@@ -22,11 +22,14 @@ from hali_tf.measures.perceptual import distances_of_images, has_discriminator
 from hali_tf.runs import metrics_file
 
 _FALLING = -0.5  # Spearman's rho of distance and step, at most
+_CHANCE = 0.025  # p of the one-sided test of rho, below this
 _FEWEST = 5  # evaluations during training that are needed to judge a course
 _CRITERION = (
     f"A level's distance falls if its rank correlation with the step (Spearman's rho) is at most "
-    f"{_FALLING} and the last value is below the first. A level stays below the next one if it is "
-    f"at every evaluation. Fewer than {_FEWEST} evaluations decide nothing."
+    f"{_FALLING}, the last value is below the first, and p, the probability of as low a rho in a "
+    f"random order of the values, is below {_CHANCE}. Where p alone is not, the fall may be "
+    "chance, and nothing is decided. A level stays below the next one if it is at every "
+    f"evaluation. Fewer than {_FEWEST} evaluations decide nothing."
 )
 _METHOD = """\
 On {images:,} validation images at step {step:,}. The course is that of the evaluations during
@@ -34,6 +37,7 @@ training, on fewer of them and in the precision of the run. f is the embedding o
 with its own encodings, without noise and dropout. The ratio to random pairs, which the paper does
 not have, is not affected by the scale of f, which changes as the discriminator learns. In brackets
 95 % intervals by the bootstrap over images."""
+_FALLS = {True: "falls", False: "does not fall", None: "may fall"}
 _PAIRS = "random pairs"
 
 
@@ -142,14 +146,23 @@ def _with_ratio(means):
 
 def _falls(falls):
     """The finding on the claim that all levels of `falls` fall, by its criterion."""
-    if any(claim["holds"] is None for claim in falls.values()):
+    if not all("first" in claim for claim in falls.values()):
         return Finding("too few evaluations during training", None, "undecided")
-    figures = [
-        f"{claim['first']:.3g} to {claim['last']:.3g}, rho {claim['spearman']:.2f}"
-        for claim in falls.values()
-    ]
-    holds = all(claim["holds"] for claim in falls.values())
-    return Finding("; ".join(figures), None, "holds" if holds else "does not hold")
+    all_hold = [claim["holds"] for claim in falls.values()]
+    verdict = "does not hold" if False in all_hold else "undecided" if None in all_hold else "holds"
+    return Finding("; ".join(map(_course_in_words, falls.values())), None, verdict)
+
+
+def _course_in_words(claim):
+    return "{first:.3g} to {last:.3g}, rho {spearman:.2f}, p {p:.2g}".format(**claim)
+
+
+def _trend(steps, values):
+    """Spearman's rho, and p of one as low as this in a random order; 0 and 1 of a constant."""
+    if len(set(values)) == 1:
+        return 0.0, 1.0
+    found = spearmanr(steps, values, alternative="less")
+    return float(found.statistic), float(found.pvalue)
 
 
 def claims(steps: Sequence[int], courses: Mapping[str, Sequence[float]]) -> dict[str, Any]:
@@ -160,8 +173,9 @@ def claims(steps: Sequence[int], courses: Mapping[str, Sequence[float]]) -> dict
       courses: name of each level, from the lowest up, to the values at those steps.
 
     Returns:
-      Dict with "falls", {level: {"spearman", "first", "last", "holds"}}, and "below_next",
-      {level: {"share" of evaluations, "holds"}}. "holds" is None where nothing can be said.
+      Dict with "falls", {level: {"spearman", "p", "first", "last", "holds"}}, and "below_next",
+      {level: {"share" of evaluations, "holds"}}. "holds" is None where nothing can be said; where
+      there are too few evaluations, it stands alone.
     """
     levels, falls, below = list(courses), {}, {}
     if len(steps) < _FEWEST:
@@ -170,12 +184,14 @@ def claims(steps: Sequence[int], courses: Mapping[str, Sequence[float]]) -> dict
             "below_next": {level: {"holds": None} for level in levels[:-1]},
         }
     for level, values in courses.items():
-        rho = 0.0 if len(set(values)) == 1 else float(spearmanr(steps, values).statistic)
+        rho, p = _trend(steps, values)
+        falling = rho <= _FALLING and values[-1] < values[0]
         falls[level] = {
             "spearman": rho,
+            "p": p,
             "first": values[0],
             "last": values[-1],
-            "holds": rho <= _FALLING and values[-1] < values[0],
+            "holds": None if falling and p >= _CHANCE else falling,
         }
     for level, above in zip(levels, levels[1:]):
         share = float(np.mean(np.less(courses[level], courses[above])))
@@ -191,8 +207,7 @@ def in_words(answer: dict) -> str:
     sentences = []
     for measure, words in (("distance", "The distance"), ("ratio", "Its ratio to random pairs")):
         falls = ", ".join(
-            f"{'falls' if claim['holds'] else 'does not fall'} for {level} "
-            f"({claim['first']:.3g} to {claim['last']:.3g}, rho {claim['spearman']:.2f})"
+            f"{_FALLS[claim['holds']]} for {level} ({_course_in_words(claim)})"
             for level, claim in answer["claims"][measure]["falls"].items()
         )
         sentences.append(f"{words} {falls}.")

@@ -2,8 +2,9 @@
 
 z_2 is drawn from the prior and decoded by the means, which gives z_1 as well, so the strips of both
 levels vary the same images. A component is an entry of z_2, or a feature map of z_1 while z_2 is
-fixed. The paper multiplies by scalars in a range whose ends did not survive in the text at hand;
-they are read as -3 to 3 at the top and -4 to 4 below.
+fixed. The label y at the end of z_2 of a run that learns from labels is not multiplied: it is not
+of the prior's Gaussian. The paper multiplies by scalars in a range whose ends did not survive in
+the text at hand; they are read as -3 to 3 at the top and -4 to 4 below.
 
 The paper's claim is that z_2 holds "high level variations like gender" and z_1 "local/pixelwise
 changes such as saturation or lip color". It is measured by two shares of the energy of the image's
@@ -29,6 +30,7 @@ from hali_tf.evaluation.claims import Finding, compared
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
+from hali_tf.evaluation.subjects import Subject
 from hali_tf.measures.latents import scale
 from hali_tf.measures.spectra import CUTOFF, beyond_colours, by_strength, spectrum
 from hali_tf.models.coder import Coder
@@ -42,12 +44,13 @@ _METHOD = """\
 Low frequencies: the share of the energy of the image's change that lies at up to {cutoff} cycles
 per image (features a quarter of the image wide, or wider), over all components of a level, each
 multiplied by both ends of its range, on {samples} samples. A map of z_1 is multiplied everywhere at
-once; where that changes the tone of large areas, it counts as low frequency. Pixelwise: the share
-that the best affine map of an image's colours makes of the change; of a change of brightness or
-saturation that is all. Strength is the RMS of the change on the scale [0, 1]. At equal strength:
-the factor of each component is reduced until its strength is {strength:.3g}, the smallest of the
-levels' median strengths (over what changes anything); weaker components are left out. In
-brackets 95 % intervals by the bootstrap over samples."""
+once; where that changes the tone of large areas, it counts as low frequency. The label y at the end
+of z_2 of a run that learned from labels is left out. Pixelwise: the share that the best affine map
+of an image's colours makes of the change; of a change of brightness or saturation that is all.
+Strength is the RMS of the change on the scale [0, 1]. At equal strength: the factor of each
+component is reduced until its strength is {strength:.3g}, the smallest of the levels' median
+strengths (over what changes anything); weaker components are left out. In brackets 95 % intervals
+by the bootstrap over samples."""
 
 
 class Traversal(Question):
@@ -67,12 +70,12 @@ class Traversal(Question):
     def answer(self, context: Context) -> dict:
         """For each level: the shares, the strongest components; figures."""
         coder = context.subject.coder
-        top, shape = coder.num_levels, (_SAMPLES, *coder.latent_shapes[-1])
+        shape = (_SAMPLES, *coder.latent_shapes[-1])
         z_top = np.random.default_rng(0).standard_normal(shape, np.float32)
-        zs = coder.decode_latents(z_top, top)
+        zs = coder.decode_latents(z_top)
         full, levels = [], {}
         for level, z in enumerate(zs, start=1):
-            components = progress_bar(range(z.shape[-1]), f"traverse z_{level}")
+            components = progress_bar(components_of(context.subject, level), f"traverse z_{level}")
             spectra, beyond = _energies(coder, z, level, components)
             full.append((spectra, beyond))
             levels[f"z_{level}"] = described = _described(coder, level, spectra, beyond)
@@ -81,15 +84,14 @@ class Traversal(Question):
             save_strips(context.path(f"traversal_z_{level}.png"), page)
         strength = min(_usual(_strengths(coder, spectra)) for spectra, _ in full)
         values: list[np.ndarray] = []
-        for (name, described), z, (spectra, beyond) in zip(levels.items(), zs, full):
-            level = len(values) + 1
+        for level, (z, (spectra, beyond)) in enumerate(zip(zs, full), start=1):
             reach: list[int] = []
             equal = np.zeros_like(spectra[:1]), np.zeros_like(beyond[:1])
             if strength:  # else a level changes nothing, and there is nothing to compare with
                 reach = np.flatnonzero(_strengths(coder, spectra) >= strength).tolist()
-                components = progress_bar(reach, f"weaken {name}")
+                components = progress_bar(reach, f"weaken z_{level}")
                 equal = _energies(coder, z, level, components, strength)
-            described["equal_components"] = len(reach)
+            levels[f"z_{level}"]["equal_components"] = len(reach)
             values.append(np.concatenate([_pooled(spectra, beyond), _pooled(*equal)], axis=1))
         curves = {name: described["share_up_to"] for name, described in levels.items()}
         save_curves(
@@ -228,6 +230,18 @@ def _row(answer, name):
         *(_cell(answer, name, measure) for measure in _MEASURES[2:]),
         strongest,
     ]
+
+
+def components_of(subject: Subject, level: int) -> range:
+    """The components of z_l; of the top level without y, the label that a run may have at its end.
+
+    Args:
+      subject: the model.
+      level: l.
+    """
+    coder = subject.coder
+    y = subject.config.labels.classes if level == coder.num_levels else 0  # 0 without labels
+    return range(coder.latent_shapes[level - 1][-1] - y)
 
 
 def scalars(level: int, top: int) -> np.ndarray:

@@ -37,9 +37,9 @@ class ServedCoder(Coder):
         """See `Coder.decode`."""
         return self._client.decode(z, level)
 
-    def decode_latents(self, z: np.ndarray, level: int) -> list[np.ndarray]:
-        """See `Coder.decode_latents`; `level` is the top one."""
-        return [*self._client.decode_latents(z), z] if level > 1 else [z]
+    def decode_latents(self, z: np.ndarray) -> list[np.ndarray]:
+        """See `Coder.decode_latents`."""
+        return [*self._client.decode_latents(z), z] if self.num_levels > 1 else [z]
 
     def reconstruct(self, images: np.ndarray, level: int) -> np.ndarray:
         """See `Coder.reconstruct`."""

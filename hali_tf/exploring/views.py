@@ -73,14 +73,13 @@ def vary(
     Returns:
       uint8 [H, W, C].
     """
-    top = coder.num_levels
     z = zs[-1].copy()
     for k, value in entries.items():
         z[..., k] = value
-    if top == 1:
+    if coder.num_levels == 1:
         z_1 = z
     elif not keep_details:
-        z_1 = coder.decode_latents(z, top)[0]
+        z_1 = coder.decode_latents(z)[0]
     else:
         z_1 = latents.innovated(coder, zs[0], zs[-1], z) if entries else zs[0]
     for k, factor in maps.items():

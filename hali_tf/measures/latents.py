@@ -45,8 +45,7 @@ def innovated(coder: Coder, z_1: np.ndarray, z_top: np.ndarray, changed: np.ndar
     Returns:
       float32 [N, *latent].
     """
-    top = coder.num_levels
-    innovation = coder.decode_latents(z_top, top)[0] - coder.decode_latents(changed, top)[0]
+    innovation = coder.decode_latents(z_top)[0] - coder.decode_latents(changed)[0]
     return z_1 - innovation
 
 

@@ -58,9 +58,9 @@ class Averaged(keras.Model):
         """See `Generative.decode`."""
         return self.average.decode(z, level)
 
-    def decode_latents(self, z: tf.Tensor, level: int | None = None) -> list[tf.Tensor]:
+    def decode_latents(self, z: tf.Tensor) -> list[tf.Tensor]:
         """See `Generative.decode_latents`."""
-        return self.average.decode_latents(z, level)
+        return self.average.decode_latents(z)
 
     def reconstruct(self, images: tf.Tensor, level: int) -> tf.Tensor:
         """See `Generative.reconstruct`."""

@@ -45,7 +45,7 @@ class Coder:
 
         self._reconstruct = by_level(model.reconstruct, [images] * self.num_levels)
         self._decode = by_level(model.decode, zs)
-        self._decode_latents = by_level(lambda z, level: tuple(model.decode_latents(z, level)), zs)
+        self._decode_latents = _graph(lambda z: tuple(model.decode_latents(z)), zs[-1])
 
     def encode(self, images: np.ndarray) -> list[np.ndarray]:
         """Means of q(z_l | z_{l-1}) for l = 1..L: a list of float32 [N, *latent].
@@ -59,9 +59,9 @@ class Coder:
         """uint8 [N, H, W, C] from z_l, float32 [N, *latent], by the means of the levels below."""
         return _joined(self._in_batches(self._decode[level - 1], z))
 
-    def decode_latents(self, z: np.ndarray, level: int) -> list[np.ndarray]:
-        """[z_1, ..., z_l] on the way of `decode`, each float32 [N, *latent]."""
-        parts = self._in_batches(self._decode_latents[level - 1], z)
+    def decode_latents(self, z: np.ndarray) -> list[np.ndarray]:
+        """[z_1, ..., z_L] on the way of `decode` from z_L, each float32 [N, *latent]."""
+        parts = self._in_batches(self._decode_latents, z)
         return [_joined(latents) for latents in zip(*parts)]
 
     def reconstruct(self, images: np.ndarray, level: int) -> np.ndarray:

@@ -54,9 +54,9 @@ class Generative(tf.Module):
         """
         return to_uint8(self.decoder(z, level=level)[0])
 
-    def decode_latents(self, z: tf.Tensor, level: int | None = None) -> list[tf.Tensor]:
-        """Returns [z_1, ..., z_l] of `decode`: the means of p(z_{k-1} | z_k), and `z` itself."""
-        return self.decoder(z, level=level)[1]
+    def decode_latents(self, z: tf.Tensor) -> list[tf.Tensor]:
+        """[z_1, ..., z_L] of `decode`, of z_L: the means of p(z_{l-1} | z_l), and `z` itself."""
+        return self.decoder(z)[1]
 
     def reconstruct(self, images: tf.Tensor, level: int) -> tf.Tensor:
         """Encodes up to z_l and decodes from it (paper, section 3.2), by the means throughout."""

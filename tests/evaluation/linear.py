@@ -27,13 +27,13 @@ class Linear:
         z_2 = tf.einsum("nhwc,khwc->nk", z_1, self._basis) / self._basis[0].size
         return [Gaussian(z, tf.ones_like(z)) for z in (z_1, z_2)]
 
-    def decode_latents(self, z, level):
+    def decode_latents(self, z):
         """As `Generative.decode_latents`."""
-        return [z] if level == 1 else [tf.einsum("nk,khwc->nhwc", z, self._basis), z]
+        return [tf.einsum("nk,khwc->nhwc", z, self._basis), z]
 
     def decode(self, z, level):
         """As `Generative.decode`."""
-        z_1 = self.decode_latents(z, level)[0]
+        z_1 = z if level == 1 else self.decode_latents(z)[0]
         return tf.cast(tf.clip_by_value(tf.round(100 + 10 * z_1), 0, 255), tf.uint8)
 
     def reconstruct(self, images, level):

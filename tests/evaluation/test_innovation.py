@@ -64,22 +64,31 @@ def check_report(tmp_path, answer):
     return text
 
 
+def classifiers(monkeypatch, **decide_of):
+    """Classifiers with these decisions are in the folders of their names."""
+
+    def load_all(context):
+        return {
+            f"images of {folder}": types.SimpleNamespace(decide=decide_of[folder])
+            for folder in context.classifier_dirs
+        }
+
+    monkeypatch.setattr(attribute_classifier, "load_all", load_all)
+
+
 def test_attributes_find_their_entries_and_are_measured(tmp_path, monkeypatch):
-    classifier = types.SimpleNamespace(decide=bright_and_chequered)
-    load = {"CLASSIFIER": classifier}.__getitem__
-    monkeypatch.setattr(
-        attribute_classifier, "load", lambda context: load(*context.classifier_dirs)
-    )
+    classifiers(monkeypatch, CLASSIFIER=bright_and_chequered)
     context = labelled(
         tmp_path, bright_and_chequered, label_names=("Bright", "Chequered"), multi_label=True
     )
     plain = json.loads(json.dumps(Innovation().answer(context)))
     assert plain["labels"]["Bright"]["entry"] == 0 and plain["labels"]["Chequered"]["entry"] == 1
-    assert plain["labels"]["Bright"]["correlation"] > 0.5 and "measured" not in plain
+    assert plain["labels"]["Bright"]["correlation"] > 0.5 and not plain["readings"]
     assert "by other entries" not in check_report(tmp_path, plain)
     context = dataclasses.replace(context, classifier_dirs=("CLASSIFIER",))
     answer = json.loads(json.dumps(Innovation().answer(context)))
-    bright = answer["labels"]["Bright"]
+    reading = answer["readings"]["images of CLASSIFIER"]
+    bright = reading["labels"]["Bright"]
     # Times -3 the mean goes to the other side of 100, but for those that are nearly 100: pixels are
     # rounded.
     validation = context.split("validation")
@@ -91,20 +100,54 @@ def test_attributes_find_their_entries_and_are_measured(tmp_path, monkeypatch):
     assert can_change.sum() >= 99
     assert bright["changed"] == pytest.approx(np.mean(~near[can_change]))
     assert bright["changed_by_other_entries"] == 0 and bright["others_changed"] < 0.05
-    low, high = bright["correlation_interval"]
-    assert 0.5 < low < bright["correlation_validation"] < high < 1
     assert answer["measured"]["images"] == 100
-    assert answer["measured"]["changed"] == pytest.approx(
-        np.mean([row["changed"] for row in answer["labels"].values()])
+    assert reading["mean"]["changed"] == pytest.approx(
+        np.mean([row["changed"] for row in reading["labels"].values()])
     )
-    assert "by other entries" in check_report(tmp_path, answer)
-    assert f"{bright['changed_along_axis']:.0%} [" in check_report(tmp_path, answer)
+    text = check_report(tmp_path, answer)
+    assert (
+        "by other entries" in text and text.count("By a classifier of images of CLASSIFIER:") == 3
+    )
+    assert f"{bright['changed_along_axis']:.0%} [" in text
     assert bright["changed_along_axis"] > 0.95 > bright["changed_along_random_axes"]
-    low, high = bright["axis_interval"]
-    assert 0.5 < low < bright["axis_correlation"] < high < 1
+    for correlation, interval in (
+        ("correlation_validation", "correlation_interval"),
+        ("axis_correlation", "axis_interval"),
+    ):
+        low, high = answer["labels"]["Bright"][interval]
+        assert 0.5 < low < answer["labels"]["Bright"][correlation] < high < 1
     finding = Innovation().findings(answer)["control"]
     assert finding.verdict == "holds" and 0.9 < finding.interval[0] <= finding.interval[1] <= 1
     assert Innovation().findings(plain) == {}
+
+
+def test_no_classifier_counts_more_than_another(tmp_path, monkeypatch):
+    """By one of the two, each entry changes the other attribute and not its own."""
+
+    def exchanged(images):  # not: the correlations of these images lead there
+        return 1 - bright_and_chequered(images)[:, ::-1]
+
+    classifiers(monkeypatch, A=bright_and_chequered, B=exchanged)
+    context = labelled(tmp_path, bright_and_chequered, label_names=("a", "b"), multi_label=True)
+
+    def answer(*folders):
+        return json.loads(
+            json.dumps(Innovation().answer(dataclasses.replace(context, classifier_dirs=folders)))
+        )
+
+    found = {
+        folders: Innovation().findings(answer(*folders))["control"] for folders in ("A", "B", "AB")
+    }
+    assert found["A"].verdict == "holds" and found["B"].verdict == "does not hold"
+    assert found["AB"].verdict == "undecided"
+    assert found["AB"].interval == [found["B"].interval[0], found["A"].interval[1]]
+    assert found["AB"].figure == f"{found['A'].figure}; {found['B'].figure}"
+    other_order = answer("B", "A")
+    control = Innovation().findings(other_order)["control"]
+    assert (control.verdict, control.interval) == ("undecided", found["AB"].interval)
+    text = check_report(tmp_path, other_order)
+    for name in "AB":  # in the result, and above a table of entries and one of axes
+        assert text.count(f"By a classifier of images of {name}:") == 3
 
 
 def test_classes_find_their_entries(tmp_path):
@@ -133,11 +176,11 @@ def test_attributes_of_one_entry_have_no_others(tmp_path, monkeypatch):
     def twice(images):
         return np.repeat(bright_and_chequered(images)[:, :1], 2, axis=1)
 
-    classifier = types.SimpleNamespace(decide=twice)
-    monkeypatch.setattr(attribute_classifier, "load", lambda context: classifier)
+    classifiers(monkeypatch, CLASSIFIER=twice)
     context = labelled(tmp_path, twice, label_names=("Bright", "Pale"), multi_label=True)
     answer = Innovation().answer(dataclasses.replace(context, classifier_dirs=("CLASSIFIER",)))
     assert "None" not in check_report(tmp_path, json.loads(json.dumps(answer)))
+    assert Innovation().findings(answer) == {}
 
 
 def test_without_labels_the_strongest_are_shown(tmp_path):
@@ -180,12 +223,32 @@ def test_an_axis_leads_from_one_mean_to_the_other(tmp_path):
     np.testing.assert_allclose(axes.unit(towards), axes.unit(np.stack(means)), atol=1e-3)
 
 
-def test_y_is_not_a_part_of_an_axis(tmp_path):
-    context = labelled(tmp_path, lambda images: bright_and_chequered(images)[:, 1].astype(np.int64))
+def with_y(context):
+    """The last entry of z_2 is y."""
     config = Config.of(labels_per_class=2, classes=1)
     subject = dataclasses.replace(context.subject, config=config)
-    context = dataclasses.replace(context, subjects=(subject,))
+    return dataclasses.replace(context, subjects=(subject,))
+
+
+def test_y_is_no_entry_and_not_a_part_of_an_axis(tmp_path):
+    context = labelled(tmp_path, lambda images: bright_and_chequered(images)[:, 1].astype(np.int64))
+    assert Innovation().answer(context)["labels"]["class 0"]["entry"] == 1  # which will be y
+    context = with_y(context)
     train = context.split("train")
     z = context.subject.coder.encode(train.images)[-1]
-    _, towards = innovation._correlations(context, context.subject.coder, z, train.labels)
+    labels, towards = innovation._correlations(context, context.subject.coder, z, train.labels)
     assert not towards[:, 1].any() and towards[:, 0].any()
+    assert [row["entry"] for row in labels.values()] == [0, 0]
+    answer = json.loads(json.dumps(Innovation().answer(context)))
+    assert [row["entry"] for row in answer["labels"].values()] == [0, 0]
+    check_report(tmp_path, answer)
+
+
+def test_y_is_not_shown_without_labels_of_held_out_images(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(innovation, "strips", lambda *given: shown.append(list(given[-1])))
+    monkeypatch.setattr(innovation, "save_strips", lambda *given: None)
+    context, _ = linear_context(tmp_path)
+    Innovation().answer(context)
+    Innovation().answer(with_y(context))
+    assert sorted(shown[0]) == ["entry 0", "entry 1"] and shown[1] == ["entry 0"]

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from hali_tf.config import Config
@@ -88,6 +89,23 @@ def test_rounds_are_those_of_the_smallest_error(missing, expected):
     assert inpainting.choose(Pulls(), images, MASK) == expected
 
 
+@pytest.mark.parametrize(
+    "missing, least, begun, expected",
+    [
+        (60, 1, (), [2, 1]),  # what level 1 takes away is least after one round
+        (60, 2, (), [2, 1, 1]),
+        (90, 1, (), [2, 1, 1]),  # as without `least`
+        (90, 0, [2, 2], [2, 2, 1, 1]),
+        (60, 0, [2, 1], [2, 1]),  # there is no lower level
+    ],
+)
+def test_levels_may_have_a_least_number_of_rounds_and_known_first_ones(
+    missing, least, begun, expected
+):
+    images = np.array([[[missing], [10]], [[20], [30]]], np.uint8)[np.newaxis]
+    assert inpainting.choose(Pulls(), images, MASK, least, begun) == expected
+
+
 def test_standard_masks():
     masks = standard_masks(4, 4)
     assert np.argwhere(masks["centre"]).tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
@@ -139,13 +157,26 @@ def test_mask_that_cannot_be_used(tmp_path, write, words):
     assert message.startswith(f"--mask={path}: ") and words in message and "\n" not in message
 
 
-def linear_context(tmp_path, mask="", names=("HALI",)):
-    """Random images; the linear model under each name."""
+class Moved(Linear):
+    """The reconstructions from each level are brighter by its number."""
+
+    def __init__(self, *brighter):
+        super().__init__(4)
+        self._brighter = brighter
+
+    def reconstruct(self, images, level):
+        rebuilt = tf.cast(super().reconstruct(images, level), tf.int32)
+        return tf.cast(tf.clip_by_value(rebuilt + self._brighter[level - 1], 0, 255), tf.uint8)
+
+
+def linear_context(tmp_path, mask="", names=("HALI",), model=None):
+    """Random images; the linear model, or another, under each name."""
     images = np.random.default_rng(0).integers(60, 141, (200, 4, 4, 1), dtype=np.uint8)
     source = Source(
         "random", (4, 4, 1), lambda split: Split(images[::-1] if split == "validation" else images)
     )
-    subjects = tuple(Subject(name, str(tmp_path), Config.of(), Linear(4)) for name in names)
+    model = model or Linear(4)
+    subjects = tuple(Subject(name, str(tmp_path), Config.of(), model) for name in names)
     context = Context(subjects, source, str(tmp_path), limit=150, mask=mask)
     return context, context.split("test").images
 
@@ -160,12 +191,13 @@ def test_answer_holds_errors_of_all_and_draws_them(tmp_path):
     free = answer["masks"]["free"]
     validation = context.split("validation").images
     levels = inpainting.choose(Coder(Linear(4)), validation, mask)
-    assert free["schedule"] == {"HALI": levels, "ALI": levels}
+    every = inpainting.choose(Coder(Linear(4)), validation, mask, least=1)
+    assert free["schedule"] == {"HALI": levels, "HALI, every level": every, "ALI": levels}
     rounds = inpainting.inpaint(Coder(Linear(4)), images, mask, levels)
     expected = [np.sqrt(np.mean((r[:, 1, 2] / 255 - images[:, 1, 2] / 255) ** 2)) for r in rounds]
     np.testing.assert_allclose(free["curves"]["ALI"], expected)
     rows = free["rows"]
-    assert list(rows) == ["naive fill", "HALI, level 2 alone", "HALI", "ALI"]
+    assert list(rows) == ["naive fill", "HALI, level 2 alone", "HALI, every level", "HALI", "ALI"]
     assert rows["naive fill"]["rmse"] == pytest.approx(expected[0])
     assert rows["HALI, level 2 alone"]["rmse"] == pytest.approx(expected[levels.count(2)])
     assert rows["HALI"]["rmse"] == pytest.approx(expected[-1])
@@ -174,7 +206,9 @@ def test_answer_holds_errors_of_all_and_draws_them(tmp_path):
     standard = [answer["masks"][name]["rows"]["HALI"]["rmse"] for name in answer["masks"]][:3]
     assert answer["mean"]["rows"]["HALI"]["rmse"] == pytest.approx(np.mean(standard))
     text = Inpainting().report(answer)
-    assert f"{expected[0]:.4g} [" in text and "free: HALI " in text
+    assert f"{expected[0]:.4g} [" in text and "free: HALI (" in text
+    assert f"HALI, every level ({every.count(2)} of level 2 + {every.count(1)} of level 1)" in text
+    assert 'judged by the row "HALI, every level"' in text
     for name in ("inpainting.png", "inpainting_right_half.png", "inpainting_free.png"):
         assert f"({name})" in text
         with Image.open(tmp_path / name) as picture:
@@ -186,7 +220,43 @@ def test_what_cannot_be_predicted_is_filled_in_worse_than_by_its_mean(tmp_path):
     found = Inpainting().findings(json.loads(json.dumps(Inpainting().answer(context))))
     assert found.keys() == {"naive", "levels"}
     assert found["naive"].verdict == "does not hold" and found["naive"].interval[1] < 0
-    assert found["levels"].verdict != "does not hold"  # chosen by it: lower levels have no round
+    # z_1 of this model is the image: rounds of level 1 leave what level 2 has filled in.
+    assert found["levels"].verdict == "undecided"
+    assert found["levels"].interval == pytest.approx([0, 0])
+
+
+@pytest.mark.parametrize(
+    "brighter, verdict", [((40, 0), "does not hold"), ((-40, 40), "holds")], ids=["harm", "help"]
+)
+def test_lower_levels_are_judged_where_they_have_rounds(tmp_path, brighter, verdict):
+    context, images = linear_context(tmp_path, model=Moved(*brighter))
+    answer = json.loads(json.dumps(Inpainting().answer(context)))
+    found = Inpainting().findings(answer)["levels"]
+    assert found.verdict == verdict
+    mean = {label: row["rmse"] for label, row in answer["mean"]["rows"].items()}
+    alone, every = mean["HALI, level 2 alone"], mean["HALI, every level"]
+    assert found.figure == f"{every:.3g} and {alone:.3g}"
+    if verdict == "holds":
+        assert every == mean["HALI"] < alone
+    else:
+        assert every > mean["HALI"] == alone  # the model's own row has no round of level 1
+    validation = context.split("validation").images
+    for name, mask in standard_masks(4, 4).items():
+        schedule = answer["masks"][name]["schedule"]["HALI, every level"]
+        assert schedule == inpainting.choose(context.subject.coder, validation, mask, least=1)
+        filled = inpainting.inpaint(context.subject.coder, images, mask, schedule)[-1]
+        expected = inpainting.rmse(images, filled, mask)
+        row = answer["masks"][name]["rows"]["HALI, every level"]
+        assert row["rmse"] == pytest.approx(expected)
+
+
+def test_a_model_of_one_level_has_no_lower_ones(tmp_path):
+    context, _ = linear_context(tmp_path, names=("ALI",))
+    context.subject.model.num_levels = 1
+    answer = json.loads(json.dumps(Inpainting().answer(context)))
+    assert list(answer["mean"]["rows"]) == ["naive fill", "ALI, level 1 alone", "ALI"]
+    assert Inpainting().findings(answer) == {}
+    assert "every level" not in Inpainting().report(answer)
 
 
 def test_inputs_change_with_the_mask(tmp_path):

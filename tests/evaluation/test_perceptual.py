@@ -42,11 +42,13 @@ def test_claims_that_hold():
     claims = perceptual.claims([1, 2, 3, 4, 5], {"z_1": [5, 4, 3, 2, 1], "z_2": [9, 8, 8.5, 7, 6]})
     assert claims["falls"]["z_1"] == {
         "spearman": pytest.approx(-1),
+        "p": pytest.approx(0, abs=1e-6),
         "first": 5,
         "last": 1,
         "holds": True,
     }
     assert claims["falls"]["z_2"]["spearman"] == pytest.approx(-0.9)  # 1 - 6 * 38 / 120
+    assert claims["falls"]["z_2"]["p"] == pytest.approx(0.0187, abs=1e-4)  # t = -3.576, 3 degrees
     assert claims["falls"]["z_2"]["holds"]
     assert claims["below_next"] == {"z_1": {"share": 1.0, "holds": True}}
 
@@ -62,6 +64,40 @@ def test_claims_that_do_not_hold():
         "z_1": {"share": 0.8, "holds": False},
         "z_2": {"share": 0.4, "holds": False},
     }
+
+
+def test_a_fall_that_may_be_chance_is_undecided():
+    # Of the orders of five values 22.5 % end lower than they begin, with a rho of -0.5 or less.
+    falls = perceptual.claims([1, 2, 3, 4, 5], {"z_1": [3, 5, 4, 2, 2.5]})["falls"]
+    assert falls["z_1"]["spearman"] == pytest.approx(-0.6)  # 1 - 6 * 32 / 120
+    assert falls["z_1"]["p"] > 0.025 and falls["z_1"]["holds"] is None
+    found = perceptual._falls(falls)
+    assert found.verdict == "undecided" and found.figure.startswith("3 to 2.5, rho -0.60, p 0.14")
+
+
+def test_a_fall_of_many_evaluations_holds_and_a_rise_does_not():
+    steps, falling = range(10), [9, 8, 8.5, 7, 6, 6.5, 5, 4, 4.5, 3]
+    courses = {"z_1": falling, "z_2": falling[::-1]}
+    falls = perceptual.claims(steps, courses)["falls"]
+    assert falls["z_1"]["holds"] is True and falls["z_2"]["holds"] is False
+    assert perceptual._falls({"z_1": falls["z_1"]}).verdict == "holds"
+    assert perceptual._falls({"z_2": falls["z_2"]}).verdict == "does not hold"
+    assert falls["z_2"]["p"] > 0.99
+
+
+@pytest.mark.parametrize(
+    "holds, verdict",
+    [
+        ((True, True), "holds"),
+        ((True, None), "undecided"),
+        ((None, False), "does not hold"),
+        ((True, False), "does not hold"),
+    ],
+)
+def test_that_all_levels_fall_is_as_sure_as_the_least_of_them(holds, verdict):
+    numbers = {"first": 2.0, "last": 1.0, "spearman": -0.6, "p": 0.1}
+    falls = {f"z_{i}": {**numbers, "holds": value} for i, value in enumerate(holds)}
+    assert perceptual._falls(falls).verdict == verdict
 
 
 def test_few_evaluations_decide_nothing():
@@ -95,16 +131,25 @@ def test_answer_joins_checkpoint_and_course(context_of):
     assert answer["course"]["ratio"]["z_1"] == [2, 3 / 4, 3.5 / 6, 2 / 8, 1 / 10]
     assert answer["claims"]["distance"]["below_next"]["z_1"] == {"share": 1.0, "holds": True}
     report = Perceptual().report(answer)
-    assert report.startswith("The distance falls for z_1 (4 to 1, rho -0.90), falls for z_2")
+    assert report.startswith("The distance falls for z_1 (4 to 1, rho -0.90, p 0.019), falls for")
     assert "z_1 is below z_2 at 100% of the evaluations: the paper's order holds." in report
     assert "(perceptual.png)" in report
     with open(context.path("perceptual.png"), "rb") as f:
         assert f.read(4) == b"\x89PNG"
     found = Perceptual().findings(json.loads(json.dumps(answer)))
-    assert found["z_1 falls"] == Finding("4 to 1, rho -0.90", None, "holds")
+    assert found["z_1 falls"] == Finding("4 to 1, rho -0.90, p 0.019", None, "holds")
     assert found["order"].verdict == "holds"
     assert found["order"].interval == pytest.approx([160, 160])
     assert found["error"].verdict == "does not hold"  # it is 0.1 throughout
+
+
+def test_a_fall_that_may_be_chance_is_undecided_in_the_report(context_of):
+    context = context_of(Shifts())
+    course(context, [(3, 6), (5, 7), (4, 5), (2, 4), (2.5, 3)])
+    answer = json.loads(json.dumps(Perceptual().answer(context)))
+    assert Perceptual().findings(answer)["z_1 falls"].verdict == "undecided"
+    assert "may fall for z_1 (3 to 2.5, rho -0.60, p 0.14)" in Perceptual().report(answer)
+    assert "is below 0.025" in Perceptual().report(answer)
 
 
 def test_an_order_that_held_only_at_the_end_does_not_hold(context_of):

@@ -1,11 +1,13 @@
 """Spectra, shares and strips of images whose content is known."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from hali_tf.config import Config
 from hali_tf.evaluation import traversal
 from hali_tf.evaluation.traversal import Traversal
 from hali_tf.measures.spectra import beyond_colours, by_strength, spectrum
@@ -155,6 +157,20 @@ def test_components_that_change_nothing_do_not_set_the_strength(tmp_path, dead):
         assert answer["strength"] > 0 and answer["levels"]["z_2"]["equal_components"] == 1
         assert rows["z_2"]["low_at_equal_strength"] == pytest.approx(1, abs=0.05)
     assert "nan" not in Traversal().report(answer)
+
+
+def test_y_is_not_a_component(tmp_path):
+    context, _ = linear_context(tmp_path)
+    config = Config.of(labels_per_class=2, classes=1)
+    context = dataclasses.replace(
+        context, subjects=(dataclasses.replace(context.subject, config=config),)
+    )
+    answer = json.loads(json.dumps(Traversal().answer(context)))
+    levels = answer["levels"]
+    assert (levels["z_1"]["components"], levels["z_2"]["components"]) == (1, 1)
+    assert [row["component"] for row in levels["z_2"]["strongest"]] == [0]  # the chessboard is y
+    assert answer["rows"]["z_2"]["low"] == pytest.approx(1, abs=1e-3)
+    assert "label y at the end of z_2" in Traversal().report(answer).replace("\n", " ")
 
 
 def test_one_level_has_nothing_to_compare():
