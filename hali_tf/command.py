@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
-from hali_tf.errors import UserError
+from hali_tf.errors import UserError, reason
 
 
 def run(main: Callable[..., None], description: str, positional: bool = False) -> None:
@@ -70,6 +70,9 @@ def _guarded(main, arguments):
     except UserError as error:
         _complain(error)
         return error.exit_code
+    except OSError as error:  # standard output has no name
+        _complain(f"{error.filename or 'standard output'}: {reason(error)}")
+        return 1
     except KeyboardInterrupt:
         _complain("stopped by SIGINT")
         return 130

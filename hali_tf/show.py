@@ -99,7 +99,7 @@ def _check(verb, pictures, flags):
     if len(pictures) < fewest or most is not None and len(pictures) > most:
         expected = "no pictures" if most == 0 else f"{fewest} or more pictures"
         raise UsageError(f"{verb}: expected {expected}; received {len(pictures)}")
-    for name in ("seed", "mask", "level", "component"):
+    for name in sorted({name for _, _, names, _ in _VERBS.values() for name in names}):
         if flags[name].present and name not in own:
             raise UsageError(f"--{name}: {verb} has no use for it; drop it (see --help)")
     configuration.check("seed", flags.seed, {"at_least": 0})

@@ -54,7 +54,7 @@ def measure(arguments: argparse.Namespace, version_dir: str, progress: Progress)
     spawn = multiprocessing.get_context("spawn")
     with contextlib.ExitStack() as stack:
         targets = _targets(arguments, version_dir, stack, progress)
-        definitions = _signatures(next(iter(targets.values())), arguments.model_name)
+        definitions = signatures(next(iter(targets.values())), arguments.model_name)
         bare = stack.enter_context(concurrent.futures.ProcessPoolExecutor(1, spawn))
         callers = stack.enter_context(concurrent.futures.ProcessPoolExecutor(1, spawn))
         for signature in chosen(arguments.signatures, definitions):
@@ -100,7 +100,8 @@ def _targets(
     }
 
 
-def _signatures(target: str, model: str) -> dict:
+def signatures(target: str, model: str) -> dict:
+    """The signatures of a served model; raises UserError if it does not answer."""
     try:
         with HaliClient(target, model) as client:
             return client.signatures()

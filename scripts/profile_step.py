@@ -36,6 +36,7 @@ def main() -> None:
     options = flags.FLAGS
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     command.import_tensorflow()
+    _check(options)
     found = {name: _profile(options, name) for name in options.precision}
     named = {k for step, of in found.values() for k in of if of[k] >= options.least * step}
     kinds = sorted(named, key=lambda k: -max(of[k] for _, of in found.values()))
@@ -47,6 +48,14 @@ def main() -> None:
         *columns,
     ):
         print(f"| {head} | {' | '.join(cells)} |")
+
+
+def _check(options):
+    from hali_tf.architectures import ARCHITECTURES
+
+    configuration.check("architecture", options.architecture, {"one_of": ARCHITECTURES})
+    for name in ("batch_size", "steps"):
+        configuration.check(name, options[name].value, {"above": 0})
 
 
 def _column(step, of, kinds):

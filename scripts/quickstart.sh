@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
 ensure_environment explore
-say "training on 1,797 handwritten digits (Ctrl-C saves; the same command resumes)"
+say "training on handwritten digits (Ctrl-C saves; the same command resumes)"
 "$VENV/bin/python" -m hali_tf.train --flagfile=configs/digits.cfg "$@"
 cat <<TEXT
 

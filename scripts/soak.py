@@ -27,11 +27,10 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from hali_tf.errors import UserError
-from scripts.load_test import BATCHING, chosen, newest_version
+from scripts.load_test import BATCHING, chosen, newest_version, signatures
 from scripts.load_testing.requests import prepared_requests
 from scripts.load_testing.servers import Server, embedded_server
 from scripts.load_testing.soaking import Soaked, send
-from serving.client import HaliClient
 
 _HEADER = "| version | good | failed | bad | not refused | requests/s | p50 ms | p99 ms | MiB |"
 _PER_SIGNATURE = 8  # different requests
@@ -40,8 +39,7 @@ _PER_SIGNATURE = 8  # different requests
 def soak(arguments: argparse.Namespace, server: Server, base: pathlib.Path) -> bool:
     """Sends until the time is over, and prints a row per version; whether all went well."""
     source, name = newest_version(arguments.model_base_path), arguments.model_name
-    with HaliClient(server.target, name) as client:
-        definitions = client.signatures()
+    definitions = signatures(server.target, name)
     requests = [
         request
         for signature in chosen(arguments.signatures, definitions)

@@ -41,3 +41,16 @@ def test_data_that_cannot_be_read_are_refused_before_anything_is_measured(tmp_pa
     flags = ("--data=folder", f"--data_dir={tmp_path}", "--image_size=16", "--noxla")
     code, out, err = commands.run("scripts.benchmark", *flags)
     assert (code, out) == (1, "") and "no images found" in err and "one pass" not in err
+
+
+@pytest.mark.parametrize(
+    "flag, words",
+    [
+        ("--architecture=x", "expected one of"),
+        ("--steps=0", "above 0"),
+        ("--batch_size=0", "above"),
+    ],
+)
+def test_a_profile_of_nothing_is_refused(flag, words):
+    code, out, err = commands.run("scripts.profile_step", flag)
+    assert (code, out) == (2, "") and flag in err and words in err

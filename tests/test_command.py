@@ -34,6 +34,15 @@ def test_stopped_while_it_imports_a_command_has_no_traceback(tmp_path, command, 
     assert (done.returncode, done.stdout, done.stderr) == (-2, "", "")
 
 
+def test_what_the_system_refuses_is_one_line(tmp_path):
+    """No command expects this here; one line all the same, with the file's name."""
+    code = "from hali_tf import command\ncommand.run(lambda: open({!r}), 'words')"
+    done = subprocess.run(
+        [sys.executable, "-c", code.format(str(tmp_path))], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (1, f"hali_tf: {tmp_path}: Is a directory\n")
+
+
 def test_a_terminal_without_a_letter_shows_its_number():
     script = """
 from hali_tf import command

@@ -72,6 +72,12 @@ def test_memory_counts_the_examples_of_hybrid_joints():
     assert extra(0.5, 1.0) == extra(0.5) + extra(0.0, 1.0)
 
 
+def test_memory_of_the_networks_that_are_trained_alone():
+    table = ARCHITECTURES["hali16"]
+    parts = [cost.memory(table, 8, networks=[name]) for name in cost.parameters(table)]
+    assert cost.memory(table, 8) == sum(parts) and min(parts) > 0
+
+
 def test_memory_counts_generated_images_that_are_encoded():
     table = ARCHITECTURES["hali16"]
     extra = cost.memory(table, 8, cycle=True) - cost.memory(table, 8)

@@ -46,7 +46,7 @@ def memory(
     table: Architecture,
     batch_size: int,
     bytes_each: int = 4,
-    discriminator: bool = True,
+    networks: Sequence[str] = ("encoder", "decoder", "discriminator"),
     hybrid_joints: Sequence[float] = (),
     cycle: bool = False,
     image_discriminator: bool = False,
@@ -62,7 +62,8 @@ def memory(
       table: the whole network.
       batch_size: images per step.
       bytes_each: of an activation.
-      discriminator: whether the model has one, which sees both sides' examples.
+      networks: those that are trained, of "encoder", "decoder" and "discriminator", which sees both
+        sides' examples.
       hybrid_joints: shares of h_1, ..., h_L in the batch, whose examples are the decoder's as well.
       cycle: whether generated images go through the encoder as well.
       image_discriminator: whether there is another one of the same examples' images alone.
@@ -72,13 +73,11 @@ def memory(
     """
     weights = 0
     found: list[tuple[float, list[Output]]] = []
-    networks = of_networks(table)
+    walks_of = of_networks(table)
     if image_discriminator:
-        networks["discriminator"] += of_networks(table.of_images_alone())["discriminator"]
-    for name, walks in networks.items():
-        if name == "discriminator" and not discriminator:
-            continue
-        for index, (_, outputs) in enumerate(walks):
+        walks_of["discriminator"] += of_networks(table.of_images_alone())["discriminator"]
+    for name in networks:
+        for index, (_, outputs) in enumerate(walks_of[name]):
             examples = {
                 "encoder": 1 + cycle,
                 "decoder": 1 + sum(hybrid_joints[index:]),
@@ -86,7 +85,7 @@ def memory(
             }
             found.append((examples[name], outputs))
         copies = 4 + (name != "discriminator") + (accumulate > 1)
-        weights += copies * sum(walk[0] for walk in walks)
+        weights += copies * sum(walk[0] for walk in walks_of[name])
     entries = math.ceil(batch_size / accumulate) * activations(found, remat)
     return 4 * weights + bytes_each * int(entries)
 

@@ -64,10 +64,10 @@ def read(path: str, layout: Layout, rows: int, kind: str) -> dict[str, np.ndarra
     """
     try:
         arrays = _READERS[kind](path, layout, rows)
-        found = {name: (array.dtype, array.shape) for name, array in arrays.items()}
         for name, (dtype, shape) in layout.items():
-            is_kind = found[name][0].kind == "U" if dtype == "str" else found[name][0] == dtype
-            if not is_kind or found[name][1] != (rows, *shape):
+            array = arrays[name]
+            is_kind = array.dtype.kind == "U" if dtype == "str" else array.dtype == dtype
+            if not is_kind or array.shape != (rows, *shape):
                 raise ValueError(f"{name}: expected {dtype} {[rows, *shape]}")
     except UsageError:
         raise

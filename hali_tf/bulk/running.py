@@ -81,7 +81,14 @@ def make(task: Task, target: Target, model: Averaged, batch_size: int) -> str:
         shards.check_manifest()  # another command may have begun in between
         shards.remove_partial()
         missing = shards.missing()
-        _run(task, shards, missing, batch_size)
+        try:
+            _run(task, shards, missing, batch_size)
+        except tf.errors.ResourceExhaustedError as error:
+            why, *_ = error.message.splitlines()
+            raise UserError(
+                f"--batch_size={batch_size}: the device has too little memory ({why}); choose a "
+                "smaller batch, and another --out"
+            ) from error
     count = len(shards.ranges())
     there = count - len(missing)
     words = f", {there} of which were there" if there else ""

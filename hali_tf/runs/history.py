@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from hali_tf import files
-from hali_tf.errors import UserError
+from hali_tf.errors import UserError, reason
 
 
 def read_starts(run_dir: str) -> list[dict[str, Any]]:
@@ -47,6 +47,11 @@ def weights_of(run_dir: str, step: int) -> dict[str, Any]:
 def _read_list(path, loss):
     """What a file of JSON holds, [] without it; `loss` says what its removal means."""
     try:
-        return files.read_json(path, missing=[])
+        found = files.read_json(path, missing=[])
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({reason(error)})") from error
     except ValueError as error:
         raise UserError(f"{path}: damaged ({error}); remove it, and {loss}") from error
+    if not isinstance(found, list):
+        raise UserError(f"{path}: damaged (no list); remove it, and {loss}")
+    return found

@@ -23,11 +23,14 @@ def needed(config: Config, images: int) -> int:
       images: per step.
     """
     optimisation = config.optimisation
+    networks = ["encoder"]
+    if not config.labels.encoder_only:
+        networks += ["decoder"] if config.model.kind == "vae" else ["decoder", "discriminator"]
     return cost.memory(
         config.table(),
         images,
         bytes_each=4 if optimisation.precision == "float32" else 2,
-        discriminator=config.model.kind != "vae" and not config.labels.encoder_only,
+        networks=networks,
         hybrid_joints=config.objective.hybrid_shares(),
         cycle=bool(config.objective.cycle_latents or config.objective.cycle_contrast),
         image_discriminator=config.objective.image_discriminator,

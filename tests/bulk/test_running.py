@@ -4,6 +4,7 @@ import errno
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from hali_tf.bulk import formats, running, shards, tasks
@@ -177,6 +178,20 @@ def test_picture_that_is_missing_or_broken(model, tmp_path):
             64,
         )
     assert [path.name for path in (tmp_path / "o").iterdir()] == ["manifest.json"]
+
+
+def test_too_little_memory_of_the_device_names_the_flag(model, tmp_path):
+    class Large:
+        name, rows, layout, identity = "large", 1, {"x": ("float32", [])}, {}
+
+        def load(self, begin, end):
+            return {"seed": np.arange(begin, end)}
+
+        def compute(self, batch):
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nand more")
+
+    with pytest.raises(UserError, match=r"--batch_size=64: the device .* \(OOM when allocating\);"):
+        running.make(Large(), shards.Target.of(str(tmp_path / "out"), "", 8), model, 64)
 
 
 def test_out_of_another_job(model, labelled_model, tmp_path):

@@ -129,7 +129,7 @@ def test_folder_that_could_not_be_read_again_is_refused(tmp_path):
         open_run(config_of(tmp_path / "run[1]"))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[{"])
+@pytest.mark.parametrize("text", ["", "{", "[{", "{}", "null"])
 def test_damaged_record_of_starts_is_named(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(UserError, match="run.json: damaged"):
@@ -137,6 +137,12 @@ def test_damaged_record_of_starts_is_named(tmp_path, text):
     (tmp_path / "rollbacks.json").write_text(text)
     with pytest.raises(UserError, match="rollbacks.json: damaged"):
         read_rollbacks(str(tmp_path))
+
+
+def test_a_record_of_starts_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "run.json").mkdir()
+    with pytest.raises(UserError, match="run.json: cannot be read .Is a directory"):
+        read_starts(str(tmp_path))
 
 
 def test_a_dry_run_does_not_look_for_a_run_where_it_is_started(tmp_path, monkeypatch):

@@ -67,11 +67,19 @@ def pictures(text: str) -> list[str]:
 
 
 def show_in_tensorboard(context: Context, text: str) -> None:
-    """Adds the pictures of a Markdown text to the run's logs, at the step of the checkpoint."""
-    writer = tf.summary.create_file_writer(os.path.join(context.subject.run_dir, "logs"))
-    with writer.as_default(step=context.subject.step):
-        for name in pictures(text):
-            with opened(context.path(name), "rb") as file, Image.open(file) as picture:
-                image = np.asarray(picture.convert("RGB"))
-            tf.summary.image(f"evaluation/{name[: -len('.png')]}", image[np.newaxis])
-    writer.close()
+    """Adds the pictures of a Markdown text to the run's logs, at the step of the checkpoint.
+
+    Raises:
+      OSError: a file cannot be read or written.
+    """
+    logs = os.path.join(context.subject.run_dir, "logs")
+    try:
+        writer = tf.summary.create_file_writer(logs)
+        with writer.as_default(step=context.subject.step):
+            for name in pictures(text):
+                with opened(context.path(name), "rb") as file, Image.open(file) as picture:
+                    image = np.asarray(picture.convert("RGB"))
+                tf.summary.image(f"evaluation/{name[: -len('.png')]}", image[np.newaxis])
+        writer.close()
+    except tf.errors.OpError as error:
+        raise OSError(f"{logs}: cannot be written ({error.message})") from error

@@ -110,7 +110,8 @@ def seeds(groups: Mapping[str, list[str]], headlines: Mapping[str, Mapping[str, 
             for label in values:
                 suffix = label[len(names[0]) :]
                 all_labels = [name + suffix for name in names]
-                if label.startswith(names[0]) and all(one in values for one in all_labels):
+                is_own = label.startswith(names[0]) and suffix[:1] in ("", " ", ",")
+                if is_own and all(one in values for one in all_labels):
                     of_seeds = [values[one] for one in all_labels]
                     mean = markdown.with_interval(
                         float(np.mean(of_seeds)), intervals.of_mean(of_seeds)

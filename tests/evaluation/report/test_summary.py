@@ -69,6 +69,7 @@ def test_of_several_models_of_a_kind_the_claims_say_which_they_are_about():
 def test_seeds_are_pooled_by_model_and_level():
     groups = {"HALI": ["HALI a", "HALI b", "HALI c"]}
     values = {"HALI a z_1": 0.2, "ALI": 0.9, "HALI b z_1": 0.3, "HALI c z_1": 0.4, "HALI a z_2": 1}
+    values.update({f"HALI {run}_long z_1": 0.1 for run in "abc"})  # of a group of their own
     text = summary.seeds(groups, {"RMSE": values})
     rows = [line for line in text.splitlines() if line.startswith("| RMSE")]
     # z_2 was not measured of all. t of 2 degrees of freedom is 4.303: 0.1 / sqrt(3) * 4.303.
