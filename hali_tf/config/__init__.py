@@ -1,4 +1,7 @@
-"""All flags of hali_tf and the frozen records they become; nothing outside this package reads one.
+"""The flags of trainings and the frozen records they become; the flags that commands share.
+
+What evaluate, show, explore, export, encode, decode and sample have besides is defined in their own
+modules, and in `hali_tf.bulk.flags`.
 
 settings    what a record of settings is: bounds, reading, writing, comparing
 groups      the groups of a training run's settings

@@ -59,7 +59,7 @@ class ClassifierConfig(Settings):
     )
     precision: str = setting(
         "auto",
-        "auto: mixed_bfloat16 where the processor computes in it, else float32.",
+        "auto: mixed_bfloat16 where the processor, or every GPU, computes in it, else float32.",
         one_of=("auto", "float32", "mixed_bfloat16"),
     )
     device: str = setting("auto", DEVICE_HELP, changes_weights=False)

@@ -37,7 +37,11 @@ class DataConfig(Settings):
     cache_dir: str = setting(
         "", "Where decoded images are kept; empty: ~/.cache/hali_tf.", changes_weights=False
     )
-    image_size: int = setting(0, "Side of the images in pixels; 0: the architecture's.", at_least=0)
+    image_size: int = setting(
+        0,
+        "Side of the images in pixels; 0: that of --architecture, or where it is empty of --data.",
+        at_least=0,
+    )
     channels: int = setting(0, "1 grey, 3 colour; 0: as the data set has.", one_of=(0, 1, 3))
     flip: bool = setting(
         False,
@@ -67,7 +71,9 @@ class ModelConfig(Settings):
         one_of=("hali", "ali", "vae"),
     )
     architecture: str = setting(
-        "", "Layer tables; empty: by --model and --image_size. One of: " + ", ".join(ARCHITECTURES)
+        "",
+        "Layer tables; empty: by --model and --image_size, or the size of --data where this is 0. "
+        "One of: " + ", ".join(ARCHITECTURES),
     )
     width: float = setting(
         1.0,
