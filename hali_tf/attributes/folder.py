@@ -4,7 +4,8 @@ FOLDER/
   classifier.json  what it is, the attributes' names, its thresholds, its accuracies; written last
   weights.npz      float32
   config.json      the flags
-and, until it is trained, checkpoints/ and features.npy.
+and a lock; until it is trained also checkpoints/, images.json (what tells the images of the first
+start from others) and features.npy.
 """
 
 from __future__ import annotations

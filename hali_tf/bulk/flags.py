@@ -9,6 +9,7 @@ from absl import flags
 from hali_tf import config as configuration
 from hali_tf.bulk.formats import KINDS
 from hali_tf.bulk.shards import Target
+from hali_tf.errors import UsageError
 
 
 def define(module: str, **extra: tuple[Any, str]) -> None:
@@ -31,4 +32,10 @@ def read() -> tuple[flags.FlagValues, Target]:
     """
     values = configuration.run_flags()
     configuration.check("batch_size", values.batch_size, {"at_least": 1})
-    return values, Target.of(values.out, values.format, values.shard_size)
+    target = Target.of(values.out, values.format, values.shard_size)
+    if target.single and values["shard_size"].present:
+        raise UsageError(
+            f"--shard_size={values.shard_size}: --out={values.out} is one file; drop one of the two, "
+            "or name a folder by --out"
+        )
+    return values, target

@@ -1,11 +1,14 @@
 """The page on which a model is looked at and played with: what it shows, and how it is laid out.
 
-subject     a run folder or a server, with the same methods
-views       what each tab shows, as functions of arrays
-shown       the files of what the page shows
-choosing    the picture that all tabs work on
-tabs        one module a tab
-page        all of them on one page, and the server of the page
+subject          a run folder or a server, with the same methods
+served           the encoder and decoder of a server
+views            what each tab shows, as functions of arrays
+shown            the files of what the page shows
+choosing         the picture that all tabs work on
+panel            the side of the page, where a picture is chosen
+tabs             one module per tab
+page             all of them on one page, and the server of the page
+gradio_versions  what versions of Gradio name differently
 """
 
 import os

@@ -1,1 +1,1 @@
-"""Parts of scripts/benchmark.py."""
+"""What the benchmarks of a train step share."""

@@ -1,1 +1,1 @@
-"""The parts of scripts/load_test.py."""
+"""What scripts/load_test.py and scripts/soak.py share."""

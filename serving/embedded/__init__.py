@@ -17,6 +17,7 @@ inference      Predict and Classify on a servable; warm-up
 metrics        request counts and latencies under the stock server's names
 core           the calls of the API, counted, free of any transport
 endpoints      gRPC services, health, reflection
+call_threads   the threads of gRPC calls
 json_tensors   JSON to tensors and back
 rest           JSON over HTTP, metrics page
 server         all of these together, in one process
