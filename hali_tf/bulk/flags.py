@@ -35,7 +35,7 @@ def read() -> tuple[flags.FlagValues, Target]:
     target = Target.of(values.out, values.format, values.shard_size)
     if target.single and values["shard_size"].present:
         raise UsageError(
-            f"--shard_size={values.shard_size}: --out={values.out} is one file; drop one of the two, "
-            "or name a folder by --out"
+            f"--shard_size={values.shard_size}: --out={values.out} is one file; drop the first, or "
+            "name a folder by --out"
         )
     return values, target

@@ -11,6 +11,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,11 +28,23 @@ _METHOD = """\
 Runs that differ in nothing but the seed are one row: the mean, and in brackets the lowest and the
 highest of them. Errors are per-pixel RMSE of reconstructions of test images and distances those
 under the discriminator (Equation 8) of validation images at the last evaluation, both divided by
-that between random pairs of images. A dash: not measured in every run of the row."""
+that between random pairs of images. A dash: not measured in every run of the row, or not compared,
+as a note below the table says."""
+_NOT_COMPARED = """\
+{column}: not compared, since the evaluations of {runs} differ in {differing}. Evaluate each of
+them anew by one version of the code, on the same images and with the same flags
+(`python -m hali_tf.evaluate --run_dir=RUN --only=samples`)."""
 _CURVES = """\
 Losses are means since the last logged step; errors and distances are of validation images and
 divided by those of random pairs. A band is from the lowest to the highest of the runs that differ
 in the seed alone, and the line is their mean, at the steps that all of them have."""
+# Of what an evaluation was asked of, all that its distances depend on besides the model.
+_DEPENDENCIES = {
+    "hali_tf": "the version of hali_tf",
+    "code": "the code of the measures",
+    "images": "the images",
+    "feature_weights": "the file of `--feature_weights`",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +57,7 @@ class Run:
       losses: [{"step", name: value}], of each logged step.
       evaluations: the same of each evaluation, the ratios to random pairs included.
       final: numbers at the end by their name in a table; those that were measured.
+      asked_of: what those of an evaluation depend on (`_DEPENDENCIES`), by the same name.
     """
 
     run_dir: str
@@ -51,6 +65,7 @@ class Run:
     losses: list[dict[str, float]]
     evaluations: list[dict[str, float]]
     final: dict[str, float]
+    asked_of: dict[str, dict[str, Any]]
 
 
 def compare(run_dirs: Sequence[str]) -> str:
@@ -95,7 +110,7 @@ def _open(run_dir):
         return _read(run_dir)
     except UserError as error:
         raise UserError(f"--compare: {error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(
             f"--compare: {run_dir}: summary.json, metrics.jsonl or evaluation/samples.json is "
             f"damaged ({error}); remove it, and the comparison leaves its numbers out"
@@ -117,15 +132,24 @@ def _read(run_dir):
         **_numbered(summary, "ratio", "error, level {}"),
         **_numbered(evaluations[-1] if evaluations else {}, "distance", "distance, level {}"),
     }
+    distance, asked_of = _of_samples(run_dir, lines[-1]["step"]) if lines else ({}, {})
+    losses = [line for line in lines if "rmse_1" not in line]
+    return Run(run_dir, config, losses, evaluations, {**final, **distance}, asked_of)
+
+
+def _of_samples(run_dir, step):
+    """(Fréchet distance, what it depends on) by its name; empty if it is of other weights."""
     samples = files.read_json(os.path.join(run_dir, "evaluation", "samples.json"))
-    asked_of = samples["asked_of"]["subjects"][0] if samples else {}
-    if lines and weights_of(run_dir, lines[-1]["step"]).items() <= asked_of.items():
-        answer, own = samples["answer"], asked_of["name"]
-        # It depends on the number of samples, and on the features.
-        features = "FID" if answer["features"].startswith("Inception") else "Fréchet distance"
-        distance = answer["rows"][own]["frechet_distance"]
-        final[f"{features} of {answer['images']:,} samples"] = distance
-    return Run(run_dir, config, [l for l in lines if "rmse_1" not in l], evaluations, final)
+    asked_of = samples["asked_of"] if samples else {"subjects": [{}]}
+    own = asked_of["subjects"][0]
+    if not weights_of(run_dir, step).items() <= own.items():
+        return {}, {}
+    answer = samples["answer"]
+    # It depends on the number of samples, and on the features.
+    features = "FID" if answer["features"].startswith("Inception") else "Fréchet distance"
+    name = f"{features} of {answer['images']:,} samples"
+    distance = answer["rows"][own["name"]]["frechet_distance"]
+    return {name: distance}, {name: {key: asked_of.get(key) for key in _DEPENDENCIES}}
 
 
 def _with_ratios(line):
@@ -184,6 +208,7 @@ def _page(folder, groups):
         for c in measured
         if c.startswith(kind)
     ]
+    notes = {c: note for c in columns if (note := _not_compared(runs, c))}
     drawn = save_bands(os.path.join(folder, "curves.png"), _panels(groups))
     return markdown.page(
         f"# Comparison of {len(runs)} runs",
@@ -191,8 +216,12 @@ def _page(folder, groups):
         _METHOD,
         markdown.table(
             ["", *columns],
-            [[name, *(_range(group, c) for c in columns)] for name, group in groups.items()],
+            [
+                [name, *(None if c in notes else _range(group, c) for c in columns)]
+                for name, group in groups.items()
+            ],
         ),
+        *notes.values(),
         "## During training" if drawn else "",
         _CURVES if drawn else "",
         "![Losses, errors and distances by step](curves.png)" if drawn else "",
@@ -204,6 +233,23 @@ def _page(folder, groups):
 
 def _last_step(run):
     return max((line["step"] for line in run.losses + run.evaluations), default=0)
+
+
+def _not_compared(runs, column):
+    """Why the numbers of a column cannot be compared; "" if they can."""
+    evaluated = [run for run in runs if column in run.asked_of]
+    differing = [
+        words
+        for key, words in _DEPENDENCIES.items()
+        if any(run.asked_of[column][key] != evaluated[0].asked_of[column][key] for run in evaluated)
+    ]
+    if not differing:
+        return ""
+    return _NOT_COMPARED.format(
+        column=column,
+        runs=", ".join(run.run_dir for run in evaluated),
+        differing=", ".join(differing),
+    )
 
 
 def _range(group, column):

@@ -11,6 +11,8 @@ from sklearn.utils import gen_batches
 
 _MEGABYTES = 256  # of pairwise distances at a time
 _ROWS = 1024  # of a kernel at a time
+_DIVISIONS = 20  # of sets into halves
+_NEAR = 64  # neighbours: for k = 3, one time in 10^16 fewer than k of them are in a random half
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -73,8 +75,8 @@ def _kernel_sums(a, b):
     return np.concatenate(parts)
 
 
-def inside(points: np.ndarray, others: np.ndarray, k: int = 3) -> np.ndarray:
-    """Which vectors of a set lie within another's manifold (Kynkäänniemi et al., 2019).
+def share_inside(points: np.ndarray, others: np.ndarray, k: int = 3) -> tuple[float, np.ndarray]:
+    """How much of a set lies within another's manifold (Kynkäänniemi et al., 2019).
 
     The manifold of a set is the union of balls around its vectors, each reaching to the k-th
     nearest other vector of the set. The share of generated images in the manifold of real ones is
@@ -82,19 +84,39 @@ def inside(points: np.ndarray, others: np.ndarray, k: int = 3) -> np.ndarray:
 
     Args:
       points: float32 [N, D].
-      others: float32 [M, D], M above k.
+      others: float32 [M, D], M at least 2 (k + 1).
       k: as above.
 
     Returns:
-      bool [N].
+      The share, and float64 [20, 2] of what it is in both halves of both sets, by as many random
+      divisions.
     """
+    rng = np.random.default_rng(0)
+    own, theirs = _parts(len(points), rng), _parts(len(others), rng)
+    # A vector that is not in a part has no ball there. As float32, which the distances are.
+    reach = np.where(theirs, _reach(others, theirs, k), -np.inf).astype(np.float32)
+
+    def within(distances, _):
+        return np.stack([(distances <= ends).any(axis=1) for ends in reach], axis=1)
+
     with config_context(working_memory=_MEGABYTES):
-        neighbours = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(others)
-        reach = neighbours.kneighbors()[0][:, -1]  # an image is no neighbour of its own
-        parts = pairwise_distances_chunked(
-            points, others, reduce_func=lambda distances, _: (distances <= reach).any(axis=1)
-        )
-        return np.concatenate(list(parts))
+        found = list(pairwise_distances_chunked(points, others, reduce_func=within))
+    shares = np.sum(np.concatenate(found).T & own, axis=1) / own.sum(axis=1)
+    return float(shares[0]), shares[1:].reshape(2, -1).T
+
+
+def _parts(count, rng):
+    """Which of a set's vectors are in a part: all in the first, then halves and their others."""
+    halves = np.array([rng.permutation(count) % 2 == 0 for _ in range(_DIVISIONS)])
+    return np.concatenate([np.ones([1, count], bool), halves, ~halves])
+
+
+def _reach(x, parts, k):
+    """Distance of each vector to the k-th nearest other one that is in a part, [parts, N]."""
+    neighbours = NearestNeighbors(n_neighbors=min(_NEAR, len(x) - 1), algorithm="brute").fit(x)
+    distances, positions = neighbours.kneighbors()  # a vector is no neighbour of its own
+    ranks = [np.argmax(part[positions].cumsum(axis=1) == k, axis=1) for part in parts]
+    return np.stack([distances[np.arange(len(x)), rank] for rank in ranks])
 
 
 def nearest(points: np.ndarray, others: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -96,6 +96,22 @@ def jackknife(value: float, without: np.ndarray) -> list[float]:
     return [float(value - reach), float(value + reach)]
 
 
+def by_halves(share: float, halves: np.ndarray) -> list[float]:
+    """Interval of a share of two sets by what it is in halves of both.
+
+    For shares within the manifold of a set, which its nearest neighbours make: the jackknife is 1.5
+    to 2 times too wide for them, and a bootstrap's repeated images would have balls too small.
+    Halves are sets like the whole, of twice its variance.
+
+    Args:
+      share: of the whole sets, 0 to 1.
+      halves: float64 [divisions, 2], of `distributions.share_inside`.
+    """
+    deviation = np.sqrt(np.mean(np.diff(halves) ** 2) / 4)  # a difference: four times its variance
+    reach = t.ppf(_PERCENTILES[1] / 100, len(halves)) * deviation
+    return [float(np.clip(share + sign * reach, 0, 1)) for sign in (-1, 1)]
+
+
 def verdict(interval: Sequence[float]) -> str:
     """What an interval says of the claim that the number is above 0."""
     low, high = interval

@@ -107,6 +107,44 @@ def test_samples_are_compared_where_every_seed_was_evaluated(runs, tmp_path):
     assert not [n for n in comparison._open(runs[0]).final if "samples" in n]  # of other weights
 
 
+def evaluated(run, distance, **asked_of):
+    """Writes the answer of an evaluation of a run's samples."""
+    subject = {"name": "HALI", "step": 3, "began": None, "ways_back": 0}
+    rows = {"HALI": {"frechet_distance": distance}}
+    known = {"hali_tf": "1", "code": "a", "images": [{"count": 9}], "feature_weights": None}
+    file = {
+        "asked_of": {**known, "subjects": [subject], **asked_of},
+        "answer": {"images": 1000, "features": features.NAME, "rows": rows},
+    }
+    os.makedirs(os.path.join(run, "evaluation"), exist_ok=True)
+    with open(os.path.join(run, "evaluation", "samples.json"), "w", encoding="utf-8") as f:
+        json.dump(file, f)
+
+
+@pytest.mark.parametrize(
+    "other, words",
+    [
+        ({"code": "b"}, "the code of the measures"),
+        ({"images": [{"count": 8}]}, "the images"),
+        ({"feature_weights": ["f", 1, 1]}, "the file of `--feature_weights`"),
+        ({"hali_tf": "2", "code": "b"}, "the version of hali_tf, the code of the measures"),
+        ({"limit": 5}, ""),  # the number of images says it
+    ],
+)
+def test_samples_measured_in_different_ways_are_not_compared(tmp_path, other, words):
+    runs = [make_run(tmp_path / name, 0.5, width=w) for w, name in enumerate("abc", 1)]
+    evaluated(runs[0], 1.5)
+    evaluated(runs[2], 2.5, **other)
+    comparison.compare(runs)
+    page = (tmp_path / "comparison" / "report.md").read_text(encoding="utf-8")
+    head, _, *rows = rows_of(page, "At the end")
+    assert head[-1] == "Fréchet distance of 1,000 samples"
+    assert [row[-1] for row in rows] == (["–"] * 3 if words else ["1.500", "–", "2.500"])
+    assert [row[1] for row in rows] == ["0.5000"] * 3  # what the trainings measured stays
+    note = f"not compared, since the evaluations of {runs[0]}, {runs[2]} differ in {words}. "
+    assert (note in page.replace("\n", " ")) == bool(words)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"answer": {}}'])
 def test_a_damaged_file_is_named(runs, tmp_path, text):
     (tmp_path / runs[1] / "evaluation").mkdir()

@@ -58,26 +58,50 @@ def test_precision_and_recall_by_hand():
     generated = np.array([[0.5], [0.6], [0.7], [0.8], [0.9], [30]], np.float32)
     # k = 1: real reaches 1 from each point, so 30 alone is outside. What is generated reaches 0.1
     # around 0.5 .. 0.9, which holds 1 and no other; and 29.1 around 30, which holds all from 1 on.
-    assert distributions.inside(generated, real, k=1).tolist() == [True] * 5 + [False]
-    assert distributions.inside(real, generated, k=1).tolist() == [False] + [True] * 5
+    assert within(generated, real, k=1) == [True] * 5 + [False]
+    assert within(real, generated, k=1) == [False] + [True] * 5
     # All that is generated in one place: precise, but only 1 is within reach, 0.15 or 0.2.
     generated = np.array([[0.4], [0.6], [0.8], [0.95], [1.15], [1.3]], np.float32)
-    assert distributions.inside(generated, real, k=1).all()
-    assert distributions.inside(real, generated, k=1).tolist() == [False, True] + [False] * 4
+    assert within(generated, real, k=1) == [True] * 6
+    assert within(real, generated, k=1) == [False, True] + [False] * 4
+
+
+def within(points, others, k):
+    """Which points are in the manifold of the others: the share of as many copies of each."""
+    shares = [distributions.share_inside(np.repeat([x], 6, axis=0), others, k) for x in points]
+    assert {share for share, _ in shares} <= {0, 1}
+    return [share == 1 for share, _ in shares]
 
 
 def test_precision_and_recall_by_chunks(monkeypatch):
     monkeypatch.setattr(distributions, "_MEGABYTES", 1)  # of 3.9 for all pairs
     a, b = sets(700, 5, shift=1.0)
-
-    def share(points, others):
-        reach = np.sort(cdist(others, others), axis=1)[:, 3]  # the first is the point itself
-        return (cdist(points, others) <= reach).any(1).mean()
-
-    precision, recall = distributions.inside(b, a).mean(), distributions.inside(a, b).mean()
+    precision, recall = (distributions.share_inside(*pair)[0] for pair in ((b, a), (a, b)))
     assert precision == pytest.approx(share(b, a), abs=2e-3)
     assert recall == pytest.approx(share(a, b), abs=2e-3)
     assert 0.05 < precision < 0.95
+
+
+def share(points, others, k=3):
+    """As in `share_inside`, from all distances."""
+    reach = np.sort(cdist(others, others), axis=1)[:, k]  # the first is the point itself
+    return (cdist(points, others) <= reach).any(1).mean()
+
+
+@pytest.mark.parametrize("count, others", [(8, 8), (11, 9), (300, 300)])
+def test_shares_of_halves_are_those_of_the_halves_alone(count, others):
+    a, b = sets(300, 5, shift=1.0)
+    a, b = a[:count], b[:others]
+    _, found = distributions.share_inside(a, b)
+    rng = np.random.default_rng(0)
+    rows, columns = (
+        [rng.permutation(size) % 2 == 0 for _ in range(20)] for size in (count, others)
+    )
+    expected = [
+        [share(a[row], b[column]), share(a[~row], b[~column])] for row, column in zip(rows, columns)
+    ]
+    np.testing.assert_allclose(found, expected, atol=1e-9 if count < 300 else 1e-2)
+    assert found.std() > 0
 
 
 def test_nearest_by_hand():

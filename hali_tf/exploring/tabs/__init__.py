@@ -1,1 +1,1 @@
-"""One module per tab: `add` lays it out and returns what follows from the chosen picture, if any."""
+"""One module per tab: `add` lays it out and returns what follows from a chosen picture, if any."""
