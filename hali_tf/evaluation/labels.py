@@ -242,7 +242,7 @@ def _by_configuration(runs: list[dict[str, Any]]) -> dict[tuple[str, int], list[
 
 def _errors_of(alike):
     """The errors of runs that differ in the seed alone, and the interval of their mean."""
-    by_seed: dict[int, dict] = {}
+    by_seed = {}
     for run in alike:
         by_seed.setdefault(run["seed"], run)
     errors = [run["errors"] for run in by_seed.values()]
