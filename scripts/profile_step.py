@@ -34,9 +34,9 @@ _CONTAINERS = {"PartitionedCall", "StatefulPartitionedCall", "If", "While"}  # o
 def main() -> None:
     """Profiles a step in each precision; prints a table."""
     options = flags.FLAGS
+    _check(options)
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     command.import_tensorflow()
-    _check(options)
     found = {name: _profile(options, name) for name in options.precision}
     named = {k for step, of in found.values() for k in of if of[k] >= options.least * step}
     kinds = sorted(named, key=lambda k: -max(of[k] for _, of in found.values()))

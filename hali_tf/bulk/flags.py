@@ -9,7 +9,6 @@ from absl import flags
 from hali_tf import config as configuration
 from hali_tf.bulk.formats import KINDS
 from hali_tf.bulk.shards import Target
-from hali_tf.errors import UsageError
 
 
 def define(module: str, **extra: tuple[Any, str]) -> None:
@@ -33,9 +32,6 @@ def read() -> tuple[flags.FlagValues, Target]:
     values = configuration.run_flags()
     configuration.check("batch_size", values.batch_size, {"at_least": 1})
     target = Target.of(values.out, values.format, values.shard_size)
-    if target.single and values["shard_size"].present:
-        raise UsageError(
-            f"--shard_size={values.shard_size}: --out={values.out} is one file; drop the first, or "
-            "name a folder by --out"
-        )
+    if target.single:
+        configuration.refuse_beside(f"out={values.out}, one file", ["shard_size"])
     return values, target

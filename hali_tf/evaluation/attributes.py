@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hali_tf.evaluation import attribute_classifier, tables
-from hali_tf.evaluation.claims import Finding, above, compared, roles
+from hali_tf.evaluation.claims import Finding, above, compared, of_all, roles
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown, published
@@ -130,18 +130,13 @@ class Attributes(Question):
     def findings(self, answer: dict) -> dict[str, Finding]:
         """Of every classifier's decisions; an interval reaches over those of all of them."""
         role = roles(answer["labels"])
-        by_reading = [_findings(reading, role) for reading in answer["readings"].values()]
-        found = {}
-        for key in by_reading[0]:
-            of_all = [findings[key] for findings in by_reading]
-            figures = (f"{n}: {finding.figure}" for n, finding in zip(answer["readings"], of_all))
-            intervals = [finding.interval for finding in of_all if finding.interval]
-            whole = None
-            if len(intervals) == len(of_all):
-                lows, highs = zip(*intervals)
-                whole = [min(lows), max(highs)]
-            found[key] = above("; ".join(figures), whole)
-        return found
+        by_reading = {
+            name: _findings(reading, role) for name, reading in answer["readings"].items()
+        }
+        first = next(iter(by_reading.values()))
+        return {
+            key: of_all({name: found[key] for name, found in by_reading.items()}) for key in first
+        }
 
 
 def _findings(reading, role):
@@ -194,13 +189,7 @@ def tabulate(
     values = np.stack([scores.recalls(*pair, (0, 1)) for pair in rows.values()], axis=1)
     point = agreement(values.mean(axis=0))
     ends = intervals.bootstrap(values, agreement)
-    levels = {
-        label: {
-            **{name: _defined(point[i, :, m]) for m, name in enumerate(_MEASURES)},
-            "intervals": {name: _intervals(ends[:, i, :, m]) for m, name in enumerate(_MEASURES)},
-        }
-        for i, label in enumerate(rows)
-    }
+    levels = {label: _level(point[i], ends[:, i]) for i, label in enumerate(rows)}
     models = [label for label in rows if label != "Data"]
     rivals = [i for i, label in enumerate(models) if label not in seeds]
     return {
@@ -223,14 +212,14 @@ def _mean(values, axis):
     return tables.divided(np.where(known, values, 0.0).sum(axis), known.sum(axis).astype(float))
 
 
-def _defined(values):
-    """As lists, None for NaN."""
-    return np.where(np.isnan(values), None, values).tolist()
-
-
-def _intervals(ends):
-    """[2, A] as a list over attributes, None for NaN."""
-    return [None if np.isnan(pair).any() else pair.tolist() for pair in ends.T]
+def _level(values, ends):
+    """The measures of the attributes, [A, M], and their intervals, [2, A, M], by name."""
+    return {
+        **{name: list(map(tables.finite, values[:, m])) for m, name in enumerate(_MEASURES)},
+        "intervals": {
+            name: list(map(tables.interval, ends[:, :, m].T)) for m, name in enumerate(_MEASURES)
+        },
+    }
 
 
 def _known(values):

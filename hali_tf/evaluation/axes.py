@@ -35,9 +35,9 @@ def measure(
     zs: Sequence[np.ndarray],
     towards: np.ndarray,
     entries: Sequence[int],
-    decide: Callable[[np.ndarray], np.ndarray],
+    deciders: Sequence[Callable[[np.ndarray], np.ndarray]],
     seed: int = 0,
-) -> list[dict]:
+) -> list[list[dict]]:
     """The shares of images for which the decision on an attribute changes, and how many others do.
 
     Args:
@@ -46,47 +46,60 @@ def measure(
       towards: [A, d], the mean z_L of images with an attribute less that of images without it; each
         row may be multiplied by a number above 0.
       entries: of each attribute, 0 to d - 1.
-      decide: uint8 images [N, H, W, C] to decisions uint8 [N, A].
+      deciders: of each classifier, uint8 images [N, H, W, C] to decisions uint8 [N, A]. All of them
+        see the same images, which take the time.
       seed: of the random axes.
 
     Returns:
-      For each attribute, and last for their mean, a dict of `MEASURES` and of their "intervals".
-      Those of other entries or axes, and the "difference" of the first two measures, are None where
-      there are no others. The share of images that change is 0 where none can.
+      Of each classifier, for each attribute, and last for their mean, a dict of `MEASURES` and of
+      their "intervals". Those of other entries or axes, and the "difference" of the first two
+      measures, are None where there are no others. The share of images that change is 0 where none
+      can.
     """
     different, own = np.unique(entries, return_inverse=True)
-    count, dimensions = towards.shape
     weights = np.random.default_rng(seed).standard_normal((RANDOM, len(zs[-1])))
     random = weights @ (zs[-1] - zs[-1].mean(axis=0))
-    kinds = [np.eye(dimensions)[different], unit(towards), unit(random)]
-    values = _observed(coder, zs, np.concatenate(kinds).astype(np.float32), towards, decide)
+    kinds = [np.eye(towards.shape[1])[different], unit(towards), unit(random)]
+    vectors = np.concatenate(kinds).astype(np.float32)
     ends = np.cumsum([len(kind) for kind in kinds])[:-1]
+
+    def decide(images):
+        return np.stack([of_one(images) for of_one in deciders], axis=-1)
+
+    before, after = changes(coder, zs, progress_bar(vectors, "innovate"), decide)
+    return [
+        _measured(_observed(zs, vectors, towards, before[..., k], after[..., k]), ends, own)
+        for k in range(len(deciders))
+    ]
+
+
+def _measured(values, ends, own):
+    """As `measure`, of one classifier, from its values of `_observed`; the others as `_shares`."""
 
     def shares(means):
         return _shares(means, ends, own)
 
     value, interval = shares(values.mean(axis=0)), intervals.bootstrap(values, shares)
-    measured: list[dict] = [
+    measured = [
         {
             **dict(zip(MEASURES, value[:, i].tolist())),
             "intervals": dict(zip(MEASURES, interval[:, :, i].T.tolist())),
         }
-        for i in range(count + 1)
+        for i in range(value.shape[-1])
     ]
     for row in measured:
-        if len(different) == 1:
+        if ends[0] == 1:  # one entry
             row["changed_by_other_entries"] = row["difference"] = None
-        if count == 1:
+        if len(measured) == 2:  # one attribute and the mean
             row["changed_along_other_axes"] = None
     return measured
 
 
-def _observed(coder, zs, vectors, towards, decide):
+def _observed(zs, vectors, towards, before, after):
     """Of each image, axis and attribute whether the decision could change, did, changed at all.
 
     The first two in the direction of the axis; bool [N, 3, E, A].
     """
-    before, after = changes(coder, zs, progress_bar(vectors, "innovate"), decide)
     signs = np.sign(vectors @ towards.T)
     directed = in_direction(before, after, zs[-1] @ vectors.T, signs)
     any_change = (after != before[:, np.newaxis])[:, np.newaxis]
@@ -159,10 +172,10 @@ def changes(
       coder: of two levels or more.
       zs: of the encoded images, float32 [N, *latent] for each level.
       axes: E unit vectors, float32 [d].
-      decide: uint8 images [N, H, W, C] to decisions uint8 [N, A].
+      decide: uint8 images [N, H, W, C] to decisions uint8 [N, ...].
 
     Returns:
-      uint8 [N, A] and [N, E, A].
+      uint8 [N, ...] and [N, E, ...].
     """
     after = [decide(innovate(coder, zs, scale_along(zs[-1], axis, FLIP))) for axis in axes]
     return decide(coder.decode(zs[0], 1)), np.stack(after, axis=1)

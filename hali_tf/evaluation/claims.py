@@ -29,6 +29,19 @@ def above(figure: str, interval: Sequence[float] | None) -> Finding:
     return Finding(figure, interval, verdict(interval) if interval else "undecided")
 
 
+def of_all(findings: Mapping[str, Finding]) -> Finding:
+    """The finding on a claim by several judges, from theirs by their names.
+
+    Its interval reaches over those of all of them; there is none where one has none.
+    """
+    figures = "; ".join(f"{name}: {finding.figure}" for name, finding in findings.items())
+    intervals = [finding.interval for finding in findings.values() if finding.interval]
+    if len(intervals) < len(findings):
+        return above(figures, None)
+    lows, highs = zip(*intervals)
+    return above(figures, [min(lows), max(highs)])
+
+
 def compared(
     table: Mapping[str, Any], own: str, other: str, measure: str, sign: int = 1, form: str = ".3g"
 ) -> Finding:

@@ -21,7 +21,7 @@ import numpy as np
 
 from hali_tf.drawing.strips import Strips, save_strips
 from hali_tf.evaluation import attribute_classifier, axes, traversal
-from hali_tf.evaluation.claims import Finding, above
+from hali_tf.evaluation.claims import Finding, above, of_all
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
@@ -136,12 +136,14 @@ class Innovation(Question):
         means = {name: reading["mean"] for name, reading in answer["readings"].items()}
         if not means or any(mean["difference"] is None for mean in means.values()):
             return {}
-        figures = (
-            f"{name}: {mean['changed']:.0%} and {mean['changed_by_other_entries']:.0%}"
+        findings = {
+            name: above(
+                f"{mean['changed']:.0%} and {mean['changed_by_other_entries']:.0%}",
+                mean["intervals"]["difference"],
+            )
             for name, mean in means.items()
-        )
-        lows, highs = zip(*(mean["intervals"]["difference"] for mean in means.values()))
-        return {"control": above("; ".join(figures), [min(lows), max(highs)])}
+        }
+        return {"control": of_all(findings)}
 
 
 def _result(answer):
@@ -317,10 +319,10 @@ def names_of_entries(labels: dict[str, dict]) -> dict[int, str]:
 def _measure(context, zs, towards, labels):
     """What each classifier says: its name to `axes.MEASURES` of the labels, and to their mean."""
     entries = [row["entry"] for row in labels.values()]
-    readings = {}
-    for reading, classifier in attribute_classifier.load_all(context).items():
-        *of_labels, mean = axes.measure(
-            context.subject.coder, zs, towards, entries, classifier.decide
-        )
-        readings[reading] = {"labels": dict(zip(labels, of_labels)), "mean": mean}
-    return readings
+    classifiers = attribute_classifier.load_all(context)
+    deciders = [classifier.decide for classifier in classifiers.values()]
+    measured = axes.measure(context.subject.coder, zs, towards, entries, deciders)
+    return {
+        reading: {"labels": dict(zip(labels, of_labels)), "mean": mean}
+        for reading, (*of_labels, mean) in zip(classifiers, measured)
+    }

@@ -42,8 +42,8 @@ def measured(
     def at(row, column):
         return {
             name: {
-                "value": _finite(value[row, column, m]),
-                "interval": _interval(ends[:, row, column, m]),
+                "value": finite(value[row, column, m]),
+                "interval": interval(ends[:, row, column, m]),
             }
             for m, name in enumerate(measures)
         }
@@ -59,11 +59,13 @@ def measured(
     return {"rows": rows, "differences": differences}
 
 
-def _finite(value):
+def finite(value: float) -> float | None:
+    """None for what is not finite, which JSON does not have."""
     return float(value) if np.isfinite(value) else None
 
 
-def _interval(ends):
+def interval(ends: np.ndarray) -> list[float] | None:
+    """[low, high] as a list; None if one of the two is not finite."""
     return [float(end) for end in ends] if np.isfinite(ends).all() else None
 
 

@@ -80,11 +80,14 @@ def distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
       float32 [B]: squared distance of the features at a position, averaged over positions, summed
       over scales; 0 for equal images.
     """
+    return distance_of_maps(maps(a), maps(b))
+
+
+@tf.function
+def distance_of_maps(a: list[tf.Tensor], b: list[tf.Tensor]) -> tf.Tensor:
+    """`distance` of images whose `maps` are a and b."""
     return tf.add_n(
-        [
-            tf.reduce_mean(tf.reduce_sum((p - q) ** 2, axis=-1), axis=[1, 2])
-            for p, q in zip(maps(a), maps(b))
-        ]
+        [tf.reduce_mean(tf.reduce_sum((p - q) ** 2, axis=-1), axis=[1, 2]) for p, q in zip(a, b)]
     )
 
 

@@ -33,12 +33,14 @@ def errors(model: keras.Model, split: Split, bar: bool = False) -> dict[str, flo
     squares, distances = dict.fromkeys(levels, 0.0), dict.fromkeys([*levels, "pairs"], 0.0)
     others = iter(partners(len(split.images)))
     for images in progress_bar(batches(split), "reconstruct", disable=not bar):
-        for l in levels:
-            rebuilt = reconstruct(images, l)
+        compared: dict[int | str, Any] = {l: reconstruct(images, l) for l in levels}
+        for l, rebuilt in compared.items():
             squares[l] += _squared_error(images.numpy(), rebuilt.numpy())
-            distances[l] += float(tf.reduce_sum(features.distance(images, rebuilt)))
-        other = split.images[list(itertools.islice(others, len(images)))]
-        distances["pairs"] += float(tf.reduce_sum(features.distance(images, other)))
+        compared["pairs"] = split.images[list(itertools.islice(others, len(images)))]
+        own = features.maps(images)
+        for of, other in compared.items():
+            apart = features.distance_of_maps(own, features.maps(other))
+            distances[of] += float(tf.reduce_sum(apart))
     pairs = random_pairs(split.images)
     rmse = {f"rmse_{l}": float(np.sqrt(squares[l] / split.images.size)) for l in levels}
     ratios = {f"ratio_{l}": rmse[f"rmse_{l}"] / pairs for l in levels if pairs}

@@ -149,7 +149,7 @@ def test_decode_refuses_what_it_cannot_trust(run_dir, tmp_path):
         ("encode", ("--out=x", "--format=csv"), 2, "--format=csv: expected one of npz, tfrecord"),
         ("encode", ("--out=x", "--split=all"), 2, "--split=all: expected one of train"),
         ("encode", ("--out=x", "--data=digits", "a.png"), 2, "--data: a.png is named too"),
-        ("encode", ("--out=x.npz", "--shard_size=9"), 2, "--shard_size=9: --out=x.npz is one file"),
+        ("encode", ("--out=x.npz", "--shard_size=9"), 2, "--shard_size with --out=x.npz, one file"),
         ("encode", ("--out=x", "--batch_size=0"), 2, "--batch_size=0: expected at least 1"),
         ("decode", ("--out=x",), 2, "--latents=: expected the file or folder"),
         ("decode", ("--out=x", "--latents=none.npz"), 1, "none.npz.json: not found"),

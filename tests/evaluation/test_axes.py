@@ -65,7 +65,7 @@ def four_images(times=1):
 def test_axes_of_entries_and_between_them():
     coder, zs = four_images()
     towards = np.array([[5.0, 0.0], [3.0, 4.0]])  # the second is between the entries
-    *rows, mean = axes.measure(coder, zs, towards, [0, 1], bright_and_chequered, seed=0)
+    [[*rows, mean]] = axes.measure(coder, zs, towards, [0, 1], [bright_and_chequered], seed=0)
     # Both entries and the first axis decide on their own attribute alone.
     for row in rows:
         assert (row["changed"], row["changed_by_other_entries"], row["others_changed"]) == (1, 0, 0)
@@ -81,7 +81,7 @@ def test_axes_of_entries_and_between_them():
     assert mean["changed_along_axis"] == 1
     assert mean["difference"] == 1
     assert 0 < mean["changed_along_random_axes"] < 1
-    many = axes.measure(*four_images(10), towards, [0, 1], bright_and_chequered, seed=0)[-1]
+    [[*_, many]] = axes.measure(*four_images(10), towards, [0, 1], [bright_and_chequered], seed=0)
     assert many["intervals"]["changed_along_axis"] == [1, 1]
 
 
@@ -90,7 +90,7 @@ def test_an_axis_may_lead_away_from_the_side_that_an_entry_grows_to():
         return bright_and_chequered(images) ^ np.uint8([1, 0])
 
     towards = np.array([[-5.0, 0.0], [0.0, 4.0]])
-    *rows, _ = axes.measure(*four_images(), towards, [0, 1], dark_and_chequered, seed=0)
+    [[*rows, _]] = axes.measure(*four_images(), towards, [0, 1], [dark_and_chequered], seed=0)
     for row in rows:
         assert row["changed"] == row["changed_along_axis"] == 1
 
@@ -100,7 +100,7 @@ def test_random_axes_are_drawn_by_the_seed_and_lean_as_z_does():
     wide = [zs[0], zs[1] * np.float32([1, 1e-4])]  # the chessboard hardly varies in z_2
 
     def along_random(zs, seed):
-        *rows, _ = axes.measure(coder, zs, np.eye(2), [0, 1], bright_and_chequered, seed)
+        [[*rows, _]] = axes.measure(coder, zs, np.eye(2), [0, 1], [bright_and_chequered], seed)
         return [row["changed_along_random_axes"] for row in rows]
 
     assert along_random(zs, 0) == along_random(zs, 0) != along_random(zs, 1)
@@ -133,8 +133,8 @@ def test_shares_by_hand():
 def test_an_attribute_alone_has_no_others():
     coder = Coder(Linear())
     zs = coder.encode(np.array([[[130, 110], [110, 130]]] * 2, np.uint8)[..., np.newaxis])
-    row, _ = axes.measure(
-        coder, zs, np.array([[1.0, 0.0]]), [0], lambda x: bright_and_chequered(x)[:, :1], seed=0
+    [[row, _]] = axes.measure(
+        coder, zs, np.array([[1.0, 0.0]]), [0], [lambda x: bright_and_chequered(x)[:, :1]], seed=0
     )
     for name in ("changed_by_other_entries", "changed_along_other_axes", "difference"):
         assert row[name] is None
