@@ -30,7 +30,8 @@ def errors(model: keras.Model, split: Split, bar: bool = False) -> dict[str, flo
     """
     reconstruct = tf.function(model.reconstruct, reduce_retracing=True)
     levels = range(1, model.num_levels + 1)
-    squares, distances = dict.fromkeys(levels, 0.0), dict.fromkeys([*levels, "pairs"], 0.0)
+    squares = dict.fromkeys(levels, 0.0)
+    distances: dict[int | str, float] = dict.fromkeys([*levels, "pairs"], 0.0)
     others = iter(partners(len(split.images)))
     for images in progress_bar(batches(split), "reconstruct", disable=not bar):
         compared: dict[int | str, Any] = {l: reconstruct(images, l) for l in levels}
