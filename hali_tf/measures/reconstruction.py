@@ -35,8 +35,8 @@ def errors(model: keras.Model, split: Split, bar: bool = False) -> dict[str, flo
     others = iter(partners(len(split.images)))
     for images in progress_bar(batches(split), "reconstruct", disable=not bar):
         compared: dict[int | str, Any] = {l: reconstruct(images, l) for l in levels}
-        for l, rebuilt in compared.items():
-            squares[l] += _squared_error(images.numpy(), rebuilt.numpy())
+        for l in levels:
+            squares[l] += _squared_error(images.numpy(), compared[l].numpy())
         compared["pairs"] = split.images[list(itertools.islice(others, len(images)))]
         own = features.maps(images)
         for of, other in compared.items():
