@@ -1,5 +1,10 @@
 """Errors that a user can correct, each one line; the commands print it and exit."""
 
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
 
 class UserError(Exception):
     """Names the file or field, what was expected, what was received, what to do. Exit code 1."""
@@ -25,6 +30,23 @@ def in_one_line(error: Exception) -> str:
 def reason(error: OSError) -> str:
     """Why a file cannot be read or written, in one line: the system's words where it has some."""
     return error.strerror or in_one_line(error)
+
+
+@contextlib.contextmanager
+def writing(what: str, remedy: str = "") -> Iterator[None]:
+    """Around code that writes files.
+
+    Args:
+      what: the flag or folder that the files belong to.
+      remedy: what to do about it, with the punctuation before it.
+
+    Raises:
+      UserError: a file could not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{what}: cannot be written ({reason(error)}){remedy}") from error
 
 
 class BadImage(Exception):

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from hali_tf import command, files
 from hali_tf import config as configuration
-from hali_tf.errors import UsageError, UserError
+from hali_tf.errors import UsageError, UserError, writing
 
 if TYPE_CHECKING:  # imports TensorFlow
     from hali_tf.evaluation.context import Context
@@ -127,11 +127,9 @@ def open_context(
 
     subjects = load_subjects(run_dir, baselines, checkpoint)
     folder = os.path.join(run_dir, "evaluation")
-    try:
+    with writing(folder):
         files.make_folder(folder)
         files.check_writable(folder)  # the first answer may take an hour
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error})") from error
     return Context(subjects, open_data(subjects[0].config, data_dir, cache_dir), folder, **fields)
 
 

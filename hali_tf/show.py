@@ -30,7 +30,7 @@ import os
 
 from hali_tf import command, files
 from hali_tf import config as configuration
-from hali_tf.errors import UsageError, UserError, reason
+from hali_tf.errors import UsageError, writing
 
 # Of each verb: the fewest pictures, the most, the flags of its own, and what it writes.
 _VERBS = {
@@ -56,13 +56,11 @@ def main(verb: str = "", *pictures: str) -> None:
 
     devices.choose(flags.device)
     frames = training_film.draw(flags.run_dir) if verb == "film" else _draw(verb, pictures, flags)
-    try:
+    with writing(f"--out={flags.out}"):
         if _format(flags.out) == "gif":
             save_gif(flags.out, frames)
         else:
             save_picture(flags.out, frames[0])
-    except OSError as error:
-        raise UserError(f"--out={flags.out}: cannot be written ({reason(error)})") from error
     print(f"written to {flags.out}")
 
 

@@ -399,7 +399,7 @@ def test_an_answer_without_its_picture_is_asked_again(ask, context):
 
 def test_a_report_that_cannot_be_written_is_one_line(ask, context):
     os.mkdir(context.path("report.html"))
-    with pytest.raises(UserError, match="the report cannot be written"):
+    with pytest.raises(UserError, match=f"{context.folder}: cannot be written"):
         ask({"one": Asked("one", [])})
 
 

@@ -20,7 +20,7 @@ from hali_tf.attributes import folder as folders
 from hali_tf.attributes import memory
 from hali_tf.attributes.degradation import degraded
 from hali_tf.config import ClassifierConfig
-from hali_tf.errors import UserError, reason
+from hali_tf.errors import UserError, reason, writing
 from hali_tf.files import DAMAGE, read_json, replacing, write_json
 from hali_tf.layers import random
 from hali_tf.measures import scores
@@ -87,13 +87,9 @@ def train(
     _fit(config, classifier, splits["train"])
     measured = {name: _measure(classifier, splits[name]) for name in ("validation", "test")}
     card = {"encoder": encoder, **measured, "config": config.flat()}
-    try:
+    remedy = "; make room, and the same command resumes from the last checkpoint"
+    with writing(f"--out={config.out}", remedy):
         folders.save(config.out, classifier, card)
-    except OSError as error:
-        raise UserError(
-            f"--out={config.out}: cannot be written ({error}); make room, and the same command "
-            "resumes from the last checkpoint"
-        ) from error
     _tidy(config)
     return folders.card(config.out)
 
@@ -168,12 +164,10 @@ def _make_folder(config, train):
             f"--out={config.out}: these are not the training images that it was begun with "
             f"({other}); name the data that it was begun with, or another --out"
         )
-    try:
+    with writing(f"--out={config.out}"):
         os.makedirs(config.out, exist_ok=True)
         write_json(os.path.join(config.out, "config.json"), config.flat())
         write_json(path, began or run_folder.describe(train))
-    except OSError as error:
-        raise UserError(f"--out={config.out}: cannot be written ({error})") from error
 
 
 def _fit(config, classifier, split):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hali_tf.errors import UsageError, UserError, in_one_line, reason
+from hali_tf.errors import UsageError, UserError, in_one_line, writing
 from hali_tf.files import opened, replacing, scheme
 
 
@@ -39,10 +39,8 @@ def write(path: str, arrays: dict[str, np.ndarray], kind: str) -> None:
       UserError: it cannot be written.
     """
     try:
-        with replacing(path) as partial:
+        with writing(path), replacing(path) as partial:
             _WRITERS[kind](partial, arrays)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({reason(error)})") from error
     except UnicodeEncodeError as error:  # of a picture's name that is no text
         raise UserError(
             f"{path}: cannot be written: {error.object!a} is not UTF-8; rename the file, or choose "

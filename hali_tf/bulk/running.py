@@ -17,7 +17,7 @@ from hali_tf import files
 from hali_tf.bulk.shards import Shards, Target
 from hali_tf.bulk.tasks import Task
 from hali_tf.config import Config
-from hali_tf.errors import UserError, reason
+from hali_tf.errors import UserError, writing
 from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.models.averaged import Averaged
 from hali_tf.models.coder import Coder
@@ -101,10 +101,8 @@ def _alone(target):
     if files.scheme(target.out):
         yield
         return
-    try:
+    with writing(f"--out={target.out}"):
         manifest = open(target.manifest, "r+", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"--out={target.out}: cannot be written ({reason(error)})") from error
     with manifest:
         is_own = lock.take(manifest, target.out)
         if not is_own or not os.path.samestat(

@@ -22,7 +22,7 @@ import numpy as np
 
 from hali_tf import files
 from hali_tf.bulk import formats
-from hali_tf.errors import UsageError, UserError, reason
+from hali_tf.errors import UsageError, UserError, writing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Shards:
           UserError: something else is at `target.out`, or it cannot be written.
         """
         shards, path, out = cls(target, layout, rows, job), target.manifest, target.out
-        try:
+        with writing(f"--out={out}"):
             if files.exists(path):
                 shards.check_manifest()
             elif files.is_file(out) or files.names(out) or (target.single and files.is_folder(out)):
@@ -119,8 +119,6 @@ class Shards:
                 files.make_folder(out)
             if not files.exists(path):
                 files.write_json(path, shards._manifest())
-        except OSError as error:
-            raise UserError(f"--out={out}: cannot be written ({reason(error)})") from error
         return shards
 
     @classmethod

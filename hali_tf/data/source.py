@@ -9,7 +9,7 @@ from typing import Callable
 
 import numpy as np
 
-from hali_tf.errors import UserError
+from hali_tf.errors import UserError, reason
 
 SPLITS = ("train", "validation", "test")
 
@@ -93,5 +93,5 @@ class Source:
             return self.loader(split)
         except OSError as error:  # a disk that went away while the images are read
             raise UserError(
-                f"--data={self.name}: its {split} images cannot be read ({error})"
+                f"--data={self.name}: its {split} images cannot be read ({reason(error)})"
             ) from error

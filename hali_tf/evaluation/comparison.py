@@ -18,7 +18,7 @@ import numpy as np
 from hali_tf import files
 from hali_tf.config import Config
 from hali_tf.drawing.plots import Curves, save_bands
-from hali_tf.errors import UsageError, UserError, reason
+from hali_tf.errors import UsageError, UserError, reason, writing
 from hali_tf.evaluation.report import markdown
 from hali_tf.evaluation.report.html import write_html
 from hali_tf.runs import metrics_file
@@ -95,13 +95,11 @@ def compare(run_dirs: Sequence[str]) -> str:
             )
     folder = os.path.join(os.path.dirname(files.real_path(run_dirs[0])), "comparison")
     path = os.path.join(folder, "report.html")
-    try:
+    with writing(folder):
         files.make_folder(folder)
         text = _page(folder, _grouped(runs))
         files.write_text(os.path.join(folder, "report.md"), text + "\n")
         write_html(path, text)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error})") from error
     return path
 
 

@@ -17,7 +17,7 @@ from typing import IO, Any
 from absl import logging
 
 from hali_tf import files
-from hali_tf.errors import UserError
+from hali_tf.errors import UserError, writing
 
 _SECONDS = 20  # between two signs of life in a folder that cannot be locked
 
@@ -42,25 +42,20 @@ def locked(folder: str, flag: str = "run_dir") -> Iterator[None]:
         with _signed(folder, flag, own):
             yield
         return
-    cannot = f"--{flag}={folder}: cannot be written"
-    try:
+    with writing(f"--{flag}={folder}"):
         os.makedirs(folder, exist_ok=True)
         # Without a buffer, which would be written once more as the file is closed.
         file = open(os.path.join(folder, "lock"), "ab+", buffering=0)
-    except OSError as error:
-        raise UserError(f"{cannot} ({error})") from error
     with file:
         if not take(file, folder):
             file.seek(0)
             raise _taken(folder, flag, file.read().decode())
-        try:
+        with writing(f"--{flag}={folder}"):
             for part in ("", "checkpoints", "checkpoints/best", "figures", "logs"):
                 for path in glob.glob(os.path.join(glob.escape(folder), part, "*.[0-9]*.tmp")):
                     os.remove(path)
             file.truncate(0)
             file.write(own.encode())
-        except OSError as error:
-            raise UserError(f"{cannot} ({error})") from error
         yield
 
 
@@ -91,11 +86,9 @@ def _taken(folder, flag, owner):
 def _signed(folder, flag, own):
     """Writes `lock` every `_SECONDS` seconds, and removes it at the end."""
     path, own = os.path.join(folder, "lock"), f"{own}, {uuid.uuid4()}, "
-    try:
+    with writing(f"--{flag}={folder}"):
         _wait_for_end(folder, flag, path)
         files.write_text(path, f"{own}{time.time()}")
-    except OSError as error:
-        raise UserError(f"--{flag}={folder}: cannot be written ({error})") from error
     done = threading.Event()
     thread = threading.Thread(target=_sign, args=(path, own, done), daemon=True)
     thread.start()

@@ -35,7 +35,7 @@ import hali_tf
 from hali_tf import files, keras_versions
 from hali_tf.config import Config
 from hali_tf.data import Split
-from hali_tf.errors import UserError
+from hali_tf.errors import UserError, writing
 from hali_tf.runs.checkpoints import check_name
 from hali_tf.runs.history import read_starts
 
@@ -241,15 +241,13 @@ def record_start(config: Config, train: Split, replicas: int) -> None:
       train: the training images.
       replicas: how many devices share the batch.
     """
-    try:
+    with writing(f"--run_dir={config.run_dir}"):
         files.make_folder(os.path.join(config.run_dir, "figures"))
         files.write_text(os.path.join(config.run_dir, "config.json"), config.to_json())
         path = os.path.join(config.run_dir, "run.json")
         parts = {"replicas": replicas, "accumulate": config.optimisation.accumulate}
         start = {**_start(), **parts, "images": describe(train)}
         files.write_json(path, [*read_starts(config.run_dir), start])
-    except OSError as error:
-        raise UserError(f"--run_dir={config.run_dir}: cannot be written ({error})") from error
 
 
 def _start():

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from hali_tf.errors import UserError
+from hali_tf.errors import writing
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.report import markdown
 from hali_tf.evaluation.report.html import write_html
@@ -49,11 +49,9 @@ def write_report(
         summary and f"## Summary\n\n{summary}",
         *sections,
     )
-    try:
+    with writing(context.folder):
         write_text(context.path("report.md"), page + "\n")
         write_html(context.path("report.html"), page)
-    except OSError as error:
-        raise UserError(f"{context.folder}: the report cannot be written ({error})") from error
 
 
 def first_paragraph(text: str) -> str:
