@@ -215,7 +215,7 @@ def workplace(path: str | os.PathLike) -> Iterator[str]:
 
 
 def put(made: str, path: str | os.PathLike) -> None:
-    """Moves a local file to `path`, over one that is there, when its content is on the disk."""
+    """Flushes a local file to the disk, then moves it to `path`, replacing any file there."""
     if not scheme(path):
         write_through(made)
         return os.replace(made, path)

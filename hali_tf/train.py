@@ -38,7 +38,7 @@ def main() -> None:
     from hali_tf.measures import labels, reconstruction
     from hali_tf.runs.lock import locked
     from hali_tf.runs.reopening import open_data
-    from hali_tf.runs.run_folder import open_run
+    from hali_tf.runs.run_folder import check_folder
     from hali_tf.training import cluster, devices, memory
 
     optimisation = config.optimisation
@@ -61,9 +61,9 @@ def main() -> None:
     workers, own = cluster.addresses()
     memory.check(devices.resolve_auto(config), max(1, len(workers)))
     if config.run.dry_run:
-        return describe_run(devices.resolve_auto(open_run(config)))
+        return describe_run(devices.resolve_auto(check_folder(config)))
     with contextlib.nullcontext() if own else locked(config.run_dir):  # by the chief, worker 0
-        config = devices.resolve_auto(open_run(config))
+        config = devices.resolve_auto(check_folder(config))
         summary = train(config, source, strategy)
     if summary is None:  # the chief says it
         return

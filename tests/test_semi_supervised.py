@@ -11,6 +11,7 @@ from hali_tf import evaluate, export
 from hali_tf.errors import UserError
 from hali_tf.evaluation.registry import QUESTIONS
 from hali_tf.measures.labels import confusion
+from hali_tf.models.coder import Coder
 from hali_tf.runs.metrics_file import read
 from hali_tf.runs.reopening import load_run, open_data, require_decoder
 from tests.training_command import assert_same_weights, train
@@ -91,7 +92,7 @@ def test_classify_of_the_export_equals_the_evaluation(run, version):
     scores = answer["scores"].numpy()
     assert [name.decode() for name in answer["classes"][0].numpy()] == list("0123456789")
     np.testing.assert_allclose(scores, model.encode(test.images)[-1].probabilities, atol=1e-5)
-    counts = confusion(model, test)
+    counts = confusion(Coder(model), 10, test)
     taken = np.bincount(scores.argmax(axis=1), minlength=10)
     np.testing.assert_array_equal(taken, counts.sum(axis=0))
 

@@ -15,7 +15,7 @@ from hali_tf.evaluation import training_film
 from hali_tf.runs import logged_images
 from hali_tf.runs.metrics_file import read
 from hali_tf.runs.reopening import load_run
-from hali_tf.runs.run_folder import open_run
+from hali_tf.runs.run_folder import check_folder
 from tests.training_command import assert_same_weights, train, weights
 
 FLAGS = ("--steps=4", "--log_every=3")  # the checkpoint of step 2 is within the first line's window
@@ -218,7 +218,7 @@ def test_auto_is_what_it_was_there(run):
         run_dir=str(run[0]), data="digits", width=0.01, batch_size=4, channels=1, learning_rate=1e-3
     ).validate()
     assert (config.optimisation.precision, config.optimisation.jit_compile) == ("auto", "auto")
-    config = open_run(config)
+    config = check_folder(config)
     assert (config.optimisation.precision, config.optimisation.jit_compile) == ("float32", "false")
 
 

@@ -53,7 +53,7 @@ def memory(
     accumulate: int = 1,
     remat: bool = False,
 ) -> int:
-    """Bytes that a train step needs, roughly: what no compiler could do without.
+    """A lower bound on the bytes that a train step needs.
 
     Weights, gradients and two moments of each, averages, all in float32; and each activation that
     the backward pass looks at, for all examples that go through a layer.

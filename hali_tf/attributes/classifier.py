@@ -13,7 +13,7 @@ from hali_tf.attributes.degradation import degraded
 from hali_tf.errors import UserError, in_one_line
 from hali_tf.layers import random
 from hali_tf.layers.convolution import BatchNorms
-from hali_tf.models.generative import to_unit
+from hali_tf.models.generative import to_signed
 from hali_tf.models.networks import Encoder
 
 BATCH = 128  # number of images at a time, where they are not trained on
@@ -125,7 +125,7 @@ class EncoderTrunk(keras.layers.Layer):
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """From the output of `fixed`."""
-        gaussians, _ = self.encoder(to_unit(x), training=training)
+        gaussians, _ = self.encoder(to_signed(x), training=training)
         return gaussians[-1].mean
 
 

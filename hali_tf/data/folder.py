@@ -147,7 +147,7 @@ def list_images(root: pathlib.Path, apart: Iterable[pathlib.Path] = ()) -> list[
 
     Args:
       root: The folder.
-      apart: Folders below which links of this one may not lead.
+      apart: Folders that links inside `root` must not enter.
     """
     if scheme(root):
         found = [name for name in walk(root, _ENDINGS) if all(map(_visible, name.split("/")))]

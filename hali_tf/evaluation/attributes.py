@@ -1,6 +1,6 @@
 """Whether reconstructions keep the attributes of an image (paper, section 5.2, Tables 1 and 5).
 
-The attributes are told by a classifier that `hali_tf.attributes` trained.
+A classifier that `hali_tf.attributes` trained decides the attributes.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ class Finding:
     Attributes:
       figure: the numbers that are compared, in words.
       interval: of the number that is above 0 if the claim holds; None where there is none.
-      verdict: "holds", "does not hold" or "undecided".
+      verdict: "holds", "does not hold" or "undecided"; or "not measured: " and why.
     """
 
     figure: str
@@ -30,7 +30,7 @@ def above(figure: str, interval: Sequence[float] | None) -> Finding:
 
 
 def of_all(findings: Mapping[str, Finding]) -> Finding:
-    """The finding on a claim by several judges, from theirs by their names.
+    """Combines the findings of several classifiers, by name, on one claim.
 
     Its interval reaches over those of all of them; there is none where one has none.
     """

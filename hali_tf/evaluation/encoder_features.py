@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from hali_tf.data import Split
 from hali_tf.evaluation.subjects import Subject
-from hali_tf.models.generative import to_unit
+from hali_tf.models.generative import to_signed
 from hali_tf.progress import progress_bar
 
 GRID = 8
@@ -41,7 +41,7 @@ def encoder(model: keras.Model) -> Callable:
 
     @tf.function(reduce_retracing=True)
     def encode(images):
-        levels = model.average.encoder.maps(to_unit(images))
+        levels = model.average.encoder.maps(to_signed(images))
         maps = [pool(row, 1) for rows, _ in levels for row in rows]
         return [pool(mean, GRID) for _, mean in levels], tf.concat(maps, axis=1)
 

@@ -151,7 +151,7 @@ def _result(answer):
     labels = answer["labels"]
     best = max(labels, key=lambda name: abs(labels[name]["correlation_validation"]))
     words = [
-        f"The label that a single entry of z_2 tells best is {markdown.plain(best)}, with a "
+        f"The label best predicted by a single entry of z_2 is {markdown.plain(best)}, with a "
         f"correlation of {labels[best]['correlation_validation']:+.2f} on validation images."
     ]
     for name, reading in answer["readings"].items():

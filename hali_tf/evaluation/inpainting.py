@@ -7,8 +7,8 @@ predict the missing portions from the higher level reconstructions followed by i
 lower level reconstructions"; the paper gives no number of rounds). An evaluation chooses the rounds
 of each model and mask on validation images, since more are not better: rounds of level 1 multiply
 its errors, as nothing else determines the missing part. A baseline of one level has rounds of that.
-A level that does harm is not chosen, which hides the harm. So whether lower levels help is told by
-a second schedule, with a round of each of them at least.
+A level that does harm is not chosen, which hides the harm. So whether lower levels help is judged
+by a second schedule, with a round of each of them at least.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ def _with_every_label(coder, classes, z):
 
 
 def _measure(subject, test):
-    counts = confusion(subject.model, test)
+    counts = confusion(subject.coder, subject.config.labels.classes, test)
     errors, images = errors_of(counts), counts.sum()
     wrong = np.repeat([1, 0], [errors, images - errors])
     lines = read_run(subject.run_dir)
@@ -220,8 +220,8 @@ def settings_in_words(config: Config) -> str:
 def _by_configuration(runs: list[dict[str, Any]]) -> dict[tuple[str, int], list[dict]]:
     """Runs that differ in the seed alone by (settings in words, labels), in order.
 
-    The seed also draws which images have labels. Groups that the words do not tell apart are told
-    apart by their other flags.
+    The seed also draws which images have labels. Groups with the same words get their other
+    flags in addition.
     """
     groups: dict[str, list[dict]] = {}
     for run in runs:

@@ -18,7 +18,7 @@ from hali_tf.evaluation.claims import Finding, compared
 from hali_tf.evaluation.context import Context
 from hali_tf.evaluation.question import Question
 from hali_tf.evaluation.report import markdown
-from hali_tf.measures.perceptual import distances_of_images, has_discriminator
+from hali_tf.measures.perceptual import distances_of_images, embedding, has_discriminator
 from hali_tf.runs import metrics_file
 
 _FALLING = -0.5  # Spearman's rho of distance and step, at most
@@ -72,7 +72,8 @@ class Perceptual(Question):
         """The distances at the checkpoint, their course, whether the paper's claims hold."""
         subject = context.subject
         validation = context.split("validation")
-        final = distances_of_images(subject.model, validation, bar=True)
+        embed = embedding(subject.model)
+        final = distances_of_images(subject.coder, embed, validation, bar=True)
         lines = metrics_file.read_run(subject.run_dir)
         course = [line for line in lines if line.get("perceptual_pairs")]  # 0: images all equal
         numbers = range(1, subject.model.num_levels + 1)

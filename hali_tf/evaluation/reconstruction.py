@@ -43,9 +43,9 @@ _LPIPS = "LPIPS is that of Zhang et al. (2018), with their VGG16, version 0.1; 0
 
 _CLASSES = """\
 The class of {of_images:.1%} of the images is that of most of their {neighbours} nearest training
-images in the same features. Of these images, the reconstructions by the run's top level are told to
-have it as well for {value:.1%} [{interval[0]:.1%}, {interval[1]:.1%}], the mean over the classes,
-where chance is {chance:.1%}."""
+images in the same features. Of these images, the reconstructions by the run's top level are
+assigned to it as well in {value:.1%} [{interval[0]:.1%}, {interval[1]:.1%}], the mean over the
+classes, where chance is {chance:.1%}."""
 _NEIGHBOURS, _POOL = 5, 10_000  # training images
 
 
@@ -154,10 +154,11 @@ class Reconstruction(Question):
 
 
 def _same_class(context):
-    """How often the top level's reconstructions are told to be of their image's class.
+    """How often the top level's reconstructions are assigned to their image's class.
 
-    Of the images that the classifier tells right, so that its own mistakes are not the model's, and
-    as the mean over classes, so that one image for all is not of the most frequent class.
+    Of the images that the classifier assigns correctly, so that its own mistakes are not the
+    model's, and as the mean over classes, so that one image for all is not of the most frequent
+    class.
     """
     test, train = context.split("test"), context.split("train")
     if context.source.multi_label or test.labels is None or train.labels is None:
@@ -168,14 +169,14 @@ def _same_class(context):
     embedded = _embedded(train.images, order, np.asarray)
     neighbours.fit(embedded, np.asarray(train.labels)[order])
 
-    def told(which, change):
+    def predicted(which, change):
         return neighbours.predict(_embedded(test.images, which, change))
 
     everything, truth = np.arange(len(test.images)), np.asarray(test.labels)
-    right = np.flatnonzero(told(everything, np.asarray) == truth)
+    right = np.flatnonzero(predicted(everything, np.asarray) == truth)
     if not len(right):
         return None
-    of_rebuilt = told(right, lambda images: coder.reconstruct(images, coder.num_levels))
+    of_rebuilt = predicted(right, lambda images: coder.reconstruct(images, coder.num_levels))
     classes = np.unique(truth[right])
     values = scores.recalls(truth[right, np.newaxis], of_rebuilt[:, np.newaxis], classes)
     share = scores.balanced(values.mean(axis=0)) / 100

@@ -45,8 +45,8 @@ class Representation(Question):
 
     title = "Attribute prediction from the encoder (section 7.1, Tables 2 and 6)"
     claims = {
-        "ALI": "The encoder's features tell attributes better than ALI's",
-        "VAE": "The encoder's features tell attributes better than a VAE's",
+        "ALI": "The encoder's features predict attributes better than ALI's",
+        "VAE": "The encoder's features predict attributes better than a VAE's",
         "ALI equal": "... than ALI's, with as many features of each",
         "VAE equal": "... than a VAE's, with as many features of each",
         "PANDA": "... than the best hand-crafted features (PANDA, published)",

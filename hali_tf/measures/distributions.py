@@ -106,7 +106,7 @@ def share_inside(points: np.ndarray, others: np.ndarray, k: int = 3) -> tuple[fl
 
 
 def _parts(count, rng):
-    """Which of a set's vectors are in a part: all in the first, then halves and their others."""
+    """Which vectors of a set are in a part: all in the first, then halves and complements."""
     halves = np.array([rng.permutation(count) % 2 == 0 for _ in range(_DIVISIONS)])
     return np.concatenate([np.ones([1, count], bool), halves, ~halves])
 

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from hali_tf.data import Split, batches
+from hali_tf.models.coder import Coder
 
 
-def confusion(model: keras.Model, split: Split) -> np.ndarray:
+def confusion(coder: Coder, classes: int, split: Split) -> np.ndarray:
     """How often the encoder takes one class for another, by the largest q(y | x).
 
     Args:
-      model: `SemiSupervisedHALI` or `LabelledEncoder`; its averaged encoder is used.
+      coder: of a `SemiSupervisedHALI` or a `LabelledEncoder`.
+      classes: K.
       split: with class numbers; images without one (-1) are not counted.
 
     Returns:
       int64 [K, K]: rows are the images' classes, columns what they are taken for.
     """
-
-    @tf.function(reduce_retracing=True)
-    def decide(images):
-        return tf.argmax(model.encode(images)[-1].probabilities, axis=1)
-
-    decisions = np.concatenate([decide(images).numpy() for images in batches(split)])
-    classes = model.architecture.classes
+    tops = [coder.encode(images.numpy())[-1] for images in batches(split)]
+    decisions = np.concatenate([top[:, -classes:].argmax(axis=1) for top in tops])
     labels = np.asarray(split.labels)
     known = labels >= 0
     cells = classes * labels[known] + decisions[known]
@@ -38,14 +33,14 @@ def errors_of(counts: np.ndarray) -> int:
     return int(counts.sum() - np.trace(counts))
 
 
-def count_errors(model: keras.Model, split: Split) -> dict[str, int]:
+def count_errors(coder: Coder, classes: int, split: Split) -> dict[str, int]:
     """Images whose class the encoder mistakes, as "label_errors", of "label_images".
 
     A split without labels has no such numbers: the dict is empty.
     """
     if split.labels is None:
         return {}
-    counts = confusion(model, split)
+    counts = confusion(coder, classes, split)
     return {"label_errors": errors_of(counts), "label_images": int(counts.sum())}
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from hali_tf.data import Split, batches
 from hali_tf.measures import features
+from hali_tf.models.coder import Coder
 from hali_tf.progress import progress_bar
 
 
-def errors(model: keras.Model, split: Split, bar: bool = False) -> dict[str, float]:
+def errors(coder: Coder, split: Split, bar: bool = False) -> dict[str, float]:
     """How far reconstructions are from their images, and random pairs to compare with.
 
     Args:
-      model: `Autoencoder` or `Generative`.
+      coder: of the model.
       split: held-out images.
       bar: whether to show a progress bar.
 
@@ -28,43 +28,39 @@ def errors(model: keras.Model, split: Split, bar: bool = False) -> dict[str, flo
       rmse_l / random_pairs, left out where all images are equal; "feature_distance_l", the mean
       `features.distance`, and "feature_distance_pairs", that of the random pairs.
     """
-    reconstruct = tf.function(model.reconstruct, reduce_retracing=True)
-    levels = range(1, model.num_levels + 1)
-    squares = dict.fromkeys(levels, 0.0)
-    distances: dict[int | str, float] = dict.fromkeys([*levels, "pairs"], 0.0)
+    levels = range(1, coder.num_levels + 1)
+    squares: dict[int | str, float] = dict.fromkeys([*levels, "pairs"], 0.0)
+    distances = squares.copy()
     others = iter(partners(len(split.images)))
     for images in progress_bar(batches(split), "reconstruct", disable=not bar):
-        compared: dict[int | str, Any] = {l: reconstruct(images, l) for l in levels}
-        for l in levels:
-            squares[l] += _squared_error(images.numpy(), compared[l].numpy())
+        images = images.numpy()
+        compared: dict[int | str, Any] = {l: coder.reconstruct(images, l) for l in levels}
         compared["pairs"] = split.images[list(itertools.islice(others, len(images)))]
         own = features.maps(images)
         for of, other in compared.items():
+            squares[of] += _squared_error(images, other)
             apart = features.distance_of_maps(own, features.maps(other))
             distances[of] += float(tf.reduce_sum(apart))
-    pairs = random_pairs(split.images)
-    rmse = {f"rmse_{l}": float(np.sqrt(squares[l] / split.images.size)) for l in levels}
-    ratios = {f"ratio_{l}": rmse[f"rmse_{l}"] / pairs for l in levels if pairs}
-    looks = {f"feature_distance_{of}": d / len(split.images) for of, d in distances.items()}
-    return {**rmse, "random_pairs": pairs, **ratios, **looks}
+    rmse = {of: float(np.sqrt(square / split.images.size)) for of, square in squares.items()}
+    pairs = rmse["pairs"]
+    return {
+        **{f"rmse_{l}": rmse[l] for l in levels},
+        "random_pairs": pairs,
+        **{f"ratio_{l}": rmse[l] / pairs for l in levels if pairs},
+        **{f"feature_distance_{of}": d / len(split.images) for of, d in distances.items()},
+    }
 
 
-def partners(count: int, seed: int = 0) -> np.ndarray:
+def partners(count: int) -> np.ndarray:
     """The number of another image for each image: the one before it in a random order.
 
     Returns:
       int64 [count].
     """
-    order = np.random.default_rng(seed).permutation(count)
+    order = np.random.default_rng(0).permutation(count)
     partner = np.empty_like(order)
     partner[order] = np.roll(order, 1)
     return partner
-
-
-def random_pairs(images: np.ndarray) -> float:
-    """RMSE between each image and another one (`partners`), on the scale [0, 1]."""
-    total = sum(_squared_error(images[i], images[j]) for i, j in enumerate(partners(len(images))))
-    return float(np.sqrt(total / images.size))
 
 
 def _squared_error(a, b):

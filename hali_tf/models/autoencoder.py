@@ -101,11 +101,11 @@ class Autoencoder(Averaged):
         """
         super().compile(optimizer=optimizer, jit_compile=False)
         keras_versions.leave_built(self)
-        for player, variables in self._players():
-            if hasattr(player, "build"):
-                player.build(variables)
+        for optimizer, variables in self._players():
+            if hasattr(optimizer, "build"):
+                optimizer.build(variables)
             else:  # of tensorflow-addons
-                player._create_all_weights(variables)
+                optimizer._create_all_weights(variables)
 
     def initialize_from_data(self, images: tf.Tensor) -> None:
         """Data-dependent initialisation by a first batch, uint8 [B, H, W, C]; none by default."""
@@ -125,16 +125,16 @@ class Autoencoder(Averaged):
         replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
         seed = random.fold(tf.stack([self._seed, self._seed_path]), self.step)
         scales = [keras_versions.loss_scale(optimizer) for optimizer, _ in self._players()]
-        gradients, values = self._accumulated(images, seed, replica, scales)
+        all_gradients, values = self._accumulated(images, seed, replica, scales)
         if replicas > 1:
             values = context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
-        for (optimizer, variables), player, name, scale in zip(
-            self._players(), gradients, self.NORMS, scales
+        for (optimizer, variables), gradients, name, scale in zip(
+            self._players(), all_gradients, self.NORMS, scales
         ):
             if replicas > 1:
-                player = context.all_reduce(tf.distribute.ReduceOp.SUM, player)
-            values[name] = _norm(player, scale)
-            keras_versions.apply_sums(optimizer, player, variables)
+                gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+            values[name] = _norm(gradients, scale)
+            keras_versions.apply_sums(optimizer, gradients, variables)
         if replicas > 1:
             share_statistics(self._recorded(), context)
         context.merge_call(self._update_averages)
@@ -150,12 +150,12 @@ class Autoencoder(Averaged):
         def of_part(part, number):
             return self._losses_and_gradients(part, seed, parts * replica + number, scales)
 
-        gradients = tuple(variables for _, variables in self._players())
+        variables = tuple(variables for _, variables in self._players())  # as their gradients are
         values = dict.fromkeys(set(self.logged) - set(self.NORMS), 0.0)
-        return mean_of_parts(of_part, images, parts, self._recorded(), (gradients, values))
+        return mean_of_parts(of_part, images, parts, self._recorded(), (variables, values))
 
-    def take_seed_path(self, number: int) -> None:
-        """Lets the steps to come draw otherwise; 0 at first. It is in no checkpoint."""
+    def use_stream(self, number: int) -> None:
+        """Selects another stream of random draws for the next steps, 0 at first; not saved."""
         self._seed_path.assign(number)
 
     @property

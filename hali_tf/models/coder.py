@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 def sample_seeds(seed: int, count: int) -> np.ndarray:
-    """Seeds of sampled images, all from one, int64 [count]; of more, the first are the same."""
+    """`count` seeds that follow from one, int64 [count]; more of them begin with the same."""
     return np.random.default_rng(seed).integers(2**62, size=count)
 
 

@@ -10,7 +10,7 @@ from hali_tf.layers.gaussian import Gaussian
 from hali_tf.models.networks import Decoder, Encoder
 
 
-def to_unit(images: tf.Tensor) -> tf.Tensor:
+def to_signed(images: tf.Tensor) -> tf.Tensor:
     """uint8 [0, 255] to float32 [-1, 1]."""
     return tf.cast(images, tf.float32) / 127.5 - 1.0
 
@@ -45,7 +45,7 @@ class Generative(tf.Module):
 
     def encode(self, images: tf.Tensor) -> list[Gaussian]:
         """q(z_l | mean of z_{l-1}) for l = 1..L: list of `Gaussian`, float32 [B, *latent]."""
-        return self.encoder(to_unit(images))[0]
+        return self.encoder(to_signed(images))[0]
 
     def decode(self, z: tf.Tensor, level: int | None = None) -> tf.Tensor:
         """uint8 images from z_l, float32 [B, *latent], by the means of the levels below it.

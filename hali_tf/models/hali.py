@@ -11,7 +11,7 @@ from hali_tf.models import joints
 from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.models.draws import DROPOUT, NOISE_Q, Draws
 from hali_tf.models.games import PENALTY_EVERY, Games
-from hali_tf.models.generative import to_unit
+from hali_tf.models.generative import to_signed
 from hali_tf.models.networks import Discriminator
 from hali_tf.models.terms import LatentTerms
 
@@ -96,7 +96,7 @@ class HALI(Autoencoder):
 
         Each is taken with its encoding, without noise and dropout (paper, Equation 8).
         """
-        x = to_unit(images)
+        x = to_signed(images)
         _, zs = self.average.encoder(x)
         features = self.discriminator.features(x, zs)
         return tf.cast(tf.reshape(features, [tf.shape(x)[0], -1]), tf.float32)
@@ -133,7 +133,7 @@ class HALI(Autoencoder):
         there are hybrid joints (`joints.decoder_examples`). Noise for the discriminator's input is
         in x. q is the encoder's list of `Gaussian`s.
         """
-        x = draws.noisy(to_unit(images), self._noise, NOISE_Q)
+        x = draws.noisy(to_signed(images), self._noise, NOISE_Q)
         q, z_q = self.encoder(x, draws.posterior(self.latent_shapes), training=training)
         of_p = joints.decoder_examples(
             self.decoder, z_q, self.hybrid_joints, draws, self._noise, training

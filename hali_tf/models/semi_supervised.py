@@ -11,7 +11,7 @@ from hali_tf import keras_versions, losses
 from hali_tf.layers import random
 from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.models.draws import NOISE_Q, Draws
-from hali_tf.models.generative import to_unit
+from hali_tf.models.generative import to_signed
 from hali_tf.models.hali import HALI
 
 # Fold a step's seed into those of the draws for labelled and for moved images; the purposes of
@@ -37,14 +37,14 @@ class _Labelled:
         inputs = []
         for purpose, part in shown.items():
             draws = Draws(random.fold(seed, purpose), tf.shape(part)[0], replica)
-            x = draws.noisy(to_unit(part), self._noise, NOISE_Q)
+            x = draws.noisy(to_signed(part), self._noise, NOISE_Q)
             inputs.append([x, *draws.posterior(self.latent_shapes)])
         x, *noise = (tf.concat(parts, axis=0) for parts in zip(*inputs))
         q = self.encoder(x, noise, training=True)[0]
         logits, of_moved = tf.split(q[-1].logits, [tf.shape(labels)[0], -1])
         terms = {"label_loss": self._label_weight * losses.label_loss(logits, labels)}
         if self._consistency:
-            teacher = self.average.encoder(to_unit(images))[0][-1].logits
+            teacher = self.average.encoder(to_signed(images))[0][-1].logits
             loss = losses.consistency_loss(of_moved, teacher)
             terms["consistency_loss"] = self._consistency * loss
         return terms, q

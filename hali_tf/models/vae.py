@@ -7,7 +7,7 @@ import tensorflow as tf
 from hali_tf import losses
 from hali_tf.models.autoencoder import Autoencoder
 from hali_tf.models.draws import POSTERIOR, Draws
-from hali_tf.models.generative import to_unit
+from hali_tf.models.generative import to_signed
 
 # Half a grey level: the density of images that are reproduced exactly would have no bound.
 _LEAST_SIGMA = 1 / 255
@@ -53,7 +53,7 @@ class VAE(Autoencoder):
         In nats per entry of x, because nats per image overflow mixed_float16. The logged ELBO is in
         nats per image.
         """
-        x = to_unit(images)
+        x = to_signed(images)
         noise = Draws(seed, tf.shape(images)[0], replica).normal(
             self.latent_shapes[0], POSTERIOR, 1
         )

@@ -72,7 +72,7 @@ def read_summary(run_dir: str, step: int) -> dict[str, Any] | None:
         ) from error
 
 
-def open_run(config: Config) -> Config:
+def check_folder(config: Config) -> Config:
     """Checks that the run folder is a new one or holds this run.
 
     Args:

@@ -123,9 +123,9 @@ class Rollbacks:
     def __init__(self, run_dir: str, workers: Workers):
         self._run_dir, self._workers = run_dir, workers
 
-    def continue_path(self, model: Autoencoder) -> None:
+    def resume_stream(self, model: Autoencoder) -> None:
         """Lets a model draw as the run does since its last rollback."""
-        model.take_seed_path(len(read_rollbacks(self._run_dir)))
+        model.use_stream(len(read_rollbacks(self._run_dir)))
 
     def take(self, error: Diverged, model: Autoencoder, checkpoints: Checkpoints) -> int:
         """Goes back to a checkpoint: the last one, or after a collapse the best.
@@ -152,7 +152,7 @@ class Rollbacks:
         step = self._workers.from_chief(step)
         if not self._workers.chief:
             checkpoints.follow(step)
-        model.take_seed_path(len(taken) + 1)
+        model.use_stream(len(taken) + 1)
         logging.warning(
             "%s. Going back to step %d, and continuing with other random draws (%d of %d)",
             error,

@@ -19,6 +19,7 @@ from hali_tf.errors import UserError
 from hali_tf.files import write_json
 from hali_tf.measures import labels, reconstruction
 from hali_tf.models.autoencoder import Autoencoder
+from hali_tf.models.coder import Coder
 from hali_tf.runs import reopening, run_folder
 from hali_tf.runs.checkpoints import Checkpoints
 from hali_tf.runs.metrics_file import MetricsFile
@@ -78,7 +79,7 @@ def fit(config: Config, source: Source, strategy: tf.distribute.Strategy) -> dic
     logs = os.path.join(config.run_dir, "logs")
     writer = tf.summary.create_file_writer(logs) if workers.chief else None
     rollbacks = Rollbacks(config.run_dir, workers)
-    rollbacks.continue_path(model)
+    rollbacks.resume_stream(model)
     due = callbacks.Every(config.run.checkpoint_every, config.optimisation.steps)
     with callbacks.Save(due, checkpoints, workers) as save:  # a signal outlives a rollback
         training = _Training(
@@ -117,9 +118,10 @@ def _draw_labelled(config, train):
 
 def _conclude(config, model, test, writer):
     """Measures the end of a run; writes and returns its summary."""
-    summary = {"step": int(model.step.numpy()), **reconstruction.errors(model, test, bar=True)}
+    coder = Coder(model)
+    summary = {"step": int(model.step.numpy()), **reconstruction.errors(coder, test, bar=True)}
     if config.labels.per_class:
-        summary.update(labels.count_errors(model, test))
+        summary.update(labels.count_errors(coder, config.labels.classes, test))
     with writer.as_default():
         _compare_in_tensorboard(config, summary)
     write_json(os.path.join(config.run_dir, "summary.json"), summary)

@@ -13,6 +13,8 @@ from absl import logging
 from hali_tf.drawing import grids
 from hali_tf.drawing.strips import Strips, draw_strips
 from hali_tf.measures import labels, perceptual, reconstruction
+from hali_tf.models.autoencoder import Autoencoder
+from hali_tf.models.coder import Coder
 from hali_tf.runs.metrics_file import mean_error
 from hali_tf.training.callbacks import StepCallback
 from hali_tf.training.divergence import Diverged
@@ -92,6 +94,13 @@ class Evaluate(StepCallback):
         self._writer, self._file, self._checkpoints = writer, file, checkpoints
         self._best = file.best_error
 
+    def set_model(self, model: Autoencoder) -> None:
+        """Compiles what evaluates the model, for all evaluations."""
+        super().set_model(model)
+        self._coder, self._embed = Coder(model), None
+        if perceptual.has_discriminator(model):
+            self._embed = perceptual.embedding(model)
+
     def at(self, step: int, logs: dict[str, float]) -> None:
         """Evaluates when it is due.
 
@@ -102,11 +111,12 @@ class Evaluate(StepCallback):
             self._collapse.add(logs)
         if not self._due(step):
             return
-        errors = reconstruction.errors(self.model, self._part)
-        if perceptual.has_discriminator(self.model):
-            errors.update(perceptual.distances(self.model, self._part))
-        if self.model.architecture.classes:  # to look at; nothing is chosen by them
-            errors.update(labels.count_errors(self.model, self._held_out))
+        errors = reconstruction.errors(self._coder, self._part)
+        if self._embed:
+            errors.update(perceptual.distances(self._coder, self._embed, self._part))
+        classes = self.model.architecture.classes
+        if classes:  # to look at; nothing is chosen by them
+            errors.update(labels.count_errors(self._coder, classes, self._held_out))
         spreads, collapsed = {}, []
         if self._collapse:
             spreads, collapsed = self._collapse.measure(self._part.images, step)
@@ -145,9 +155,9 @@ class Evaluate(StepCallback):
     def _draw(self):
         """Samples and reconstructions, as PNG files and in TensorBoard."""
         originals = self._part.images[: _COLUMNS * _ROWS]
-        levels = range(1, self.model.num_levels + 1)
-        rebuilt = [self.model.reconstruct(originals, level).numpy() for level in levels]
-        samples = grids.grid(self.model.sample(np.arange(64)).numpy(), 8)
+        levels = range(1, self._coder.num_levels + 1)
+        rebuilt = [self._coder.reconstruct(originals, level) for level in levels]
+        samples = grids.grid(self._coder.sample(np.arange(64)), 8)
         tf.summary.image("samples", samples[np.newaxis])
         tf.summary.image("reconstructions", _labelled([originals, *rebuilt])[np.newaxis])
         pictures = {

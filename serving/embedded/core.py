@@ -129,7 +129,7 @@ class Core:
     def _known_names(self, spec: model_pb2.ModelSpec) -> tuple[str, str]:
         """(model, signature) for the metrics, empty where there is no such thing.
 
-        No client can make up values of labels without end.
+        So clients cannot create unlimited label values.
         """
         name, key = _names(spec)
         name = name if name in self._manager.configs else ""

@@ -57,17 +57,17 @@ SPLIT = split_of(read=[0, 1, 2, 2, 0, 1, 1], own=[0, 1, 2, 1, 0, 2, 1])
 
 
 def test_images_without_labels_have_no_errors():
-    assert count_errors(Reader(), Split(SPLIT.images, None)) == {}
+    assert count_errors(Coder(Reader()), CLASSES, Split(SPLIT.images, None)) == {}
 
 
 def test_confusion_by_hand():
     expected = np.array([[2, 0, 0], [0, 2, 1], [0, 1, 1]])
-    np.testing.assert_array_equal(confusion(Reader(), SPLIT), expected)
+    np.testing.assert_array_equal(confusion(Coder(Reader()), CLASSES, SPLIT), expected)
     batches = Split(np.tile(SPLIT.images, [20, 1, 1, 1]), np.tile(SPLIT.labels, 20))
-    np.testing.assert_array_equal(confusion(Reader(), batches), 20 * expected)
-    assert count_errors(Reader(), SPLIT) == {"label_errors": 2, "label_images": 7}
+    np.testing.assert_array_equal(confusion(Coder(Reader()), CLASSES, batches), 20 * expected)
+    assert count_errors(Coder(Reader()), CLASSES, SPLIT) == {"label_errors": 2, "label_images": 7}
     partly = Split(SPLIT.images, np.where(np.arange(7) < 5, SPLIT.labels, -1))
-    assert count_errors(Reader(), partly) == {"label_errors": 1, "label_images": 5}
+    assert count_errors(Coder(Reader()), CLASSES, partly) == {"label_errors": 1, "label_images": 5}
 
 
 def test_style_is_kept_and_every_label_drawn():

@@ -10,13 +10,14 @@ from hali_tf.evaluation import perceptual
 from hali_tf.evaluation.claims import Finding
 from hali_tf.evaluation.perceptual import Perceptual
 from hali_tf.measures.perceptual import distances, distances_of_images
+from hali_tf.models.coder import Coder
 from tests.evaluation.models import Shifts
 
 
 def test_distances_by_hand(source):
     split = Split(np.tile(source.load("validation").images, [17, 1, 1, 1]))
-    measured = distances(Shifts(), split)
-    of_images = distances_of_images(Shifts(), split)
+    of = Coder(Shifts()), Shifts().discriminator_features, split
+    measured, of_images = distances(*of), distances_of_images(*of)
     np.testing.assert_allclose(of_images.mean(axis=0), list(measured.values()), rtol=1e-5)
     # Of 256 pixels each is 10 * level brighter.
     assert measured["perceptual_1"] == pytest.approx(10 * 16)
@@ -35,7 +36,9 @@ def test_distance_is_a_mean_of_roots():
             return images + images // 100 * 10
 
     images = np.stack([np.zeros((16, 16, 1)), np.full((16, 16, 1), 100)]).astype(np.uint8)
-    assert distances(Half(num_levels=1), Split(images))["perceptual_1"] == 80
+    model = Half(num_levels=1)
+    measured = distances(Coder(model), model.discriminator_features, Split(images))
+    assert measured["perceptual_1"] == 80
 
 
 def test_claims_that_hold():

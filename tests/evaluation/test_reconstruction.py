@@ -14,17 +14,18 @@ from hali_tf.evaluation import reconstruction
 from hali_tf.evaluation.reconstruction import Reconstruction
 from hali_tf.measures import features
 from hali_tf.measures import reconstruction as measure
-from hali_tf.measures.reconstruction import compare, random_pairs, table
+from hali_tf.measures.reconstruction import compare, table
+from hali_tf.models.coder import Coder
 from tests.evaluation.models import Shifts
 
 
 def split_of(count):
-    images = np.random.default_rng(0).integers(0, 200, (count, 4, 4, 1), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 200, (count, 16, 16, 1), dtype=np.uint8)
     return Split(images)
 
 
 def test_rmse_is_per_pixel_and_level():
-    errors = measure.errors(Shifts(), split_of(130))
+    errors = measure.errors(Coder(Shifts()), split_of(130))
     assert errors["rmse_1"] == pytest.approx(10 / 255)
     assert errors["rmse_2"] == pytest.approx(20 / 255)
     assert errors["ratio_2"] == pytest.approx(errors["rmse_2"] / errors["random_pairs"])
@@ -32,7 +33,7 @@ def test_rmse_is_per_pixel_and_level():
 
 def test_feature_distances_are_means_over_all_images():
     images = np.random.default_rng(0).integers(0, 200, (130, 16, 16, 1), dtype=np.uint8)
-    errors = measure.errors(Shifts(), Split(images))
+    errors = measure.errors(Coder(Shifts()), Split(images))
 
     def mean_distance(others):
         return pytest.approx(features.distance(images, others).numpy().mean(), rel=1e-5)
@@ -43,16 +44,18 @@ def test_feature_distances_are_means_over_all_images():
 
 
 def test_random_pairs_by_hand():
-    images = np.array([0, 255], np.uint8).reshape(2, 1, 1, 1)
-    assert random_pairs(images) == 1.0
-    three = np.array([0, 51, 255], np.uint8).reshape(3, 1, 1, 1)
+    def random_pairs(*greys):
+        images = np.repeat(np.uint8(greys), 256).reshape(-1, 16, 16, 1)
+        return measure.errors(Coder(Shifts()), Split(images))["random_pairs"]
+
+    assert random_pairs(0, 255) == 1.0
     # Any order of three is one circle through all three pairs.
     expected = np.sqrt((0.2**2 + 0.8**2 + 1.0**2) / 3)
-    assert random_pairs(three) == pytest.approx(expected)
+    assert random_pairs(0, 51, 255) == pytest.approx(expected)
 
 
 def test_one_image_has_no_ratio():
-    errors = measure.errors(Shifts(), split_of(1))
+    errors = measure.errors(Coder(Shifts()), split_of(1))
     assert errors["random_pairs"] == 0
     assert "ratio_1" not in errors
     assert "0.0392" in table("folder", {"step": 3, **errors})
@@ -113,7 +116,8 @@ def test_answer_measures_each_level_of_each_subject(context_of, source, monkeypa
     assert answer["rows"]["B"] == answer["rows"]["A z_1"]
     pairs = answer["random_pairs"]
     images = source.load("test").images
-    assert pairs["rmse"] == pytest.approx(random_pairs(images))
+    others = images[measure.partners(len(images))].astype(float)
+    assert pairs["rmse"] == pytest.approx(np.sqrt(np.mean((images - others) ** 2)) / 255)
     assert answer["rows"]["B"]["rmse_ratio"] == pytest.approx(10 / 255 / pairs["rmse"])
     assert pairs["ssim"] < answer["rows"]["A z_2"]["ssim"] < answer["rows"]["B"]["ssim"] < 1
     assert answer["images"] == 6
@@ -215,5 +219,5 @@ def test_reconstructions_of_another_class_are_told(context_of):
         answer = json.loads(json.dumps(Reconstruction().answer(context)))
         found = answer["same_class"]
         assert (found["value"], found["of_images"], found["chance"]) == (share, 0.75, 0.5)
-        assert f"for {share:.1%} [" in Reconstruction().report(answer)
+        assert f"in {share:.1%} [" in Reconstruction().report(answer)
         assert Reconstruction().findings(answer)["class"].verdict == verdict

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from hali_tf.layers import random
-from hali_tf.models.generative import to_uint8, to_unit
+from hali_tf.models.generative import to_signed, to_uint8
 
 
 @pytest.fixture(name="model", params=[1, 2, 3], scope="module")
@@ -65,7 +65,7 @@ def test_samples_draw_every_level_on_the_way_down(model):
 
 
 def test_grey_levels_are_rounded_and_clipped():
-    np.testing.assert_array_equal(to_uint8(to_unit(tf.range(256))), np.arange(256))
+    np.testing.assert_array_equal(to_uint8(to_signed(tf.range(256))), np.arange(256))
     np.testing.assert_array_equal(to_uint8(tf.constant([-2.0, 2.0])), [0, 255])
 
 

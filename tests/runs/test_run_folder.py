@@ -12,9 +12,9 @@ from hali_tf.data import Split
 from hali_tf.errors import UserError
 from hali_tf.runs.history import read_rollbacks, read_starts
 from hali_tf.runs.run_folder import (
+    check_folder,
     check_images,
     check_parts,
-    open_run,
     read_config,
     read_summary,
     record_start,
@@ -104,16 +104,16 @@ def test_another_number_of_devices_is_said(tmp_path, said):
 def test_micro_batches_take_the_place_of_devices(tmp_path, said):
     record_start(config_of(tmp_path), images(0), 4)
     for accumulate, replicas in ((2, 2), (4, 1)):
-        config = open_run(config_of(tmp_path, accumulate=accumulate))
+        config = check_folder(config_of(tmp_path, accumulate=accumulate))
         check_parts(config, replicas)
     assert said() == ""
     with pytest.raises(UserError, match="--accumulate=2: .* in 4 parts .*would be 2; expected --a"):
-        check_parts(open_run(config_of(tmp_path, accumulate=2)), 1)
+        check_parts(check_folder(config_of(tmp_path, accumulate=2)), 1)
     record_start(config_of(tmp_path, accumulate=2), images(0), 2)
-    check_parts(open_run(config_of(tmp_path)), 4)
+    check_parts(check_folder(config_of(tmp_path)), 4)
     assert said() == ""
     with pytest.raises(UserError, match="would be 3; expected --accumulate=2"):
-        check_parts(open_run(config_of(tmp_path)), 3)
+        check_parts(check_folder(config_of(tmp_path)), 3)
 
 
 @pytest.mark.parametrize("left", ["metrics.jsonl", "summary.json", "checkpoints/ckpt-4.index"])
@@ -121,12 +121,12 @@ def test_parts_of_a_run_without_configuration_are_left_alone(tmp_path, left):
     (tmp_path / left).parent.mkdir(exist_ok=True)
     (tmp_path / left).write_text("")
     with pytest.raises(UserError, match="but no config.json"):
-        open_run(config_of(tmp_path))
+        check_folder(config_of(tmp_path))
 
 
 def test_folder_that_could_not_be_read_again_is_refused(tmp_path):
     with pytest.raises(UserError, match="rename the folder"):
-        open_run(config_of(tmp_path / "run[1]"))
+        check_folder(config_of(tmp_path / "run[1]"))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[{", "{}", "null"])
@@ -149,12 +149,12 @@ def test_a_dry_run_does_not_look_for_a_run_where_it_is_started(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     config = Config.of(dry_run=True).validate()
-    assert open_run(config) == config
+    assert check_folder(config) == config
 
 
 def test_a_run_goes_on_strictly(tmp_path):
     record_start(config_of(tmp_path), images(0), 1)
-    assert open_run(config_of(tmp_path, strict_data=True)).data.strict_data
+    assert check_folder(config_of(tmp_path, strict_data=True)).data.strict_data
 
 
 def test_the_flag_that_names_no_run_is_named(tmp_path):

@@ -97,7 +97,7 @@ class Saved(tf.Module):
         super().__init__()
         self.step = tf.Variable(0, dtype=tf.int64)
 
-    def take_seed_path(self, number):
+    def use_stream(self, number):
         self.path = number
 
 
@@ -105,7 +105,7 @@ class Saved(tf.Module):
 def test_way_back_is_bounded_and_remembered(tmp_path, kind, expected):
     model = Saved()
     checkpoints, rollbacks = Checkpoints(str(tmp_path), model), Rollbacks(str(tmp_path), ALONE)
-    rollbacks.continue_path(model)
+    rollbacks.resume_stream(model)
     assert model.path == 0
     for step, which in ((2, "last"), (2, "best"), (3, "last"), (4, "last")):
         model.step.assign(step)
@@ -119,7 +119,7 @@ def test_way_back_is_bounded_and_remembered(tmp_path, kind, expected):
         rollbacks.take(error, model, checkpoints)
     again = Saved()
     assert Checkpoints(str(tmp_path), again).restore() == expected  # as a kill would find it
-    Rollbacks(str(tmp_path), ALONE).continue_path(again)
+    Rollbacks(str(tmp_path), ALONE).resume_stream(again)
     assert again.path == 3
     assert json.loads((tmp_path / "rollbacks.json").read_text())[0] == {
         "at": 5,

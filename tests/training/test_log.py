@@ -14,6 +14,7 @@ from hali_tf.runs.checkpoints import Checkpoints
 from hali_tf.runs.metrics_file import MetricsFile, read
 from hali_tf.training import log
 from hali_tf.training.window import Window
+from tests.evaluation.models import Shifts
 
 
 class Model(tf.Module):
@@ -89,16 +90,13 @@ def test_the_rate_leaves_out_the_step_that_compiles(tmp_path, monkeypatch):
     assert line["images_per_second"] == 4
 
 
-class Drawn:
+class Drawn(Shifts):
     """Two levels, which make originals lighter by 50 and by 100."""
 
-    num_levels = 2
+    image_shape = (4, 4, 1)
 
     def reconstruct(self, images, level):
-        return tf.constant(images + np.uint8(50 * level))
-
-    def sample(self, indices):
-        return tf.zeros([len(indices), 4, 4, 1], tf.uint8)
+        return images + tf.cast(50 * level, tf.uint8)
 
 
 @pytest.mark.parametrize("count, columns, rows", [(20, 8, 2), (13, 8, 1), (3, 3, 1)])
@@ -111,7 +109,7 @@ def test_rows_of_reconstructions_say_what_they_are(tmp_path, count, columns, row
     arguments = (None, split, tmp_path / "figures", writer)
     file = MetricsFile(tmp_path / "metrics.jsonl", 0)
     callback = log.Evaluate(*arguments, file, None, None, None)
-    callback.set_model(Drawn())
+    callback.set_model(Drawn(samples=np.zeros([64, 4, 4, 1], np.uint8)))
     with writer.as_default(2):
         callback._draw()
     writer.close()
