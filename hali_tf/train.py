@@ -37,9 +37,9 @@ def main() -> None:
     from hali_tf import data
     from hali_tf.measures import labels, reconstruction
     from hali_tf.runs.lock import locked
-    from hali_tf.runs.reopening import open_data
-    from hali_tf.runs.run_folder import check_folder
-    from hali_tf.training import cluster, devices, memory
+    from hali_tf.runs.reopening import folder_of, open_data
+    from hali_tf.runs.run_folder import check_folder, read_config
+    from hali_tf.training import cluster, devices, memory, optimizers
 
     optimisation = config.optimisation
     if config.run.dry_run:  # it needs no other worker
@@ -48,6 +48,9 @@ def main() -> None:
     strategy = devices.make_strategy(optimisation.virtual_devices, optimisation.worker_minutes)
     replicas = strategy.num_replicas_in_sync
     check_shares(optimisation, replicas, f"{replicas} devices")
+    optimizers.make_optimizer(optimisation)  # refuses a wrong name before the data is read
+    if config.model.init_from and not files.exists(os.path.join(config.run_dir, "config.json")):
+        read_config(folder_of(config.model.init_from)[0], "init_from")
     source = open_data(config)
     config = config.replace(channels=source.image_shape[-1])
     if config.labels.per_class:

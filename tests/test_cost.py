@@ -35,16 +35,17 @@ def test_parameters_and_memory_are_those_of_the_model(flags):
     assert weights.items() <= counted.items()
     coders = weights["encoder"] + weights["decoder"]
     bytes_of_weights = 4 * (4 * sum(weights.values()) + coders)
-    bytes_of_outputs = 4 * 8 * kept_outputs(describe.summary(model))
+    labelled = "labels_per_class" in flags
+    bytes_of_outputs = 4 * 8 * kept_outputs(describe.summary(model), 1 + labelled)
     assert memory.needed(config, 8) == pytest.approx(bytes_of_weights + bytes_of_outputs, rel=0.02)
 
 
-def kept_outputs(summary):
+def kept_outputs(summary, encoded):
     """Entries that the backward pass looks at for an image: of each layer's output times copies."""
     examples, total = 0, 0
     for line in summary.splitlines():
         if not line.startswith("  "):
-            examples = 2 if line.startswith("discriminator") else 1
+            examples = {"encoder": encoded, "decoder": 1}.get(line.split()[0].rstrip(":"), 2)
             continue
         layer, *shape = line.replace(" x ", " ").split()[:-1]
         copies = {"ConvBlock": 3, "ResidualBlock": 6}.get(layer, 1)
@@ -78,11 +79,25 @@ def test_memory_of_the_networks_that_are_trained_alone():
     assert cost.memory(table, 8) == sum(parts) and min(parts) > 0
 
 
-def test_memory_counts_generated_images_that_are_encoded():
+def test_memory_counts_all_batches_that_are_encoded():
     table = ARCHITECTURES["hali16"]
-    extra = cost.memory(table, 8, cycle=True) - cost.memory(table, 8)
+    extra = cost.memory(table, 8, encoder_passes=2) - cost.memory(table, 8)
     walks = cost.of_networks(table)["encoder"]
     assert extra == 4 * 8 * cost.activations([(1, outputs) for _, outputs in walks], remat=False)
+
+
+def test_memory_knows_which_batches_the_encoder_of_few_labels_sees():
+    """Images, labelled, moved and generated ones in the game; labelled and moved ones alone."""
+    flags = {"architecture": "hali16", "run_dir": "x", "labels_per_class": 1, "classes": 10}
+    terms = {"consistency": 1.0, "cycle_labels": 1.0}
+
+    def needed(**more):
+        return memory.needed(Config.of(**flags, **more).validate(), 8)
+
+    plain, one_pass = needed(), needed(consistency=1.0) - needed()
+    assert needed(**terms) - plain == 2 * one_pass > 0
+    alone = needed(encoder_only=True)
+    assert needed(encoder_only=True, **terms) - alone == one_pass
 
 
 def test_memory_of_a_table_counted_by_hand():

@@ -229,10 +229,11 @@ def test_auto_is_what_it_was_there(run):
         ("--init_from=nowhere", "--init_from: nowhere/config.json: not found"),
     ],
 )
-def test_dry_run_refuses_what_a_start_would(tmp_path, flag, words):
-    code, _, err = train(tmp_path / "run", "--dry_run", flag)
-    assert code in (1, 2) and words in err.splitlines()[-1]
-    assert not (tmp_path / "run").exists()
+def test_refused_by_dry_run_and_before_the_data_is_read(tmp_path, flag, words):
+    for flags in (["--dry_run"], ["--data=npz", "--data_dir=none.npz", "--image_size=16"]):
+        code, _, err = train(tmp_path / "run", flag, *flags)
+        assert code in (1, 2) and words in err.splitlines()[-1]
+        assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def memory(
     bytes_each: int = 4,
     networks: Sequence[str] = ("encoder", "decoder", "discriminator"),
     hybrid_joints: Sequence[float] = (),
-    cycle: bool = False,
+    encoder_passes: int = 1,
     image_discriminator: bool = False,
     accumulate: int = 1,
     remat: bool = False,
@@ -65,7 +65,8 @@ def memory(
       networks: those that are trained, of "encoder", "decoder" and "discriminator", which sees both
         sides' examples.
       hybrid_joints: shares of h_1, ..., h_L in the batch, whose examples are the decoder's as well.
-      cycle: whether generated images go through the encoder as well.
+      encoder_passes: how many batches go through the encoder: those of the game, labelled,
+        moved and generated images.
       image_discriminator: whether there is another one of the same examples' images alone.
       accumulate: micro-batches per step. Only one at a time has activations, and the sum of the
         gradients so far is kept beside its gradients.
@@ -79,7 +80,7 @@ def memory(
     for name in networks:
         for index, (_, outputs) in enumerate(walks_of[name]):
             examples = {
-                "encoder": 1 + cycle,
+                "encoder": encoder_passes,
                 "decoder": 1 + sum(hybrid_joints[index:]),
                 "discriminator": 2 + sum(hybrid_joints),
             }

@@ -33,7 +33,7 @@ def _hali(size: int, z_1_size: int) -> Architecture:
 
     The printed rows halve the image twice on the way to z_1 and z_1 three times on the way to the
     last convolution, which takes what is left. 32x32 images with z_1 at 16x16 leave room for
-    one halving only: the second strided row has stride 1 and the second upsampling is left out.
+    one halving only: the second strided row has stride 1 and the first upsampling is left out.
     """
     return Architecture(
         image=(size, size, 3),
@@ -48,7 +48,7 @@ def _hali(size: int, z_1_size: int) -> Architecture:
 
 def _level_1(size: int, second: int) -> Level:
     """Returns x <-> z_1 of `size` x `size` x 64; the second strided row has stride `second`."""
-    second_upsample = (Upsample(),) if second == 2 else ()
+    first_upsample = (Upsample(),) if second == 2 else ()
     return Level(
         latent=(size, size, 64),
         encoder=(
@@ -64,7 +64,7 @@ def _level_1(size: int, second: int) -> Level:
         decoder=(
             Conv(128, 3),
             Residual(),
-            *second_upsample,
+            *first_upsample,
             Residual(),
             Upsample(),
             Conv(64, 3),

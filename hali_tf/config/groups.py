@@ -213,7 +213,11 @@ class OptimisationConfig(Settings):
     """How weights, averages and statistics are updated, and on what."""
 
     steps: int = setting(
-        10000, "Number of steps, over all starts of the run.", changes_weights=False, at_least=1
+        10000,
+        "Number of steps, over all starts of the run.",
+        changes_weights=False,
+        at_least=1,
+        below=2**48,
     )
     batch_size: int = setting(64, "Images per step, over all devices together.", at_least=1)
     accumulate: int = setting(

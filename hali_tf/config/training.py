@@ -66,6 +66,11 @@ class Config(Settings):
                 f"--hybrid_joints={self.objective.hybrid_joints} with --architecture={name}: "
                 f"expected at most {levels} shares, one for each level"
             )
+        if self.labels.shift > size // 2:
+            raise UsageError(
+                f"--label_shift={self.labels.shift} with images of {size}x{size} would leave "
+                f"little of them; expected at most {size // 2}"
+            )
         return self.replace(architecture=name, image_size=size)
 
     def table(self) -> Architecture:
@@ -104,16 +109,17 @@ def check_shares(optimisation: groups.OptimisationConfig, devices: int, named: s
       UsageError: says what it has to be a multiple of, or at least.
     """
     parts = devices * optimisation.accumulate
+    least = 2 if optimisation.sync_batch_norm else 2 * parts
     if optimisation.batch_size % parts:
         raise UsageError(
             f"--batch_size={optimisation.batch_size} cannot be shared among {named} with "
             f"--accumulate={optimisation.accumulate}; make it a multiple of {parts}"
         )
-    if optimisation.batch_size < 2 * parts and not optimisation.sync_batch_norm:
+    if optimisation.batch_size < least:
         raise UsageError(
             f"--batch_size={optimisation.batch_size} with {named} and "
             f"--accumulate={optimisation.accumulate} is one image for each part, and batch "
-            f"normalisation needs two; expected at least {2 * parts}"
+            f"normalisation needs two; expected at least {least}"
         )
 
 

@@ -1,7 +1,7 @@
 """Any image set of tensorflow-datasets, by name.
 
 Splits as the set defines them; one that it lacks is the last 5 % of its training split (MNIST:
-57,000 / 3,000 / 10,000; CIFAR10: 47,500 / 2,500 / 10,000; SVHN: 69,594 / 3,663 / 26,032;
+57,000 / 3,000 / 10,000; CIFAR10: 47,500 / 2,500 / 10,000; SVHN: 69,595 / 3,662 / 26,032;
 ImageNet: its 50,000 validation images, and its unlabelled test images).
 
 Crop: the central square; 28x28 sets are padded with zeros to 32x32; `celeb_a` as in celeba.py.

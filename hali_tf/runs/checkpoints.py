@@ -82,7 +82,8 @@ class Checkpoints:
         """Restores the last checkpoint that can be read; returns its step, None if there is none.
 
         To be called by the one process that trains. What an earlier one left half written is
-        removed. Checkpoints that cannot be read are moved to the folder `aside`, with a warning.
+        removed. Checkpoints that cannot be read are moved to the folder `aside`, with a warning; so
+        is a best one of a later step, which the run may not come by again.
 
         Raises:
           UserError: no checkpoint can be read, or they are of another model.
@@ -95,6 +96,9 @@ class Checkpoints:
         step, damaged = self._restore("last")
         for bad in damaged:
             _set_aside(self._folders["last"], bad)
+        for later in _steps(self._folders["best"], whole=False):  # of a future that is lost
+            if step is not None and later > step:
+                _set_aside(self._folders["best"], later)
         return step
 
     def follow(self, step: int) -> None:

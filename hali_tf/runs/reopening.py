@@ -99,6 +99,12 @@ def require_decoder(config: Config) -> None:
         )
 
 
+def folder_of(source: str) -> tuple[str, str]:
+    """The folder and the checkpoint, "last" or "best", of --init_from: "RUN" or "RUN:best"."""
+    best = source.endswith(":best")
+    return (source[: -len(":best")], "best") if best else (source, "last")
+
+
 def copy_weights(source: str, model: Autoencoder) -> None:
     """Gives a model the weights, averages and statistics of another run; its step stays.
 
@@ -109,9 +115,7 @@ def copy_weights(source: str, model: Autoencoder) -> None:
     Raises:
       UserError: no such run or checkpoint, or one of another architecture.
     """
-    best = source.endswith(":best")
-    run_dir = source[: -len(":best")] if best else source
-    config, other = load_run(run_dir, "best" if best else "last", "init_from")
+    config, other = load_run(*folder_of(source), "init_from")
     own, theirs = (_named(variables_of(m)) for m in (model, other))
     del theirs["step"]
     for name, variable in theirs.items():

@@ -40,7 +40,11 @@ def addresses() -> tuple[list[str], int]:
             raise ValueError(f"it has tasks of type {', '.join(groups)}")
         if len(workers) < 2:
             return [], 0
+        if len(set(workers)) < len(workers):
+            raise ValueError("two workers have one address")
         kind, index = found["task"]["type"], int(found["task"]["index"])
+        if index < 0:
+            raise ValueError(f"index {index} is below 0")
         own = found["cluster"][kind][index]
         for address in workers:
             if not 0 < int(address.rpartition(":")[2]) < 65536:

@@ -22,18 +22,21 @@ def needed(config: Config, images: int) -> int:
       config: with channels and classes decided.
       images: per step.
     """
-    optimisation = config.optimisation
+    optimisation, objective, labels = config.optimisation, config.objective, config.labels
     networks = ["encoder"]
-    if not config.labels.encoder_only:
+    passes = (labels.per_class > 0) + (labels.consistency > 0)
+    if not labels.encoder_only:
         networks += ["decoder"] if config.model.kind == "vae" else ["decoder", "discriminator"]
+        passes += 1 + (labels.cycle > 0)
+        passes += bool(objective.cycle_latents or objective.cycle_contrast)
     return cost.memory(
         config.table(),
         images,
         bytes_each=4 if optimisation.precision == "float32" else 2,
         networks=networks,
-        hybrid_joints=config.objective.hybrid_shares(),
-        cycle=bool(config.objective.cycle_latents or config.objective.cycle_contrast),
-        image_discriminator=config.objective.image_discriminator,
+        hybrid_joints=objective.hybrid_shares(),
+        encoder_passes=passes,
+        image_discriminator=objective.image_discriminator,
         accumulate=optimisation.accumulate,
         remat=optimisation.remat,
     )

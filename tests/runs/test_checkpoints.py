@@ -79,6 +79,18 @@ def test_the_way_back_sets_all_later_ones_aside(tmp_path):
     assert aside == ["ckpt-3.index", "ckpt-4.index", "ckpt-5.index"]
 
 
+def test_a_best_one_of_a_future_that_was_lost_is_set_aside(tmp_path):
+    save_steps(tmp_path, [1])
+    save_steps(tmp_path, [1, 3], "best")
+    assert Checkpoints(str(tmp_path), Model()).restore() == 1
+    save_steps(tmp_path, [2], "best")
+    model = Model()
+    Checkpoints(str(tmp_path), model).restore_for_use("best")
+    assert int(model.step) == 2
+    best = tmp_path / "checkpoints" / "best"
+    assert [p.name for p in (best / "aside").glob("*.index")] == ["ckpt-3.index"]
+
+
 def test_use_without_checkpoint_says_what_to_do(tmp_path):
     with pytest.raises(UserError, match="no checkpoint; train the run first"):
         Checkpoints(str(tmp_path), Model()).restore_for_use("last")

@@ -33,6 +33,8 @@ def test_the_chief_comes_first(monkeypatch):
         ("[]", "AttributeError"),
         ('{"cluster": {"worker": ["a:1", "b:1"]}}', "KeyError: 'task'"),
         (tf_config(["a:1", "b:1"], 2), "IndexError"),
+        (tf_config(["a:1", "b:1"], -1), "index -1 is below 0"),
+        (tf_config(["a:1", "a:1"], 1), "two workers have one address"),
         (tf_config(["a:1", "b"], 0), "ValueError"),
         (tf_config(["a:1", "b:70000"], 0), "b:70000: no port from 1 to 65535"),
         ('{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}}', "tasks of type ps"),
