@@ -12,6 +12,7 @@ assets.extra/.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 
 from hali_tf import command, files
@@ -27,6 +28,11 @@ def main() -> None:
     if not 0 <= flags.version < 2**63:
         raise UsageError(
             f"--version={flags.version}: expected a positive number below 2^63, or 0 for the next"
+        )
+    if re.search(r"[\[*?\\]", os.path.abspath(flags.export_dir)):
+        raise UsageError(
+            f"--export_dir={flags.export_dir}: TensorFlow cannot read a model below a folder with "
+            "[, *, ? or \\ in its name; choose another"
         )
     configuration.check("classify", flags.classify, {"one_of": ("auto", "true", "false")})
     command.import_tensorflow()

@@ -22,8 +22,11 @@ import tokenize
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator
-from typing import IO, Any, cast
+from collections.abc import Iterator, Mapping
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # What `np.load` and `json.loads` raise of a damaged file, or one that is something else: of an
 # encrypted one RuntimeError, of absurd shapes MemoryError.
@@ -212,6 +215,16 @@ def workplace(path: str | os.PathLike) -> Iterator[str]:
         yield os.fspath(path)
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def write_npz(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays as `np.savez` does, which leaves its archive open if the disk is full."""
+    import numpy as np
+
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
 
 
 def put(made: str, path: str | os.PathLike) -> None:

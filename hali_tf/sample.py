@@ -21,7 +21,7 @@ def main() -> None:
     """Reads the flags, samples, says where."""
     flags, target = bulk_flags.read()
     configuration.check("count", flags.count, {"at_least": 1, "at_most": 10**9})
-    configuration.check("seed", flags.seed, {"at_least": 0})
+    configuration.check("seed", flags.seed, {"at_least": 0, "below": 2**63})
     command.import_tensorflow()
     from hali_tf.bulk import running, tasks
 

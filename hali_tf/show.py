@@ -100,7 +100,7 @@ def _check(verb, pictures, flags):
     for name in sorted({name for _, _, names, _ in _VERBS.values() for name in names}):
         if flags[name].present and name not in own:
             raise UsageError(f"--{name}: {verb} has no use for it; drop it (see --help)")
-    configuration.check("seed", flags.seed, {"at_least": 0})
+    configuration.check("seed", flags.seed, {"at_least": 0, "below": 2**63})
     endings = [f".{name}" for name in formats]
     if not flags.out.lower().endswith(tuple(endings)):
         raise UsageError(

@@ -2,11 +2,14 @@
 
 import contextlib
 import errno
+import gc
+import io
 import os
 import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 from hali_tf import files
@@ -90,6 +93,32 @@ def test_a_folder_on_a_store_gets_the_file_that_makes_it_whole_last(tmp_path, mo
     assert order == ["ram://folders/1/sub/part", "ram://folders/1/whole.pb"]
     with files.opened("ram://folders/1/sub/part") as file:
         assert file.read() == "sub/part"
+
+
+class FullDisk(io.BytesIO):
+    """Has room for 1,000 bytes."""
+
+    def write(self, data):
+        if self.tell() + len(data) > 1000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+def test_an_archive_on_a_full_disk_is_that_error_alone():
+    """What is left open would fail once more when it is collected, which fails a test."""
+    with pytest.raises(OSError, match="No space left"):
+        files.write_npz(FullDisk(), {"a": np.zeros(10_000)})
+    gc.collect()
+
+
+def test_an_archive_is_what_numpy_reads(tmp_path):
+    arrays = {"a": np.arange(6).reshape(2, 3), "b": np.array(["x", "yz"])}
+    with open(tmp_path / "arrays.npz", "wb") as file:
+        files.write_npz(file, arrays)
+    with np.load(tmp_path / "arrays.npz") as loaded:
+        assert set(loaded) == {"a", "b"}
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(loaded[name], array)
 
 
 def test_local_files_do_not_need_tensorflow(tmp_path):

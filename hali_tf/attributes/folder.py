@@ -38,7 +38,8 @@ def save(folder: str, classifier: AttributeClassifier, card: dict[str, Any]) -> 
     """
     with files.replacing(os.path.join(folder, "weights.npz")) as temporary:
         with open(temporary, "wb") as f:
-            np.savez(f, *(variable.numpy() for variable in _weights(classifier)))
+            weights = enumerate(_weights(classifier))
+            files.write_npz(f, {f"arr_{i}": variable.numpy() for i, variable in weights})
         files.write_through(temporary)  # before classifier.json says that it is there
     files.write_json(
         os.path.join(folder, "classifier.json"),

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hali_tf.errors import UsageError, UserError, in_one_line, writing
-from hali_tf.files import opened, replacing, scheme
+from hali_tf.files import opened, replacing, scheme, write_npz
 
 
 class Array(NamedTuple):
@@ -96,8 +96,8 @@ def _pyarrow() -> types.ModuleType:
 
 
 def _write_npz(path, arrays):
-    with open(path, "wb") as f:  # to a name, savez would add an ending
-        np.savez(f, **arrays)
+    with open(path, "wb") as file:
+        write_npz(file, arrays)
 
 
 def _read_npz(path, layout, rows):

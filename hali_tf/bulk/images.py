@@ -12,9 +12,9 @@ import numpy as np
 
 from hali_tf import files
 from hali_tf.bulk.formats import Array, Layout
-from hali_tf.data import Split, cache, images, pictures
+from hali_tf.data import Split, cache, pictures
 from hali_tf.data.folder import list_images
-from hali_tf.errors import UserError, reason
+from hali_tf.errors import BadImage, UserError, reason
 from hali_tf.progress import progress_bar
 
 _AT_A_TIME = 4096  # images of a split that are hashed
@@ -60,13 +60,13 @@ class PictureImages:
       data: `--data` of the run (`pictures.read`).
 
     Raises:
-      UserError: a file is missing, or a local one is no picture by its header.
+      UserError: a file is missing, or a local one is no picture.
     """
 
     def __init__(self, paths: Sequence[str], image_shape: tuple[int, int, int], data: str):
         self._paths = [file for path in paths for file in _files(path)]
-        _check_headers([path for path in self._paths if not files.scheme(path)])
         self._image_shape, self._data = image_shape, data
+        self._check([path for path in self._paths if not files.scheme(path)])
         self.rows, self.layout = len(self._paths), {"path": Array("str")}
         absolute = all(os.path.isabs(path) or files.scheme(path) for path in self._paths)
         base = pathlib.Path("/" if absolute else "")  # relative ones are of the working folder
@@ -84,22 +84,22 @@ class PictureImages:
             "path": np.array(paths),
         }
 
+    def _check(self, paths):
+        """Raises UserError for files that are no pictures, before anything is computed for others.
 
-def _check_headers(paths):
-    """Raises UserError for files that are no pictures, before anything is computed for others.
-
-    Once some rows are written, the job is of these files, with the bad ones among them.
-    """
-    bad = []
-    for path in progress_bar(paths, "look at the pictures"):
-        try:
-            with images.open_image(images.read(path)):
-                pass
-        except images.BadImage as error:
-            bad.append(f"{path}: {error}")
-    if bad:
-        more = f"; {len(bad) - 3} more" if len(bad) > 3 else ""
-        raise UserError(f"{'; '.join(bad[:3])}{more}; remove what cannot be read")
+        All are decoded for it, since a damaged one may have a good header. Once some rows are
+        written, the job is of these files, with the bad ones among them.
+        """
+        found = pictures.read_each(paths, self._image_shape, self._data)
+        with progress_bar(words="look at the pictures", total=len(paths)) as bar:
+            bad = []
+            for path, picture in zip(paths, found):
+                bar.update()
+                if isinstance(picture, BadImage):
+                    bad.append(f"{path}: {picture}")
+        if bad:
+            more = f"; {len(bad) - 3} more" if len(bad) > 3 else ""
+            raise UserError(f"{'; '.join(bad[:3])}{more}; remove what cannot be read")
 
 
 def _files(path):

@@ -268,6 +268,8 @@ def _read_manifest(path):
         not isinstance(manifest, dict)
         or not all(isinstance(manifest.get(key), kind) for key, kind in keys.items())
         or not {"task", "weights", "step"} <= manifest["job"].keys()
+        or manifest["rows"] < 1
+        or manifest["rows_of_a_file"] < 0
     ):
         raise UserError(f"{path}: not a manifest of hali_tf.encode, decode or sample")
     return manifest

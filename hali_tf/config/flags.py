@@ -80,8 +80,9 @@ def run_flags(instead: str = "") -> flags.FlagValues:
     if instead and flags.FLAGS[instead].value:
         return flags.FLAGS
     if not run_dir or not files.is_folder(run_dir):
+        other = f", or --{instead}" if instead else ""
         raise UsageError(
-            f"--run_dir={run_dir}: no such folder; expected a folder that hali_tf.train made"
+            f"--run_dir={run_dir}: no such folder; expected a folder that hali_tf.train made{other}"
         )
     check("checkpoint", flags.FLAGS.checkpoint, {"one_of": ("last", "best")})
     return flags.FLAGS

@@ -6,7 +6,6 @@ import io
 import os
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis import prediction_log_pb2
@@ -38,8 +37,8 @@ def _log(name, spec, batch):
         request.input.example_list.examples.extend([example(_png())] * batch)
     else:
         request = log.predict_log.request
-        zeros = np.zeros([batch, *spec.shape[1:]], spec.dtype.as_numpy_dtype)
-        request.inputs[spec.name].CopyFrom(tf.make_tensor_proto(zeros))
+        zeros = tf.make_tensor_proto(0, spec.dtype, [batch, *spec.shape[1:]])  # one 0 for all
+        request.inputs[spec.name].CopyFrom(zeros)
     request.model_spec.name = "hali"  # the server replays it under whatever name it serves
     request.model_spec.signature_name = name
     return log

@@ -134,7 +134,9 @@ class Connection:
         code = error.code()
         advice = _ADVICE.get(code, "look into the server's log")
         details = " ".join((error.details() or "no details").split())
-        if "larger than maximum" in details:
+        if "version label" in details:
+            advice = "check the label against those of the server's configuration"
+        elif "larger than maximum" in details:
             advice = "lower max_batch to the server's max_batch_size"
         version = str(spec.version.value) if spec.HasField("version") else spec.version_label
         asked = "/".join(part for part in (spec.name, version, spec.signature_name) if part)

@@ -269,7 +269,7 @@ def _run_reconstruct(client: HaliClient, arguments: argparse.Namespace) -> None:
         named: dict[str, Any] = {
             f"reconstruction_{l}": array for l, array in enumerate(levels, start=1)
         }
-        pictures.write(arguments.out, lambda file: np.savez(file, images=images, **named))
+        files.write_npz(arguments.out, {"images": images, **named})
     else:
         columns = [images, *levels]
         rows = np.stack(columns, axis=1).reshape(-1, *images.shape[1:])

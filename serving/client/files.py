@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
 import tokenize
 import zipfile
 import zlib
+from typing import BinaryIO
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from serving.client.errors import HaliClientError
 def write_numbers(out: str | None, names: list[str], arrays: dict) -> None:
     """Writes arrays with the names of their pictures: .npz or JSON; to standard output if None."""
     if out and out.lower().endswith(".npz"):
-        pictures.write(out, lambda file: np.savez(file, files=np.array(names), **arrays))
+        write_npz(out, {"files": np.array(names), **arrays})
         return
     table = {"files": names, **{name: array.tolist() for name, array in arrays.items()}}
     text = json.dumps(table) + "\n"
@@ -33,10 +35,22 @@ def write_numbers(out: str | None, names: list[str], arrays: dict) -> None:
             raise
 
 
+def write_npz(out: str, arrays: dict[str, np.ndarray]) -> None:
+    """Writes arrays as `np.savez` does, which leaves its archive open if the disk is full."""
+
+    def save(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, array, allow_pickle=False)
+
+    pictures.write(out, save)
+
+
 def write_images(out: str, images: np.ndarray) -> None:
     """Writes images, uint8 [B, H, W, C]: .npy, or a grid of them as PNG."""
     if out.lower().endswith(".npy"):
-        pictures.write(out, lambda file: np.save(file, images))
+        pictures.write(out, functools.partial(_save_npy, images))
     else:
         pictures.write_grid(out, images)
 
@@ -46,6 +60,13 @@ _DAMAGE = (
     ValueError, TypeError, EOFError, ArithmeticError, RuntimeError, MemoryError,
     tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
+
+
+def _save_npy(array: np.ndarray, file: BinaryIO) -> None:
+    """As `np.save`, which does not say that a disk is full."""
+    header = np.lib.format.header_data_from_array_1_0(array)
+    np.lib.format.write_array_header_1_0(file, header)
+    file.write(np.ascontiguousarray(array).data)
 
 
 def read_latents(path: str, level: int) -> np.ndarray:

@@ -233,8 +233,13 @@ def _check_port(host: str, port: int, flag: str) -> None:
     for failure in failures:
         # One family of addresses is enough: many containers have no IPv6.
         is_missing = failure.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
-        if not is_missing or len(failures) == len(addresses):
+        if not is_missing:
             raise _cannot_listen(flag, port, failure)
+    if len(failures) == len(addresses):
+        raise UserError(
+            f"--host={host}: no address of this machine ({failures[0].strerror}); expected "
+            "localhost, 0.0.0.0 or an address of its own"
+        )
 
 
 def _try_address(found: tuple) -> OSError | None:

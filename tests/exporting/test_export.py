@@ -166,6 +166,8 @@ def test_warm_up_has_every_signature_at_every_batch(version_dir):
             request = log.predict_log.request
             (value,) = request.inputs.values()
             batch = value.tensor_shape.dim[0].size
+            assert not tf.make_ndarray(value).any()
+            assert len(record.numpy()) < 200  # zeros are not written one by one
         seen.add((request.model_spec.signature_name, batch))
     names = (
         "encode serving_default decode decode_1 decode_latents reconstruct sample classify "
@@ -347,6 +349,8 @@ def test_the_command_says_what_is_wrong(run_dir, tmp_path):
         code, _, err = run("export", f"--run_dir={run_dir}", f"--export_dir={tmp_path}", *flags)
         return code, err.splitlines()
 
+    code, (line,) = export(run_dir, f"--export_dir={tmp_path}/a[1]")
+    assert code == 2 and "--export_dir=" in line and "choose another" in line
     code, (line,) = export("nowhere")
     assert code == 2 and "--run_dir=nowhere" in line
     (tmp_path / "empty").mkdir()

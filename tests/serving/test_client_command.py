@@ -374,7 +374,7 @@ def test_a_full_disk_is_told_with_the_file(run, tmp_path, monkeypatch, error, wo
     def full(*_, **__):
         raise error
 
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(np.lib.format, "write_array", full)
     picture, out = grey_picture(tmp_path / "a.png"), tmp_path / "latents.npz"
     status, _, err = run("encode", f"--image={picture}", f"--out={out}")
     assert (status, err) == (1, f"error: {out}: {words}\n")

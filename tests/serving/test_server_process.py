@@ -367,6 +367,13 @@ def test_a_host_that_is_none_is_not_taken_for_a_port(toy_base):
     assert f"hali_tf: --host={'a' * 64}: no address of this machine" in text
 
 
+def test_a_host_of_another_machine_is_not_taken_for_a_port(toy_base):
+    foreign = "192.0.2.1"  # of the addresses for documentation (RFC 5737)
+    code, text = run(f"--model_base_path={toy_base}", f"--host={foreign}", f"--port={free_port()}")
+    assert code == 1
+    assert f"hali_tf: --host={foreign}: no address of this machine" in text
+
+
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6")
 def test_an_address_of_ipv6(toy_base):
     try:
