@@ -58,7 +58,7 @@ def test_losses_and_errors_are_logged(run):
     logged = [line for line in lines if "label_loss" in line]
     assert [line["step"] for line in logged] == [10, 20, 30, 40]
     assert logged[-1]["label_loss"] < logged[0]["label_loss"]
-    assert all(line["cycle_loss"] > 0 for line in logged)
+    assert all(line["cycle_labels_loss"] > 0 for line in logged)
     counted = [line for line in lines if "label_errors" in line]
     assert [(line["step"], line["label_images"]) for line in counted] == [(20, 247), (40, 247)]
 

@@ -280,7 +280,7 @@ def _panels(groups):
 
 
 def _is_loss(name):
-    return "_loss" in name or name in ("elbo", "latent_contrast")
+    return "_loss" in name or name == "elbo"
 
 
 def _curves(group, lines, name):

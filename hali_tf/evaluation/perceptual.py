@@ -96,7 +96,6 @@ class Perceptual(Question):
             "images": len(validation.images),
             **tables.measured([*names, _PAIRS], final, _with_ratio, ["distance", "ratio"]),
             "course": {"steps": steps, "distance": absolute, "ratio": relative},
-            "criterion": _CRITERION,
             "claims": {
                 "distance": claims(steps, absolute),
                 "ratio": claims(steps, relative),
@@ -116,7 +115,7 @@ class Perceptual(Question):
             _METHOD.format(**answer),
             markdown.table(["", "distance", "/ random pairs"], rows),
             "![Distance under the discriminator during training](perceptual.png)" if drawn else "",
-            answer["criterion"],
+            _CRITERION,
         )
 
     def findings(self, answer: dict) -> dict[str, Finding]:

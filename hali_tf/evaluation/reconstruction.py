@@ -107,7 +107,6 @@ class Reconstruction(Question):
             "random_pairs": table["rows"].pop(_PAIRS),
             **table,
             "same_class": _same_class(context),
-            "picture": "reconstruction.png",
         }
 
     def report(self, answer: dict) -> str:

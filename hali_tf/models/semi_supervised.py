@@ -73,14 +73,14 @@ class SemiSupervisedHALI(_Labelled, HALI):
     ):
         self._cycle_labels = cycle_labels
         terms = self._take_label_weights(label_weight, consistency)
-        self.VALUES = (*HALI.VALUES, *terms, *(["cycle_loss"] if cycle_labels else []))
+        self.VALUES = (*HALI.VALUES, *terms, *(["cycle_labels_loss"] if cycle_labels else []))
         super().__init__(architecture, **settings)
 
     def _examples(self, batch, seed, replica):
         of_q, of_p, q, terms = super()._examples(batch[0], seed, replica)
         terms.update(self._label_terms(batch, seed, replica)[0])
         if self._cycle_labels:
-            terms["cycle_loss"] = self._cycle_labels * self._cycle_loss(
+            terms["cycle_labels_loss"] = self._cycle_labels * self._cycle_loss(
                 *(v[: tf.shape(batch[0])[0]] for v in (of_p[0], of_p[-1]))
             )
         return of_q, of_p, q, terms

@@ -10,8 +10,11 @@ from hali_tf import losses
 from hali_tf.models.networks import Encoder
 
 # The terms of the cycle of latents, by the names under which they are logged.
-_CYCLE = {"latent_loss": losses.latent_loss, "latent_contrast": losses.latent_contrast}
-_MOMENTS = "moment_loss"
+_CYCLE = {
+    "cycle_latents_loss": losses.latent_loss,
+    "cycle_contrast_loss": losses.latent_contrast,
+}
+_MOMENTS = "latent_moments_loss"
 
 
 class LatentTerms:
@@ -24,7 +27,7 @@ class LatentTerms:
     """
 
     def __init__(self, cycle_latents: float, cycle_contrast: float, latent_moments: float):
-        cycle = {"latent_loss": cycle_latents, "latent_contrast": cycle_contrast}
+        cycle = dict(zip(_CYCLE, (cycle_latents, cycle_contrast)))
         self._cycle = {name: weight for name, weight in cycle.items() if weight}
         self._latent_moments = latent_moments
 

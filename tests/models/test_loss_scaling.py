@@ -20,6 +20,6 @@ def test_a_scaled_loss_scales_every_term(make_model, images):
             expected = factor * gradient.numpy()
             tolerance = 1e-5 * np.abs(expected).max() + 1e-12
             np.testing.assert_allclose(larger, expected, rtol=0, atol=tolerance)
-    assert {"penalty", "latent_loss"} <= values.keys() and values["penalty"] > 0
+    assert {"penalty", "cycle_latents_loss"} <= values.keys() and values["penalty"] > 0
     for name, value in values.items():
         assert float(scaled_values[name]) == pytest.approx(float(value), rel=1e-5), name

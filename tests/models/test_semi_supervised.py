@@ -81,12 +81,12 @@ def test_terms_against_numpy(make_model, batch):
     y = zs[-1][:8, 6:].numpy()
     assert (np.sort(y, axis=1) == [0, 0, 1]).all()
     cycle_loss = expected(x[:8], y.argmax(axis=1), None, False)
-    np.testing.assert_allclose(terms["cycle_loss"], 0.5 * cycle_loss, rtol=1e-4)
+    np.testing.assert_allclose(terms["cycle_labels_loss"], 0.5 * cycle_loss, rtol=1e-4)
     mean = model.encoder(x[:8], training=True)[0][-1].mean  # of z_2, and probabilities of y
     latent_loss = np.square(mean - zs[-1][:8]).mean(axis=1)
-    np.testing.assert_allclose(terms["latent_loss"], 0.25 * latent_loss, rtol=1e-4)
+    np.testing.assert_allclose(terms["cycle_latents_loss"], 0.25 * latent_loss, rtol=1e-4)
     moment_loss = losses.moment_loss(z_q[:, :6])  # without the label, which has another prior
-    np.testing.assert_allclose(terms["moment_loss"], 1.5 * moment_loss, rtol=1e-4)
+    np.testing.assert_allclose(terms["latent_moments_loss"], 1.5 * moment_loss, rtol=1e-4)
     teacher = softmax(model.average.encoder(images / 127.5 - 1)[0][-1].logits.numpy())
     sure = teacher.max(axis=1) >= 0.95
     assert 0 < sure.sum() < 8
@@ -113,7 +113,7 @@ def test_one_pass_equals_two_passes(make_model, batch, shares):
     assert len(one) == len(two)
     for a, b in zip(one, two):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * np.abs(b).max() + 1e-12)
-    assert {"label_loss", "consistency_loss", "cycle_loss"} < values.keys()
+    assert {"label_loss", "consistency_loss", "cycle_labels_loss"} < values.keys()
     for name, value in expected.items():
         assert float(values[name]) == pytest.approx(float(value), rel=1e-4), name
 
@@ -179,7 +179,7 @@ def test_trains_at_any_setting(make_model, batch, settings):
     model = semi_supervised(make_model, **settings)
     history = model.fit(repeated(batch, 2), verbose=0).history
     assert all(np.isfinite(v).all() for v in history.values())
-    assert ("cycle_loss" in history) == ("cycle_labels" not in settings)
+    assert ("cycle_labels_loss" in history) == ("cycle_labels" not in settings)
     assert ("consistency_loss" in history) == ("consistency" not in settings)
 
 
