@@ -1,4 +1,4 @@
-"""What training with a table needs, computed from the table alone, before any layer is made."""
+"""What training with an architecture needs, computed from its tables, before any layer is made."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hali_tf.architectures.rows import (
     LabelledGaussian,
     Logit,
     Residual,
+    Table,
     Upsample,
 )
-from hali_tf.architectures.rows import Rows as Table
 
 # Tensors that are kept for the backward pass, for each output of a layer: a convolution's own
 # output, the normalised one, the activated one.
@@ -37,13 +37,15 @@ class Output(NamedTuple):
     upsampled: bool
 
 
-def parameters(table: Architecture) -> dict[str, int]:
+def parameters(architecture: Architecture) -> dict[str, int]:
     """The trainable parameters of "encoder", "decoder" and "discriminator"."""
-    return {name: sum(walk[0] for walk in walks) for name, walks in of_networks(table).items()}
+    return {
+        name: sum(walk[0] for walk in walks) for name, walks in of_networks(architecture).items()
+    }
 
 
 def memory(
-    table: Architecture,
+    architecture: Architecture,
     batch_size: int,
     bytes_each: int = 4,
     networks: Sequence[str] = ("encoder", "decoder", "discriminator"),
@@ -59,7 +61,7 @@ def memory(
     the backward pass looks at, for all examples that go through a layer.
 
     Args:
-      table: the whole network.
+      architecture: the tables of all networks.
       batch_size: images per step.
       bytes_each: of an activation.
       networks: those that are trained, of "encoder", "decoder" and "discriminator", which sees both
@@ -74,9 +76,9 @@ def memory(
     """
     weights = 0
     found: list[tuple[float, list[Output]]] = []
-    walks_of = of_networks(table)
+    walks_of = of_networks(architecture)
     if image_discriminator:
-        walks_of["discriminator"] += of_networks(table.of_images_alone())["discriminator"]
+        walks_of["discriminator"] += of_networks(architecture.of_images_alone())["discriminator"]
     for name in networks:
         for index, (_, outputs) in enumerate(walks_of[name]):
             examples = {
@@ -91,16 +93,16 @@ def memory(
     return 4 * weights + bytes_each * int(entries)
 
 
-def activations(tables: Iterable[tuple[float, Iterable[Output]]], remat: bool) -> float:
+def activations(walks: Iterable[tuple[float, Iterable[Output]]], remat: bool) -> float:
     """Entries that the backward pass looks at for an image.
 
     Args:
-      tables: pairs of examples for each image, and the outputs of a table's layers in order.
+      walks: pairs of examples for each image, and the outputs of a table's layers in order.
       remat: whether what is inside a block of layers (`models.levels`) is there for one block at a
         time.
     """
     kept, largest = 0.0, 0.0
-    for examples, outputs in tables:
+    for examples, outputs in walks:
         block = 0.0
         for copies, entries, upsampled in outputs:
             block += examples * copies * entries
@@ -110,14 +112,14 @@ def activations(tables: Iterable[tuple[float, Iterable[Output]]], remat: bool) -
     return kept + largest
 
 
-def of_networks(table: Architecture) -> dict[str, list[tuple[int, list[Output]]]]:
+def of_networks(architecture: Architecture) -> dict[str, list[tuple[int, list[Output]]]]:
     """(parameters, outputs) of each `Table` of "encoder", "decoder" and "discriminator"."""
-    shapes = [table.image, *(level.latent for level in table.levels)]
+    shapes = [architecture.image, *(level.latent for level in architecture.levels)]
     walks: dict[str, list[tuple[int, list[Output]]]] = {
         name: [] for name in ("encoder", "decoder", "discriminator")
     }
-    features = _maps(table.image)
-    for level, below in zip(table.levels, shapes):
+    features = _maps(architecture.image)
+    for level, below in zip(architecture.levels, shapes):
         latent = _maps(level.latent)
         walks["encoder"].append(_walk(level.encoder, _maps(below), level.latent[-1])[:2])
         walks["decoder"].append(_walk(level.decoder, latent, below[-1])[:2])
@@ -126,7 +128,7 @@ def of_networks(table: Architecture) -> dict[str, list[tuple[int, list[Output]]]
         walks["discriminator"] += [of_features[:2], of_latent[:2]]
         (side, maps), (_, more) = of_features[2], of_latent[2]
         features = (side, maps + more)
-    walks["discriminator"].append(_walk(table.joint, features, 0)[:2])
+    walks["discriminator"].append(_walk(architecture.joint, features, 0)[:2])
     return walks
 
 

@@ -103,7 +103,7 @@ class Logit:
 
 
 Row = Union[Conv, ConvTranspose, Residual, Upsample, Gaussian, LabelledGaussian, Image, Logit]
-Rows = tuple[Row, ...]
+Table = tuple[Row, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,10 +119,10 @@ class Level:
     """
 
     latent: tuple[int, ...]
-    encoder: Rows
-    decoder: Rows
-    discriminator: Rows
-    latent_discriminator: Rows = ()
+    encoder: Table
+    decoder: Table
+    discriminator: Table
+    latent_discriminator: Table = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Architecture:
 
     image: tuple[int, int, int]
     levels: tuple[Level, ...]
-    joint: Rows
+    joint: Table
     leaky_slope: float = 0.02
     classes: int = 0
 

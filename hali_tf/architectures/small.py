@@ -11,13 +11,13 @@ from hali_tf.architectures.rows import (
     Level,
     Logit,
     Residual,
-    Rows,
+    Table,
     Upsample,
     weight_norm,
 )
 
 
-def _small(image: tuple, discriminator: Rows, second: Level) -> Architecture:
+def _small(image: tuple, discriminator: Table, second: Level) -> Architecture:
     """A small table: z_1 one halving away from the image, no dropout.
 
     What tells them apart is the size, the discriminator's rows before z_1, and level 2.

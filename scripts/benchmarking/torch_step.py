@@ -26,7 +26,7 @@ from hali_tf.architectures.rows import (
     Image,
     Logit,
     Residual,
-    Rows,
+    Table,
     Upsample,
 )
 from scripts.benchmarking import jobs
@@ -78,7 +78,7 @@ class Stack(nn.Sequential):
       channels: what a Gaussian or an Image projects to; a Gaussian to twice as many.
     """
 
-    def __init__(self, rows: Rows, maps: int, slope: float, channels: int = 0):
+    def __init__(self, rows: Table, maps: int, slope: float, channels: int = 0):
         layers: list[nn.Module] = []
         for row in rows:
             if isinstance(row, Conv):
