@@ -70,11 +70,13 @@ def main() -> None:
         summary = train(config, source, strategy)
     if summary is None:  # the chief says it
         return
-    print(reconstruction.table(config.data.name, summary))
+    print(f"step {summary['step']}, {config.data.name}, held-out test images, averaged weights")
+    if not config.labels.encoder_only:  # its decoder has learned nothing
+        print(reconstruction.table(summary))
+        figures = os.path.join(config.run_dir, "figures")
+        print(f"figures: {figures}/reconstructions.png, {figures}/samples.png")
     if "label_errors" in summary:
         print(labels.sentence(config.labels.per_class, summary))
-    figures = os.path.join(config.run_dir, "figures")
-    print(f"figures: {figures}/reconstructions.png, {figures}/samples.png")
     print(f"all of the run: {config.run_dir}")
 
 

@@ -122,6 +122,7 @@ def test_encoder_alone_learns_from_the_same_labels(run, tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["label_errors"] < 150
     assert not (tmp_path / "checkpoints" / "best").exists()  # its decoder has learned nothing
+    assert "errors of" in out and "reconstruction" not in out
     config, _ = load_run(str(tmp_path))
     with pytest.raises(UserError, match="--encoder_only, so that its decoder has learned nothing"):
         require_decoder(config)

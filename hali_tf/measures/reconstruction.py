@@ -70,12 +70,9 @@ def _squared_error(a, b):
     )
 
 
-def table(data: str, errors: dict[str, Any]) -> str:
-    """The numbers of `errors`, with their step, as lines for a person."""
-    lines = [
-        f"step {errors['step']}, {data}, held-out test images, averaged weights",
-        f"  between random pairs of images  per-pixel RMSE {errors['random_pairs']:.4f}",
-    ]
+def table(errors: dict[str, Any]) -> str:
+    """The numbers of `errors` as lines for a person."""
+    lines = [f"  between random pairs of images  per-pixel RMSE {errors['random_pairs']:.4f}"]
     levels = sorted(int(name[5:]) for name in errors if name.startswith("rmse_"))
     lines += [
         f"  reconstruction, level {l}         per-pixel RMSE {errors[f'rmse_{l}']:.4f}"
