@@ -6,6 +6,7 @@ from hali_tf.architectures.small import (
     HALI_16,
     HALI_64_FAST,
     HALI_64_SMALL,
+    HALI_128_FAST,
     HALI_128_SMALL,
     HALI_MNIST,
 )
@@ -19,6 +20,7 @@ ARCHITECTURES = {
     "hali64_fast": HALI_64_FAST,
     "hali128": HALI_128,
     "hali128_small": HALI_128_SMALL,
+    "hali128_fast": HALI_128_FAST,
     # One level, the two-level trunk.
     "ali16": one_level(HALI_16),
     "ali32": one_level(HALI_32),

@@ -160,3 +160,4 @@ def _in_blocks(table: Architecture) -> Architecture:
 
 
 HALI_64_FAST = _in_blocks(HALI_64_SMALL)
+HALI_128_FAST = _in_blocks(HALI_128_SMALL)
