@@ -35,7 +35,6 @@ def main() -> None:
     configuration.check_remote()
 
     from hali_tf import data
-    from hali_tf.measures import labels, reconstruction
     from hali_tf.runs.lock import locked
     from hali_tf.runs.reopening import folder_of, open_data
     from hali_tf.runs.run_folder import check_folder, read_config
@@ -68,8 +67,14 @@ def main() -> None:
     with contextlib.nullcontext() if own else locked(config.run_dir):  # by the chief, worker 0
         config = devices.resolve_auto(check_folder(config))
         summary = train(config, source, strategy)
-    if summary is None:  # the chief says it
-        return
+    if summary is not None:  # the chief's
+        print_summary(config, summary)
+
+
+def print_summary(config: Config, summary: dict[str, Any]) -> None:
+    """Prints what came out, and where it is."""
+    from hali_tf.measures import labels, reconstruction
+
     print(f"step {summary['step']}, {config.data.name}, held-out test images, averaged weights")
     if not config.labels.encoder_only:  # its decoder has learned nothing
         print(reconstruction.table(summary))
