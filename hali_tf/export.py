@@ -12,7 +12,6 @@ assets.extra/.
 from __future__ import annotations
 
 import os
-import re
 import shlex
 
 from hali_tf import command, files
@@ -29,15 +28,16 @@ def main() -> None:
         raise UsageError(
             f"--version={flags.version}: expected a positive number below 2^63, or 0 for the next"
         )
-    if re.search(r"[\[*?\\]", os.path.abspath(flags.export_dir)):
+    configuration.check("classify", flags.classify, {"one_of": ("auto", "true", "false")})
+    command.import_tensorflow()
+    from hali_tf.runs.checkpoints import is_pattern
+    from hali_tf.training import devices
+
+    if is_pattern(os.path.abspath(flags.export_dir)):
         raise UsageError(
             f"--export_dir={flags.export_dir}: TensorFlow cannot read a model below a folder with "
             "[, *, ? or \\ in its name; choose another"
         )
-    configuration.check("classify", flags.classify, {"one_of": ("auto", "true", "false")})
-    command.import_tensorflow()
-    from hali_tf.training import devices
-
     devices.choose(flags.device)
     path = export(
         flags.run_dir,

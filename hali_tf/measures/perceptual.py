@@ -28,7 +28,7 @@ def has_discriminator(model: keras.Model) -> bool:
 
 
 def embedding(model: keras.Model) -> Callable[[np.ndarray], tf.Tensor]:
-    """F of a model that `has_discriminator`, compiled: uint8 [B, H, W, C] to float32 [B, F]."""
+    """The f of a model that `has_discriminator`, compiled: uint8 [B, H, W, C] to float32 [B, F]."""
     return tf.function(model.discriminator_features, reduce_retracing=True)
 
 

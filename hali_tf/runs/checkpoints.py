@@ -82,8 +82,8 @@ class Checkpoints:
         """Restores the last checkpoint that can be read; returns its step, None if there is none.
 
         To be called by the one process that trains. What an earlier one left half written is
-        removed. Checkpoints that cannot be read are moved to the folder `aside`, with a warning; so
-        is a best one of a later step, which the run may not come by again.
+        removed. Checkpoints that cannot be read are moved to the folder `aside`, with a warning,
+        and best ones of later steps without one: the run may not come by them again.
 
         Raises:
           UserError: no checkpoint can be read, or they are of another model.
@@ -96,9 +96,8 @@ class Checkpoints:
         step, damaged = self._restore("last")
         for bad in damaged:
             _set_aside(self._folders["last"], bad)
-        for later in _steps(self._folders["best"], whole=False):  # of a future that is lost
-            if step is not None and later > step:
-                _set_aside(self._folders["best"], later)
+        if step is not None:
+            _set_later_aside(self._folders["best"], step)
         return step
 
     def follow(self, step: int) -> None:
@@ -141,9 +140,7 @@ class Checkpoints:
         if which != "last":
             self.save("last")
         for folder in self._folders.values():
-            for later in _steps(folder, whole=False):
-                if later > step:
-                    _set_aside(folder, later)
+            _set_later_aside(folder, step)
         return step
 
     def restore_for_use(self, which: str) -> None:
@@ -247,9 +244,14 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
+def is_pattern(path: str) -> bool:
+    """Whether TensorFlow takes a path for a pattern of names, and so reads nothing below it."""
+    return re.search(r"[\[*?\\]", path) is not None
+
+
 def check_name(run_dir: str) -> None:
     """Raises UserError if TensorFlow would take the name of a folder for a pattern of names."""
-    if re.search(r"[\[*?\\]", run_dir):
+    if is_pattern(run_dir):
         raise UserError(
             f"{run_dir}: TensorFlow cannot read checkpoints from a path with [, *, ? or "
             "\\; rename the folder, or name it relative to the working folder"
@@ -280,6 +282,13 @@ def _set_aside(folder, step):
     files.make_folder(aside)
     for path in _files(folder, step):
         files.move(path, os.path.join(aside, os.path.basename(path)))
+
+
+def _set_later_aside(folder, step):
+    """Sets aside the checkpoints of steps after this one."""
+    for later in _steps(folder, whole=False):
+        if later > step:
+            _set_aside(folder, later)
 
 
 def _reason(error):

@@ -64,9 +64,10 @@ _DAMAGE = (
 
 def _save_npy(array: np.ndarray, file: BinaryIO) -> None:
     """As `np.save`, which does not say that a disk is full."""
+    array = np.ascontiguousarray(array)  # the order that the header then tells
     header = np.lib.format.header_data_from_array_1_0(array)
     np.lib.format.write_array_header_1_0(file, header)
-    file.write(np.ascontiguousarray(array).data)
+    file.write(array.data)
 
 
 def read_latents(path: str, level: int) -> np.ndarray:

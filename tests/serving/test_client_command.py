@@ -13,7 +13,7 @@ from PIL import Image
 
 from hali_tf.data import crops, folder, images
 from serving.client import command as client_command
-from serving.client import pictures
+from serving.client import files, pictures
 from tests.pictures import AWKWARD, encoded, noise
 from tests.serving.fake_serving import IMAGE, SIGNATURES
 
@@ -378,6 +378,12 @@ def test_a_full_disk_is_told_with_the_file(run, tmp_path, monkeypatch, error, wo
     picture, out = grey_picture(tmp_path / "a.png"), tmp_path / "latents.npz"
     status, _, err = run("encode", f"--image={picture}", f"--out={out}")
     assert (status, err) == (1, f"error: {out}: {words}\n")
+
+
+def test_images_in_another_order_are_written_as_they_are(tmp_path):
+    images = np.asfortranarray(np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3))
+    files.write_images(str(tmp_path / "images.npy"), images)
+    np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), images)
 
 
 def test_a_folder_of_all_formats_that_are_read(tmp_path):
