@@ -35,6 +35,7 @@ def main() -> None:
     configuration.check_remote()
 
     from hali_tf import data
+    from hali_tf.runs.checkpoints import check_name
     from hali_tf.runs.lock import locked
     from hali_tf.runs.reopening import folder_of, open_data
     from hali_tf.runs.run_folder import check_folder, read_config
@@ -43,6 +44,7 @@ def main() -> None:
     optimisation = config.optimisation
     if config.run.dry_run:  # it needs no other worker
         os.environ.pop("TF_CONFIG", None)
+    check_name(config.run_dir)
     devices.choose(optimisation.device)
     strategy = devices.make_strategy(optimisation.virtual_devices, optimisation.worker_minutes)
     replicas = strategy.num_replicas_in_sync

@@ -36,7 +36,6 @@ from hali_tf import files, keras_versions
 from hali_tf.config import Config
 from hali_tf.data import Split
 from hali_tf.errors import UserError, writing
-from hali_tf.runs.checkpoints import check_name
 from hali_tf.runs.history import read_starts
 
 
@@ -83,12 +82,10 @@ def check_folder(config: Config) -> Config:
 
     Raises:
       UserError: the folder holds a run of another configuration, one whose training cannot be
-        continued with this Keras, or parts of a run without its configuration; or no folder can be
-        read again under this name.
+        continued with this Keras, or parts of a run without its configuration.
     """
     if not config.run_dir:  # a dry run needs none
         return config
-    check_name(config.run_dir)
     if files.exists(os.path.join(config.run_dir, "config.json")):
         earlier = read_config(config.run_dir)
         decided, asked = earlier.flat(), config.flat()

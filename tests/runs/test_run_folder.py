@@ -124,11 +124,6 @@ def test_parts_of_a_run_without_configuration_are_left_alone(tmp_path, left):
         check_folder(config_of(tmp_path))
 
 
-def test_folder_that_could_not_be_read_again_is_refused(tmp_path):
-    with pytest.raises(UserError, match="rename the folder"):
-        check_folder(config_of(tmp_path / "run[1]"))
-
-
 @pytest.mark.parametrize("text", ["", "{", "[{", "{}", "null"])
 def test_damaged_record_of_starts_is_named(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
