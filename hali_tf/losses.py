@@ -45,7 +45,7 @@ def label_loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
-def consistency_loss(logits: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
+def consistency_loss(logits: tf.Tensor, teacher: tf.Tensor, spread: tf.Tensor) -> tf.Tensor:
     """-log q(y | x') for each image x' whose original's label the teacher is sure of, float32 [B].
 
     0 for the others. y is the teacher's most likely label of x, the original of x'; it is sure from
@@ -54,10 +54,14 @@ def consistency_loss(logits: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
     Args:
       logits: of q(y | x'), float32 [B, K].
       teacher: logits of its q(y | x), float32 [B, K]; no gradient reaches them.
+      spread: a second teacher's labels of x, int64 [B]; where it says another one the loss is 0,
+        and -1 says nothing.
     """
     probabilities = tf.stop_gradient(tf.nn.softmax(teacher))
-    sure = tf.cast(tf.reduce_max(probabilities, axis=-1) >= _SURE, tf.float32)
-    return sure * label_loss(logits, tf.argmax(probabilities, axis=-1))
+    y = tf.argmax(probabilities, axis=-1)
+    sure = tf.reduce_max(probabilities, axis=-1) >= _SURE
+    agreed = sure & ((spread == y) | (spread == -1))
+    return tf.cast(agreed, tf.float32) * label_loss(logits, y)
 
 
 def latent_loss(mean: tf.Tensor, z: tf.Tensor) -> tf.Tensor:

@@ -118,6 +118,8 @@ def test_defaults_resolve_to_digits():
         ({"labels_per_class": 5, "label_shift": 129}, "--label_shift=129: expected at most 128"),
         ({"labels_per_class": 5, "label_shift": 9}, "--label_shift=9 with images of 16x16"),
         ({"consistency": 1.0}, "--consistency=1.0"),
+        ({"label_spreading": True}, "--label_spreading=True needs labels"),
+        ({"labels_per_class": 5, "label_spreading": True}, "--label_spreading with"),
         ({"cycle_labels": 1.0}, "--cycle_labels=1.0"),
         ({"encoder_only": True}, "--encoder_only=True"),
         ({"labels_per_class": 5, "model": "vae"}, "--model=vae"),

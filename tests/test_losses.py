@@ -93,9 +93,11 @@ def test_consistency_counts_where_the_teacher_is_sure():
     with tf.GradientTape() as tape:
         teacher = tf.constant(teacher, tf.float32)
         tape.watch(teacher)
-        loss = losses.consistency_loss(logits, teacher)
+        loss = losses.consistency_loss(logits, teacher, np.full(3, -1))
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
     assert tape.gradient(loss, teacher) is None
+    loss = losses.consistency_loss(logits, teacher, np.array([1, 1, 2]))  # another, none, the same
+    np.testing.assert_allclose(loss, [0, 0, expected[2]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("logit", [-15.0, -3.0, 0.0, 3.0, 15.0])

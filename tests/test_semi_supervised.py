@@ -21,6 +21,7 @@ FLAGS = (
     "--label_shift=1",
     "--label_warp=0.1",
     "--consistency=1",
+    "--label_spreading",
     "--batch_size=16",
     "--log_every=10",
 )

@@ -194,6 +194,13 @@ class LabelsConfig(Settings):
         "weight of this cross-entropy; 0: the paper's objective.",
         at_least=0,
     )
+    spreading: bool = setting(
+        False,
+        "Whether --consistency leaves out images to which another label spreads from the labelled "
+        "ones, over the nearest neighbours of their pixels. For images whose pixels tell the "
+        "classes, such as digits.",
+        flag="label_spreading",
+    )
     cycle: float = setting(
         0.0,
         "Weight of the cross-entropy of the encoder's label for generated images against the "

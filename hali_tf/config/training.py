@@ -175,6 +175,11 @@ def _check_labels(config):
     for flag, field, value in entries(config.labels):
         if value != field.default and not config.labels.per_class:
             raise UsageError(f"--{flag}={value} needs labels; set --labels_per_class")
+    if config.labels.spreading and not config.labels.consistency:
+        raise UsageError(
+            "--label_spreading with --consistency=0, where it has no effect; set --consistency or "
+            "drop the flag"
+        )
 
 
 def _check_steps(config):

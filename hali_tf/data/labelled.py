@@ -89,6 +89,7 @@ def semi_supervised_batches(
     warp: float = 0.0,
     share: Share = WHOLE,
     flip: bool = False,
+    spread: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Makes the batches of a semi-supervised run: images without labels, and as many with.
 
@@ -103,31 +104,30 @@ def semi_supervised_batches(
       warp: How far they are warped.
       share: Which part of each batch, in pieces; as the next, see `train_batches`.
       flip: Whether mirror images are among the images.
+      spread: int64 [N], labels that spread to the images; see `spreading.spread_labels`.
 
     Returns:
       A dataset of uint8 [B, H, W, C] (images without labels), the same images moved, as many
-      images with labels, moved, and their labels, int64 [B].
+      images with labels, moved, their labels, int64 [B], and the labels that spread to the first
+      images, int64 [B], -1 for none.
     """
     assert train.labels is not None  # see draw_labelled
+    every = Split(train.images, np.full(len(train.images), -1) if spread is None else spread)
     few = Split(train.images[labelled], train.labels[labelled])
-    steps = (batch_size, seed, first_step, last_step)
-    size = batch_size // share.of
+    steps, size = (batch_size, seed, first_step, last_step), batch_size // share.of
 
-    def element(number, images, with_label):
-        labelled_images, labels = with_label
+    def element(number, all_images, few_images):
+        (images, spread), (labelled_images, labels) = all_images, few_images
         step, piece = number // share.pieces, number % share.pieces
         own = (share.first + piece) * size + tf.range(size, dtype=tf.int64)
         draws = (2 * batch_size, tf.concat([own, batch_size + own], 0))
         both = tf.concat([images, labelled_images], 0)
         both = moved(both, shift, warp, tf.stack([seed, step]), draws)
-        return (images, *tf.split(both, 2), labels)
+        return (images, *tf.split(both, 2), labels, spread)
 
-    parts = (
-        tf.data.Dataset.range(first_step * share.pieces, last_step * share.pieces),
-        train_batches(train, *steps, share=share, flip=flip),
-        train_batches(few, *steps, labels=True, share=share, flip=flip),
-    )
-    return tf.data.Dataset.zip(parts).map(element).prefetch(tf.data.AUTOTUNE)
+    numbers = tf.data.Dataset.range(first_step * share.pieces, last_step * share.pieces)
+    parts = [train_batches(s, *steps, labels=True, share=share, flip=flip) for s in (every, few)]
+    return tf.data.Dataset.zip((numbers, *parts)).map(element).prefetch(tf.data.AUTOTUNE)
 
 
 def moved(

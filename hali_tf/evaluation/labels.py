@@ -206,6 +206,8 @@ def settings_in_words(config: Config) -> str:
         words.append(f"label weight {config.labels.weight:g}")
     if config.labels.consistency:
         words.append(f"consistency {config.labels.consistency:g}")
+    if config.labels.spreading:
+        words.append("where labels spread alike")
     if config.labels.cycle and not config.labels.encoder_only:
         words.append(f"labels of generated images with weight {config.labels.cycle:g}")
     if config.labels.encoder_only:

@@ -1,8 +1,8 @@
 """HALI with a label y beside the top latent, learned from few labels (paper, section 7.2).
 
 A batch of these models is uint8 images [B, H, W, C] without labels, the same images moved, an
-equal number of images with labels, and these labels [B], 0 to K - 1; see
-`hali_tf.data.semi_supervised_batches`.
+equal number of images with labels, these labels [B], 0 to K - 1, and the labels that spread to the
+first images [B], -1 where none does; see `hali_tf.data.semi_supervised_batches`.
 """
 
 import tensorflow as tf
@@ -32,7 +32,7 @@ class _Labelled:
 
         q is the encoder's list of `Gaussian`s, the last with y, for the images that it was shown.
         """
-        images, moved, labelled, labels = batch
+        images, moved, labelled, labels, spread = batch
         shown = {_LABELLED: labelled, **({_MOVED: moved} if self._consistency else {})}
         inputs = []
         for purpose, part in shown.items():
@@ -45,7 +45,7 @@ class _Labelled:
         terms = {"label_loss": self._label_weight * losses.label_loss(logits, labels)}
         if self._consistency:
             teacher = self.average.encoder(to_signed(images))[0][-1].logits
-            loss = losses.consistency_loss(of_moved, teacher)
+            loss = losses.consistency_loss(of_moved, teacher, spread)
             terms["consistency_loss"] = self._consistency * loss
         return terms, q
 
@@ -62,7 +62,8 @@ class SemiSupervisedHALI(_Labelled, HALI):
       label_weight: of the cross-entropy of labelled images; the paper's is 1.
       consistency: weight of a further term, which the paper does not have: the cross-entropy of the
         encoder's y for moved images against the y that the averaged encoder is sure of for the
-        images themselves (`losses.consistency_loss`).
+        images themselves, where the label that spread to them is no other one
+        (`losses.consistency_loss`).
       cycle_labels: weight of a further term, which the paper does not have: the cross-entropy of
         the encoder's y for generated images against the y that they were generated from.
       **settings: of `HALI`.

@@ -116,6 +116,13 @@ def _draw_labelled(config, train):
     return data.draw_labelled(train.labels, labels.classes, labels.per_class, config.run.seed)
 
 
+def _spread(train, labelled, classes):
+    """The label that spreads to each training image from the `labelled` ones."""
+    from hali_tf.data import spreading  # imports scikit-learn
+
+    return spreading.spread_labels(train.images, labelled, train.labels[labelled], classes)
+
+
 def _conclude(config, model, test, writer):
     """Measures the end of a run; writes and returns its summary."""
     coder = Coder(model)
@@ -211,6 +218,7 @@ class _Training:
         steps = (config.optimisation.batch_size, seed, first_step, config.optimisation.steps)
         if self.labelled is not None and self.workers.chief:
             write_json(os.path.join(config.run_dir, "labelled.json"), self.labelled.tolist())
+        spread = _spread(train, self.labelled, labels.classes) if labels.spreading else None
 
         def of_process(context):
             pieces = context.num_replicas_in_sync // context.num_input_pipelines
@@ -219,8 +227,10 @@ class _Training:
             which = {"share": share, "flip": config.data.flip}
             if self.labelled is None:
                 return data.train_batches(train, *steps, **which)
-            moves = (labels.shift, labels.warp)
-            return data.semi_supervised_batches(train, self.labelled, *steps, *moves, **which)
+            which.update(shift=labels.shift, warp=labels.warp)
+            return data.semi_supervised_batches(
+                train, self.labelled, *steps, spread=spread, **which
+            )
 
         return self.workers.strategy.distribute_datasets_from_function(of_process)
 

@@ -93,10 +93,11 @@ def test_batches_are_all_images_and_labelled_ones_with_their_labels(split):
     seen = set()
     batches = list(semi_supervised_batches(split, labelled, *steps))
     assert len(batches) == len(plain)
-    for (images, unmoved, with_label, labels), expected in zip(batches, plain):
+    for (images, unmoved, with_label, labels, spread), expected in zip(batches, plain):
         np.testing.assert_array_equal(images, expected)
         np.testing.assert_array_equal(unmoved, expected)
         assert with_label.shape == images.shape and labels.shape == (16,)
+        np.testing.assert_array_equal(spread, np.full(16, -1))
         for image, label in zip(with_label.numpy(), labels.numpy()):
             assert own_label[image.tobytes()] == label
             seen.add(image.tobytes())
@@ -105,7 +106,7 @@ def test_batches_are_all_images_and_labelled_ones_with_their_labels(split):
 
 def test_with_flips_both_kinds_of_images_have_their_mirror_images(split):
     labelled = draw_labelled(LABELS, 4, 2, seed=0)
-    (images, _, with_label, _), *_ = semi_supervised_batches(
+    (images, _, with_label, *_), *_ = semi_supervised_batches(
         split, labelled, len(split.images), 3, 0, 1, flip=True
     )
     for own, drawn in ((split.images, images), (split.images[labelled], with_label)):
@@ -115,9 +116,19 @@ def test_with_flips_both_kinds_of_images_have_their_mirror_images(split):
         assert seen <= plain | mirrored and seen & plain and seen & mirrored
 
 
+def test_spread_labels_go_with_their_images(split):
+    spread = np.arange(200)
+    of_image = {image.tobytes(): label for image, label in zip(split.images, spread)}
+    for images, *_, labels in semi_supervised_batches(
+        split, np.arange(4), 16, 3, 5, 9, shift=2, spread=spread
+    ):
+        np.testing.assert_array_equal(labels, [of_image[i.tobytes()] for i in images.numpy()])
+
+
 def test_shares_are_moved_as_the_whole_batch_is(split):
     labelled = draw_labelled(LABELS, 4, 2, seed=0)
     steps, moves = (8, 3, 2, 5), {"shift": 2, "warp": 0.1, "flip": True}
+    moves["spread"] = np.arange(200)
     whole = list(semi_supervised_batches(split, labelled, *steps, **moves))
     shares = [
         list(semi_supervised_batches(split, labelled, *steps, **moves, share=Share(n, 1, 2)))

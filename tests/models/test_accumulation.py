@@ -51,7 +51,8 @@ def test_micro_batches_count_as_replicas_do(make_model, two_replicas, images, se
     if "classes" in settings:
         rng = np.random.default_rng(1)
         moved, labelled = rng.integers(0, 256, (2, *images.shape), dtype=np.uint8)
-        batch = (images, moved, labelled, np.array([0, 1, 2, 0, 1, 2, 0, 1]))
+        labels, spread = np.array([[0, 1, 2, 0, 1, 2, 0, 1], [-1, 0, 1, 2, -1, 0, 1, 2]])
+        batch = (images, moved, labelled, labels, spread)
     with two_replicas.scope():
         replicas = make_model(**settings)
         both = make_model(**settings, accumulate=2)

@@ -60,12 +60,12 @@ def test_a_resumed_run_keeps_its_best_checkpoint(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "maker, flags, expected",
     [
-        ("train_batches", {"flip": True}, ((), True)),
-        ("train_batches", {}, ((), False)),
+        ("train_batches", {"flip": True}, {"flip": True}),
+        ("train_batches", {}, {"flip": False}),
         (
             "semi_supervised_batches",
             {"labels_per_class": 2, "classes": 10, "label_shift": 2, "label_warp": 0.1},
-            ((2, 0.1), False),
+            {"flip": False, "shift": 2, "warp": 0.1, "spread": None},
         ),
     ],
 )
@@ -73,15 +73,14 @@ def test_flags_of_the_batches_reach_them(tmp_path, monkeypatch, maker, flags, ex
     class Seen(Exception):
         pass
 
-    def recorded(train, *arguments, share, flip):
-        moves = arguments[5:]  # after which are labelled, and batch size, seed, first and last step
-        raise Seen(moves, flip)
+    def recorded(*_, share, **flags):
+        raise Seen(flags)
 
     monkeypatch.setattr(data, maker, recorded)
     config = config_of(tmp_path, **flags)
     with pytest.raises(Seen) as seen:
         fit(config, open_data(config), devices.make_strategy(1))
-    assert seen.value.args == expected
+    assert seen.value.args == (expected,)
 
 
 def first_weights(seed):

@@ -1,0 +1,70 @@
+"""Labels that spread from few images to all others over the nearest neighbours of their pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+
+from hali_tf.progress import progress_bar
+
+_COMPONENTS = 50
+_NEIGHBOURS = 10
+_ALPHA = 0.99  # how much an image takes from its neighbours in a round, as in Zhou et al.
+_ROUNDS = 300
+_AT_A_TIME = 1000  # images whose neighbours are looked for
+
+
+def spread_labels(
+    images: np.ndarray, labelled: np.ndarray, labels: np.ndarray, classes: int
+) -> np.ndarray:
+    """The class of each image by label spreading (Zhou et al., NIPS 2004).
+
+    Neighbours are near in the first principal components of the pixels; the weight of a pair falls
+    with its distance, relative to how far the neighbours of both are (Zelnik-Manor and Perona,
+    NIPS 2004). Each class is given the same mass (Zhu et al., ICML 2003).
+
+    Args:
+      images: uint8 [N, H, W, C].
+      labelled: int64 [M], positions of the images with a label.
+      labels: int64 [M], their labels, 0..K-1, some of each class.
+      classes: K.
+
+    Returns:
+      int64 [N]; -1 where no label comes to.
+    """
+    pairs = _weights(images)
+    degrees = np.asarray(pairs.sum(axis=1)).ravel()
+    scale = sparse.diags_array(1 / np.sqrt(degrees))
+    step = scale @ pairs @ scale
+    given = np.zeros([len(images), classes], np.float32)
+    given[labelled, labels] = 1
+    mass = given
+    for _ in range(_ROUNDS):
+        mass = _ALPHA * (step @ mass) + (1 - _ALPHA) * given
+    mass = mass / mass.sum(axis=0)
+    return np.where(mass.max(axis=1) > 0, mass.argmax(axis=1), -1)
+
+
+def _weights(images):
+    """The weights of pairs of neighbours, a symmetric sparse float32 [N, N]."""
+    count = len(images)
+    pixels = images.reshape(count, -1).astype(np.float32)
+    components = min(_COMPONENTS, *pixels.shape)
+    codes = PCA(components, svd_solver="randomized", random_state=0).fit_transform(pixels)
+    near = min(_NEIGHBOURS + 1, count)  # the image itself is one of them
+    search = NearestNeighbors(n_neighbors=near, algorithm="brute").fit(codes)
+    begins = range(0, count, _AT_A_TIME)
+    found = [
+        search.kneighbors(codes[begin : begin + _AT_A_TIME])
+        for begin in progress_bar(begins, "neighbours of images", unit_scale=_AT_A_TIME)
+    ]
+    distances, neighbours = (np.concatenate(parts) for parts in zip(*found))
+    farthest = np.maximum(distances[:, -1], np.finfo(np.float32).tiny)
+    weights = np.exp(-np.square(distances) / (farthest[:, None] * farthest[neighbours]))
+    rows = np.repeat(np.arange(count), near)
+    entries = (weights.ravel().astype(np.float32), (rows, neighbours.ravel()))
+    pairs = sparse.csr_array(entries, shape=(count, count))
+    pairs.setdiag(0)
+    return pairs.maximum(pairs.T)
