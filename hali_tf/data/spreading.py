@@ -36,8 +36,8 @@ def spread_labels(
     """
     pairs = _weights(images)
     degrees = np.asarray(pairs.sum(axis=1)).ravel()
-    scale = sparse.diags_array(1 / np.sqrt(degrees))
-    step = scale @ pairs @ scale
+    scale = 1 / np.sqrt(np.maximum(degrees, np.finfo(np.float32).tiny))  # 0 is of one far from all
+    step = pairs.multiply(scale[:, None]).multiply(scale).tocsr()
     given = np.zeros([len(images), classes], np.float32)
     given[labelled, labels] = 1
     mass = given
@@ -61,7 +61,7 @@ def _weights(images):
         for begin in progress_bar(begins, "neighbours of images", unit_scale=_AT_A_TIME)
     ]
     distances, neighbours = (np.concatenate(parts) for parts in zip(*found))
-    farthest = np.maximum(distances[:, -1], np.finfo(np.float32).tiny)
+    farthest = np.maximum(distances[:, -1], 1e-6)  # 0 is of one with many copies
     weights = np.exp(-np.square(distances) / (farthest[:, None] * farthest[neighbours]))
     rows = np.repeat(np.arange(count), near)
     entries = (weights.ravel().astype(np.float32), (rows, neighbours.ravel()))
