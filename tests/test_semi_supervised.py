@@ -8,12 +8,15 @@ import pytest
 import tensorflow as tf
 
 from hali_tf import evaluate, export
+from hali_tf.data import Split
+from hali_tf.data.spreading import spread_labels
 from hali_tf.errors import UserError
 from hali_tf.evaluation.registry import QUESTIONS
 from hali_tf.measures.labels import confusion
 from hali_tf.models.coder import Coder
 from hali_tf.runs.metrics_file import read
 from hali_tf.runs.reopening import load_run, open_data, require_decoder
+from hali_tf.training.spread import spread
 from tests.training_command import assert_same_weights, train
 
 FLAGS = (
@@ -21,7 +24,7 @@ FLAGS = (
     "--label_shift=1",
     "--label_warp=0.1",
     "--consistency=1",
-    "--label_spreading",
+    "--label_spreading=pixels",
     "--batch_size=16",
     "--log_every=10",
 )
@@ -134,6 +137,31 @@ def test_encoder_alone_learns_from_the_same_labels(run, tmp_path):
     exported = export.export(str(tmp_path), str(tmp_path / "export"))
     served = tf.saved_model.load(exported).signatures
     assert set(served) == {"encode", "serving_default", "classify", "classify_examples"}
+
+
+def test_labels_spread_by_what_the_encoder_of_a_run_computes(run):
+    config, model = load_run(str(run[0]))
+    train_split = open_data(config).load("train")
+    labelled = np.array(json.loads((run[0] / "labelled.json").read_text()))
+    config = config.replace(label_spreading=str(run[0]))
+    maps = model.average.encoder.maps(train_split.images / np.float32(127.5) - 1)[-1][0][-1].numpy()
+    expected = spread_labels(maps, labelled, train_split.labels[labelled], 10)
+    actual = spread(config, train_split, labelled)
+    assert (actual == expected).mean() > 0.99  # but for rounding
+    by_pixels = spread(config.replace(label_spreading="pixels"), train_split, labelled)
+    assert (actual != by_pixels).mean() > 0.05
+    others = Split(np.zeros([len(maps), 8, 8, 1], np.uint8), train_split.labels)
+    with pytest.raises(UserError, match="takes images of .16, 16, 1.; the data has .8, 8, 1."):
+        spread(config, others, labelled)
+
+
+def test_run_learns_with_labels_that_spread_by_another_of_the_same_labels(run, tmp_path):
+    flags = (*ALONE, "--steps=10", f"--label_spreading={run[0]}")
+    code, _, err = train(tmp_path / "same", *flags)
+    assert code == 0, err
+    code, _, err = train(tmp_path / "other", *flags, "--seed=1")
+    assert code == 1
+    assert f"--label_spreading={run[0]}: learned from other labelled images" in err.splitlines()[-1]
 
 
 def test_set_without_classes_is_refused_in_one_line(tmp_path):

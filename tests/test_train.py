@@ -227,12 +227,17 @@ def test_auto_is_what_it_was_there(run):
     [
         ("run", "--optimizer=Foo", "no optimiser 'Foo'"),
         ("run", "--init_from=nowhere", "--init_from: nowhere/config.json: not found"),
+        (
+            "run",
+            "--labels_per_class=2 --consistency=1 --label_spreading=none",
+            "--label_spreading: none/config.json: not found",
+        ),
         ("run[1]", "--steps=1", "run[1]: TensorFlow cannot read checkpoints"),
     ],
 )
 def test_refused_by_dry_run_and_before_the_data_is_read(tmp_path, folder, flag, words):
     for flags in (["--dry_run"], ["--data=npz", "--data_dir=none.npz", "--image_size=16"]):
-        code, _, err = train(tmp_path / folder, flag, *flags)
+        code, _, err = train(tmp_path / folder, *flag.split(), *flags)
         assert code in (1, 2) and words in err.splitlines()[-1]
         assert not any(tmp_path.iterdir())
 

@@ -194,11 +194,12 @@ class LabelsConfig(Settings):
         "weight of this cross-entropy; 0: the paper's objective.",
         at_least=0,
     )
-    spreading: bool = setting(
-        False,
-        "Whether --consistency leaves out images to which another label spreads from the labelled "
-        "ones, over the nearest neighbours of their pixels. For images whose pixels tell the "
-        "classes, such as digits.",
+    spreading: str = setting(
+        "",
+        "--consistency then leaves out images to which another label spreads from the labelled "
+        "ones, over nearest neighbours. pixels: neighbours by pixels, for images such as digits; "
+        "or the folder of a run with the same labelled images: neighbours by what its encoder "
+        "computes; empty: none.",
         flag="label_spreading",
     )
     cycle: float = setting(

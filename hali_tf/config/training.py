@@ -177,8 +177,8 @@ def _check_labels(config):
             raise UsageError(f"--{flag}={value} needs labels; set --labels_per_class")
     if config.labels.spreading and not config.labels.consistency:
         raise UsageError(
-            "--label_spreading with --consistency=0, where it has no effect; set --consistency or "
-            "drop the flag"
+            f"--label_spreading={config.labels.spreading} with --consistency=0, where it has no "
+            "effect; set --consistency or drop the flag"
         )
 
 

@@ -207,7 +207,8 @@ def settings_in_words(config: Config) -> str:
     if config.labels.consistency:
         words.append(f"consistency {config.labels.consistency:g}")
     if config.labels.spreading:
-        words.append("where labels spread alike")
+        by = "pixels" if config.labels.spreading == "pixels" else "features of a run"
+        words.append(f"labels that spread by {by}")
     if config.labels.cycle and not config.labels.encoder_only:
         words.append(f"labels of generated images with weight {config.labels.cycle:g}")
     if config.labels.encoder_only:

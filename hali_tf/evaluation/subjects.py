@@ -51,8 +51,11 @@ class Subject:
 
     @property
     def flags(self) -> dict[str, Any]:
-        """The flags that make the weights, but for the seed."""
-        return {**self.config.hyperparameters(), "seed": None}
+        """The flags that make the weights, but for the seed and what each seed has of its own."""
+        flags = {**self.config.hyperparameters(), "seed": None}
+        if flags["label_spreading"] not in ("", "pixels"):
+            flags["label_spreading"] = "a run"
+        return flags
 
     @property
     def settings(self) -> dict[str, Any]:

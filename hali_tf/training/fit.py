@@ -116,11 +116,11 @@ def _draw_labelled(config, train):
     return data.draw_labelled(train.labels, labels.classes, labels.per_class, config.run.seed)
 
 
-def _spread(train, labelled, classes):
+def _spread(config, train, labelled):
     """The label that spreads to each training image from the `labelled` ones."""
-    from hali_tf.data import spreading  # imports scikit-learn
+    from hali_tf.training.spread import spread  # imports scikit-learn
 
-    return spreading.spread_labels(train.images, labelled, train.labels[labelled], classes)
+    return spread(config, train, labelled)
 
 
 def _conclude(config, model, test, writer):
@@ -218,7 +218,7 @@ class _Training:
         steps = (config.optimisation.batch_size, seed, first_step, config.optimisation.steps)
         if self.labelled is not None and self.workers.chief:
             write_json(os.path.join(config.run_dir, "labelled.json"), self.labelled.tolist())
-        spread = _spread(train, self.labelled, labels.classes) if labels.spreading else None
+        spread = _spread(config, train, self.labelled) if labels.spreading else None
 
         def of_process(context):
             pieces = context.num_replicas_in_sync // context.num_input_pipelines

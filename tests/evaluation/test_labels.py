@@ -191,8 +191,12 @@ def test_runs_of_other_flags_are_other_rows_whatever_the_words_say():
             "HALI, consistency 2, labelled images shifted by up to 1 px and warped by up to 0.2",
         ),
         (
-            {"consistency": 2.0, "label_spreading": True},
-            "HALI, consistency 2, where labels spread alike",
+            {"consistency": 2.0, "label_spreading": "pixels"},
+            "HALI, consistency 2, labels that spread by pixels",
+        ),
+        (
+            {"consistency": 2.0, "label_spreading": "runs/some"},
+            "HALI, consistency 2, labels that spread by features of a run",
         ),
         ({"label_warp": 0.2}, "HALI, the paper's objective, labelled images warped by up to 0.2"),
         ({"encoder_only": True, "cycle_labels": 1.0}, "the same encoder alone"),
