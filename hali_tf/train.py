@@ -52,8 +52,8 @@ def main() -> None:
     optimizers.make_optimizer(optimisation)  # refuses a wrong name before the data is read
     if config.model.init_from and not files.exists(os.path.join(config.run_dir, "config.json")):
         read_config(folder_of(config.model.init_from)[0], "init_from")
-    if config.labels.spreading not in ("", "pixels"):
-        read_config(config.labels.spreading, "label_spreading")
+    if config.labels.spreading_run():
+        read_config(config.labels.spreading_run(), "label_spreading")
     source = open_data(config)
     config = config.replace(channels=source.image_shape[-1])
     if config.labels.per_class:

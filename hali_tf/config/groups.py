@@ -215,6 +215,10 @@ class LabelsConfig(Settings):
         "reference for comparison; --cycle_labels then has no effect.",
     )
 
+    def spreading_run(self) -> str:
+        """Returns the run folder of --label_spreading; "" for pixels and for none."""
+        return "" if self.spreading == "pixels" else self.spreading
+
 
 @dataclasses.dataclass(frozen=True)
 class OptimisationConfig(Settings):

@@ -207,7 +207,7 @@ def settings_in_words(config: Config) -> str:
     if config.labels.consistency:
         words.append(f"consistency {config.labels.consistency:g}")
     if config.labels.spreading:
-        by = "pixels" if config.labels.spreading == "pixels" else "features of a run"
+        by = "features of a run" if config.labels.spreading_run() else "pixels"
         words.append(f"labels that spread by {by}")
     if config.labels.cycle and not config.labels.encoder_only:
         words.append(f"labels of generated images with weight {config.labels.cycle:g}")

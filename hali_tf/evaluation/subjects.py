@@ -53,7 +53,7 @@ class Subject:
     def flags(self) -> dict[str, Any]:
         """The flags that make the weights, but for the seed and what each seed has of its own."""
         flags = {**self.config.hyperparameters(), "seed": None}
-        if flags["label_spreading"] not in ("", "pixels"):
+        if self.config.labels.spreading_run():
             flags["label_spreading"] = "a run"
         return flags
 

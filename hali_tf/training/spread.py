@@ -32,10 +32,10 @@ def spread(config: Config, train: Split, labelled: np.ndarray) -> np.ndarray:
       UserError: the run cannot be read, has images of another size, or learned from other labels.
     """
     assert train.labels is not None
-    points, source = train.images, config.labels.spreading
-    if source != "pixels":
-        _check_labels(source, labelled)
-        points = _top_maps(source, train)
+    points, folder = train.images, config.labels.spreading_run()
+    if folder:
+        _check_labels(folder, labelled)
+        points = _top_maps(folder, train)
     return spread_labels(points, labelled, train.labels[labelled], config.labels.classes)
 
 
