@@ -197,6 +197,9 @@ def _prepare(name: str, builder: tfds.core.DatasetBuilder, manual_dir: pathlib.P
     try:
         builder.download_and_prepare(download_config=config)
     except Exception as error:  # No network, no space, another checksum, a manual download ...
+        if builder.is_prepared():  # Another process, started at the same time, was first.
+            builder.info.read_from_directory(builder.data_dir)
+            return
         raise UserError(
             f"--data={name}: tensorflow-datasets could not prepare it in {builder.data_dir} "
             f"({in_one_line(error)}); if it cannot be downloaded from here, name with --data_dir "

@@ -21,6 +21,18 @@ class UnlabelledPictures(TinyPictures):
     UNLABELLED = {"train": (0, 1, 5), "test": range(5)}
 
 
+class RacedPictures(TinyPictures):
+    """The same; another process prepares it, in the same folder, while this one does."""
+
+    others = 1
+
+    def _split_generators(self, dl_manager):
+        if RacedPictures.others:
+            RacedPictures.others -= 1
+            RacedPictures(data_dir=self._data_dir_root).download_and_prepare()
+        return super()._split_generators(dl_manager)
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """Folder of tensorflow-datasets with all three sets."""
@@ -197,6 +209,13 @@ def test_no_network_is_one_line_and_said_before(tmp_path, monkeypatch, caplog):
     with pytest.raises(UserError, match="Failed to resolve 'storage.*--data_dir"):
         open_source("mnist", str(tmp_path)).load("train")
     assert "downloading" in caplog.text
+
+
+def test_two_that_prepare_a_set_at_the_same_time(prepared, tmp_path):
+    alone = open_source("tfds:tiny_pictures", str(prepared), cache_dir=str(tmp_path / "alone"))
+    source = open_source("tfds:raced_pictures", str(tmp_path), cache_dir=str(tmp_path / "cache"))
+    assert _greys(source.load("train")) == _greys(alone.load("train"))
+    assert not RacedPictures.others, "the other process came first"
 
 
 @pytest.mark.slow
