@@ -1,6 +1,7 @@
-"""What scripts/benchmark.py measures on."""
+"""What the benchmarks measure on, and what they refuse."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -54,3 +55,27 @@ def test_data_that_cannot_be_read_are_refused_before_anything_is_measured(tmp_pa
 def test_a_profile_of_nothing_is_refused(flag, words):
     code, out, err = commands.run("scripts.profile_step", flag)
     assert (code, out) == (2, "") and flag in err and words in err
+
+
+@pytest.mark.parametrize(
+    "words, others",
+    [
+        ("sets none of these", ["--flagfile=configs/digits.cfg", "--options=latent_moments"]),
+        ("has no --penalty", ["--flagfile=configs/digits.cfg", "--options=penalty"]),
+        ("--labels_per_class", ["--flagfile=configs/mnist_100.cfg"]),
+        ("--rounds=0", ["--flagfile=configs/digits.cfg", "--rounds=0"]),
+    ],
+)
+def test_costs_of_no_option_are_refused(words, others):
+    code, out, err = commands.run("scripts.option_costs", *others)
+    assert (code, out) == (2, "") and words in err
+
+
+def test_the_cost_of_an_option_has_an_interval():
+    small = ("--flagfile=configs/digits.cfg", "--width=0.05", "--batch_size=4", "--rounds=3")
+    code, out, err = commands.run("scripts.option_costs", *small, "--options=gradient_penalty")
+    assert code == 0, err
+    _, _, whole, without = out.splitlines()
+    assert whole.startswith("| the configuration | ") and "`--gradient_penalty`" in without
+    cost, low, high = map(float, re.findall(r"\d+\.\d+", without.split("|")[3]))
+    assert 0 < low <= cost <= high

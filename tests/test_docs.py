@@ -39,6 +39,7 @@ OTHER_PROGRAMS = (
     "scripts/explorer_latency.py",
     "scripts/gallery.py",
     "scripts/kills.py",
+    "scripts/option_costs.py",
     "scripts/profile_step.py",
     "scripts/scaling.py",
 )
