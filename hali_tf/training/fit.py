@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -113,14 +113,12 @@ def _draw_labelled(config, train):
     labels = config.labels
     if not labels.per_class:
         return None
-    return data.draw_labelled(train.labels, labels.classes, labels.per_class, config.run.seed)
-
-
-def _spread(config, train, labelled):
-    """The label that spreads to each training image from the `labelled` ones."""
+    positions = data.draw_labelled(train.labels, labels.classes, labels.per_class, config.run.seed)
+    if not labels.spreading:
+        return _Labelled(positions, None)
     from hali_tf.training.spread import spread  # imports scikit-learn
 
-    return spread(config, train, labelled)
+    return _Labelled(positions, spread(config, train, positions))
 
 
 def _conclude(config, model, test, writer):
@@ -184,6 +182,13 @@ def _begin(config, model, train, checkpoints, workers):
     return first_step
 
 
+class _Labelled(NamedTuple):
+    """Training images with a label: their positions, and the label that spreads to each image."""
+
+    positions: np.ndarray
+    spread: np.ndarray | None
+
+
 @dataclasses.dataclass(frozen=True)
 class _Training:
     """What a run trains with, whichever step it starts from."""
@@ -192,7 +197,7 @@ class _Training:
     workers: Workers
     model: Autoencoder
     train: data.Split
-    labelled: np.ndarray | None
+    labelled: _Labelled | None
     validation: data.Split
     save: callbacks.Save
     window: Window
@@ -217,8 +222,8 @@ class _Training:
         seed, labels = config.run.seed, config.labels
         steps = (config.optimisation.batch_size, seed, first_step, config.optimisation.steps)
         if self.labelled is not None and self.workers.chief:
-            write_json(os.path.join(config.run_dir, "labelled.json"), self.labelled.tolist())
-        spread = _spread(config, train, self.labelled) if labels.spreading else None
+            path = os.path.join(config.run_dir, "labelled.json")
+            write_json(path, self.labelled.positions.tolist())
 
         def of_process(context):
             pieces = context.num_replicas_in_sync // context.num_input_pipelines
@@ -229,7 +234,7 @@ class _Training:
                 return data.train_batches(train, *steps, **which)
             which.update(shift=labels.shift, warp=labels.warp)
             return data.semi_supervised_batches(
-                train, self.labelled, *steps, spread=spread, **which
+                train, self.labelled.positions, *steps, spread=self.labelled.spread, **which
             )
 
         return self.workers.strategy.distribute_datasets_from_function(of_process)
