@@ -26,17 +26,20 @@ from hali_tf.architectures import ARCHITECTURES
 from hali_tf.config import Config
 from hali_tf.errors import UsageError
 from hali_tf.progress import progress_bar
+from scripts.benchmarking import jobs
 
 _WARM_UP = 3  # steps: the first ones trace and allocate
 
 
 def main() -> None:
     """Builds a model for each row, measures their steps in turn, prints a table."""
-    flags.FLAGS["run_dir"].value = "unused"  # nothing is written
+    flags.FLAGS["dry_run"].value = True  # nothing is written, so no --run_dir is needed
     config = configuration.from_flags(Config)
     configuration.check("rounds", flags.FLAGS.rounds, {"above": 0})
     if config.labels.per_class:
-        raise UsageError("--labels_per_class: expected a configuration without labels")
+        raise UsageError(
+            f"--labels_per_class={config.labels.per_class}: expected 0, no labels in training"
+        )
     variants = _variants(config)
     command.import_tensorflow()
     times = _measure(list(variants.values()), flags.FLAGS.rounds)
@@ -75,12 +78,8 @@ def _measure(configs, rounds):
     for config in configs:
         own = ARCHITECTURES[config.model.architecture].image[-1]
         config = devices.resolve_auto(config.replace(channels=config.data.channels or own))
-        shape = (config.optimisation.batch_size, *config.table().image)
-        images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         model = build(config, strategy)
-        model.make_train_function()
-        data = iter(tf.data.Dataset.from_tensors(images).repeat())
-        steps.append(lambda step=model.train_function, data=data: step(data)["d_loss"].numpy())
+        steps.append(jobs.step_of(model, config.optimisation.batch_size, strategy)[1])
     times = np.empty((_WARM_UP + rounds, len(steps)))
     for row in progress_bar(times, "steps of each variant", unit="step"):
         for column, step in enumerate(steps):
@@ -92,14 +91,16 @@ def _measure(configs, rounds):
 
 def _print(names, times):
     import numpy as np
+    from scipy import stats
 
-    resampled = np.random.default_rng(0).integers(0, len(times), (2000, len(times)))
     print("| | ms a step | the option costs, times the step without it |\n|---|---|---|")
     for column, name in enumerate(names):
         cost = ""
         if column:
             ratios = times[:, 0] / times[:, column]
-            low, high = np.percentile(np.median(ratios[resampled], axis=1), (2.5, 97.5))
+            low, high = stats.bootstrap(
+                (ratios,), np.median, n_resamples=2000, method="percentile", random_state=0
+            ).confidence_interval
             cost = f"{np.median(ratios):.2f} [{low:.2f}, {high:.2f}]"
         print(f"| {name} | {np.median(times[:, column]) * 1e3:.0f} | {cost} |")
 

@@ -12,6 +12,7 @@ from hali_tf.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
+    import tensorflow as tf
 
     from hali_tf.models import HALI
 
@@ -50,19 +51,26 @@ def peak_memory() -> float:
 
 def make_step(job: dict[str, Any]) -> tuple[HALI, np.ndarray, Callable[[], Any]]:
     """The model of a job, random images uint8 [B, H, W, C], and a train step on these."""
+    strategy = _make_strategy(job["replicas"])
+    model = _make_model(job, strategy)
+    return model, *step_of(model, job["batch_size"], strategy)
+
+
+def step_of(
+    model: HALI, batch_size: int, strategy: tf.distribute.Strategy
+) -> tuple[np.ndarray, Callable[[], Any]]:
+    """Random images, uint8 [B, H, W, C], and a train step of a compiled model on these."""
     import numpy as np
     import tensorflow as tf
 
-    strategy = _make_strategy(job["replicas"])
-    model = _make_model(job, strategy)
-    shape = (job["batch_size"], *model.image_shape)
+    shape = (batch_size, *model.image_shape)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     model.make_train_function()
     step = model.train_function
     data = iter(
         strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(images).repeat())
     )
-    return model, images, lambda: step(data)["d_loss"].numpy()
+    return images, lambda: step(data)["d_loss"].numpy()
 
 
 def _make_strategy(replicas):
