@@ -209,7 +209,7 @@ def _features(
     """The output of the frozen blocks for all images and all mirrored ones, perhaps both degraded.
 
     It is computed once and kept in the file `path`, which is mapped into memory: 64 KiB per image
-    for three blocks at 64x64.
+    of 64x64 for four blocks, with degraded ones.
 
     Returns:
       float16 [2N, h, w, C] in place of images, 4N with degraded ones.
